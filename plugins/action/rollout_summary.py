@@ -77,9 +77,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not found.rolls_back or found.state == "rolled_back":
             return found
         for name in [name for batch in found.to_roll_back for name in batch]:
-            recorded = run.taken("led_back", name)
+            recorded = run.taken("rolled_back", name)
             if recorded is None:
-                found.hosts[name].state, found.hosts[name].why = "not_led_back", "it was lost before it was rolled back"
+                found.hosts[name].state, found.hosts[name].why = (
+                    "not_rolled_back",
+                    "it was lost before it was rolled back",
+                )
             else:
                 host = this_invocation().completed_in({**results.of_host(name), **recorded}, name)
                 decide.note_rolled_back(found.hosts[name], host)

@@ -17,13 +17,13 @@ options:
   _terms:
     description:
       - V(hosts), those of all batches in order, and V(batches), how many are in each.
-      - V(led_back), those that are to be rolled back in the order in which they were migrated, and V(led_back_batches),
-        how many of them go at once, the last batch first.
+      - V(to_roll_back), those that are to be rolled back in the order in which they were migrated, and
+        V(to_roll_back_batches), how many of them are rolled back at once, the last batch first.
       - V(failing), those that fail in the end, and one that does not; V(summarised), one host if none fails.
       - V(turn), what the host of the task does in its batch, V(planned), V(again) with a new plan, V(stop) or nothing.
     type: list
     elements: str
-    choices: [hosts, batches, led_back, led_back_batches, failing, summarised, turn]
+    choices: [hosts, batches, to_roll_back, to_roll_back_batches, failing, summarised, turn]
     required: true
 seealso:
   - module: hosting.alembic.preflight

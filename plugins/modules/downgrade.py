@@ -81,7 +81,7 @@ databases:
     error:
       description: Why it is held.
       type: dict
-    aside:
+    retained:
       description: Where the replaced database is if it was restored, a file, a database or a schema.
       type: str
     method:

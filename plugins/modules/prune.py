@@ -70,7 +70,7 @@ databases:
       type: bool
     leftovers:
       description: >-
-        The retained copies. Each has its kind (V(aside), V(partial), V(scratch), V(unproven), V(unreadable)), name,
+        The retained copies. Each has its kind (V(retained), V(partial), V(scratch), V(unproven), V(unreadable)), name,
         run, when it was made, size in bytes, age in days, the outcome (V(kept), V(dropped), V(would be dropped)) and
         why it was kept.
       type: list

@@ -131,7 +131,7 @@ databases:
         why:
           description: Why it is irreversible or unknown.
           type: str
-        losses:
+        data_loss:
           description: Tables and columns that did not come back as they were.
           type: list
           elements: dict

@@ -91,7 +91,7 @@ databases:
     backup:
       description: The manifest of the backup.
       type: dict
-    aside:
+    retained:
       description: Where the replaced database is, a file, a database or a schema.
       type: str
     method:

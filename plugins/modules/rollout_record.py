@@ -18,7 +18,7 @@ options:
   part:
     description: What has ended, the plan of the host, its turn, the soak after it, or its rollback.
     type: str
-    choices: [planned, ended, soaked, led_back]
+    choices: [planned, ended, soaked, rolled_back]
     required: true
   failure:
     description: What the host failed with, where a failure was rescued.

@@ -101,7 +101,7 @@ databases:
         each with what, why and the remedy.
       type: list
       elements: dict
-    aside:
+    retained:
       description: What restores have replaced, with its run, its size, its age in days, and whether that is old.
       type: list
       elements: dict

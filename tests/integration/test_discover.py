@@ -338,7 +338,7 @@ def test_a_statement_lists_databases_of_a_server(
     assert set(of_run["sources"]["server"][0]["values"]) == {"datname", "owner", "password"}
     assert (found.root / "discovered" / "runs" / "first.json").stat().st_mode & 0o077 == 0
 
-    # Half of them, by a query that someone broke: nothing changes, and the run that is rolled back knows all.
+    # Half of them, by a broken query: nothing changes, and the run that is rolled back knows all.
     broken = {**source, "sql": "select datname, owner, password from customers order by 1 limit 1"}
     assert "[discovery-changed]" in found.run("migrate", migrate_discover=[broken], code=2).output
     writing = {**source, "sql": "delete from customers returning datname, owner, password"}

@@ -88,7 +88,7 @@ def test_what_each_revision_loses_is_reported_and_where_it_cannot_go_back(site: 
         ("0004", "lossy"),
         ("0005", "irreversible"),
     ]
-    (loss,) = result["revisions"][1]["losses"]
+    (loss,) = result["revisions"][1]["data_loss"]
     assert (loss["table"], loss["column"]) == ("public.item", "name")
     assert result["revisions"][2]["again"] is False
     assert_says(output, "LOSSY public.item.name", "FAILS A SECOND TIME", "IRREVERSIBLE")

@@ -131,7 +131,7 @@ def test_a_good_history_is_rehearsed_and_the_database_is_not_written(maria_site:
     assert result["outcome"] == "rehearsed", result
     assert verdicts(result)[:2] == [("0002", "reversible"), ("0003", "reversible")], result
     # The event is another one; no row is.
-    assert (verdicts(result)[2], result["revisions"][2]["losses"]) == (("0004", "lossy"), [])
+    assert (verdicts(result)[2], result["revisions"][2]["data_loss"]) == (("0004", "lossy"), [])
     assert_says(output, f"{mariadb.name} rehearsed 0001 0004 2 reversible")
     assert [line for line in mariadb.dump().splitlines() if "AUTO_INCREMENT" not in line] == [
         line for line in before.splitlines() if "AUTO_INCREMENT" not in line
@@ -158,7 +158,7 @@ def test_what_each_revision_loses_is_reported_and_where_it_cannot_go_back(
         ("0004", "lossy"),
         ("0005", "irreversible"),
     ]
-    assert ("item", "name") in [(loss["table"], loss["column"]) for loss in result["revisions"][1]["losses"]]
+    assert ("item", "name") in [(loss["table"], loss["column"]) for loss in result["revisions"][1]["data_loss"]]
     assert result["revisions"][2]["again"] is False
     assert result["revisions"][3]["space"] > 0
     assert_says(output, "LOSSY item.name", "FAILS A SECOND TIME", "IRREVERSIBLE")
@@ -372,7 +372,7 @@ def test_a_downgrade_that_loses_history_is_lossy(maria_site: Site, mariadb: Mari
     results, _output = rehearsed(maria_site, **settings)
     result = results[mariadb.name]
     assert verdicts(result) == [("0002", "reversible"), ("0003", "lossy")], result
-    assert [loss["table"] for loss in result["revisions"][1]["losses"]] == ["hist"]
+    assert [loss["table"] for loss in result["revisions"][1]["data_loss"]] == ["hist"]
 
 
 HOLDS = """

@@ -178,7 +178,7 @@ def reading(target: PostgresTarget, root: Path) -> Iterator[tuple[Engine, Archiv
     folder.mkdir(parents=True)
     try:
         dump = engine.dump(folder, True, lambda _words: None)
-        own = engine.own()
+        own = engine.own_connection()
         fingerprint = own.run(engine.fingerprint, frozenset())
         yield engine, Archive(dump.path, fingerprint, dump.row_counts, frozenset(), dump.activity)
     finally:
@@ -193,7 +193,7 @@ select count(*) from pg_stat_activity
 
 def written(engine: Engine, archive: Archive, ours: dict[str, int] | None = None) -> Writes:
     """What the guard reads once all other sessions have ended, which takes them a moment."""
-    wait_until(lambda: engine.own().rows(_SESSIONS) == [(0,)], "other sessions do not end")
+    wait_until(lambda: engine.own_connection().rows(_SESSIONS) == [(0,)], "other sessions do not end")
     return write_tracker_of(engine).writes_since(archive, ours or {}, None)
 
 

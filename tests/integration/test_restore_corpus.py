@@ -95,7 +95,7 @@ def test_what_was_counted_just_before_a_backup_is_not_taken_for_others(server: P
 
     with customer.engine() as engine:
         tracker = write_tracker_of(engine)
-        engine.own().run(await_counters)
+        engine.own_connection().run(await_counters)
         assert tracker.changes_of_others(archive, WrittenRows(archive.fingerprint, activity=archive.activity)) == []
 
 

@@ -155,7 +155,7 @@ class Customer:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.engine() as engine:
             dump = engine.dump(self.folder, True, quiet)
-            fingerprint = engine.own().run(engine.fingerprint, frozenset())
+            fingerprint = engine.own_connection().run(engine.fingerprint, frozenset())
             return Archive(dump.path, fingerprint, dump.row_counts, frozenset(), dump.activity)
 
     def restore(self, archive: Archive, guard: Callable[[], None] = lambda: None, **job: Any) -> Restored:

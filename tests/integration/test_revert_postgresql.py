@@ -488,7 +488,7 @@ def test_what_others_changed_is_seen_and_what_was_not_changed_is_not(stage: Stag
     engine: Any = engine_for(stage.entry, stage.host.job("downgrade", stage.entry, run="b1"))
 
     def after(sql: str) -> list[str]:
-        own = engine.own()
+        own = engine.own_connection()
         before, positions = {**engine.activity()}, write_tracker_of(engine).positions()
         known = {name: (here[0], here[1]) for name, here in positions.items() if here}
         stage.database.execute(sql.replace(":name", f'"{stage.database.user}"'))

@@ -140,7 +140,7 @@ def test_with_rollback_every_host_of_the_run_is_reverted_the_last_one_first(
         event["host"] for event in outcome.events if "Roll back this host" in event.get("task", "") and "host" in event
     ]
     assert order == ["web2", "web1"]
-    assert fleet.states() == {"web1": "led_back", "web2": "led_back", "web3": "failed", "web4": "waiting"}
+    assert fleet.states() == {"web1": "rolled_back", "web2": "rolled_back", "web3": "failed", "web4": "waiting"}
     assert fleet.manifest()["state"] == "rolled_back"
     for name in ("web1", "web2"):
         of_web = fleet.manifest()["hosts"][name]["databases"]["app"]
@@ -156,7 +156,7 @@ def test_the_application_is_stopped_while_its_database_is_reverted(
     try:
         fleet.own = {"web1": {"migrate_services": [shop.entry]}, "web2": FAILING_HOST}
         fleet.run("migrate", code=2, migrate_source=source, migrate_rollout_on_failure="rollback")
-        assert fleet.states() == {"web1": "led_back", "web2": "failed"}
+        assert fleet.states() == {"web1": "rolled_back", "web2": "failed"}
         assert shop.calls() == ["start shop", *["stop shop", "start shop"] * 2]
         assert shop.runs
     finally:
@@ -191,7 +191,7 @@ def test_a_whole_batch_that_cannot_be_reached_stops_it_and_what_was_migrated_is_
         "migrate", code=2, migrate_source=source, migrate_rollout=[1, 2, 1], migrate_rollout_on_failure="rollback"
     )
     assert fleet.revisions() == fleet.at()
-    assert fleet.states() == {"web1": "led_back", **dict.fromkeys(("web2", "web3"), "lost"), "web4": "waiting"}
+    assert fleet.states() == {"web1": "rolled_back", **dict.fromkeys(("web2", "web3"), "lost"), "web4": "waiting"}
 
 
 @pytest.mark.parametrize(

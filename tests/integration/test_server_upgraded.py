@@ -109,7 +109,7 @@ def after_upgrade(
             with replace(customer, folder=tmp_path_factory.mktemp("backup")).engine(pg_bin=str(folder)) as engine:
                 place = tmp_path_factory.mktemp("dump")
                 dump = engine.dump(place, True, quiet)
-                fingerprint = engine.own().run(engine.fingerprint, frozenset())
+                fingerprint = engine.own_connection().run(engine.fingerprint, frozenset())
                 archives[name] = Archive(dump.path, fingerprint, dump.row_counts, frozenset(), dump.activity)
         here = replace(customer, server=newer, folder=tmp_path_factory.mktemp("runs"))
         _load(here, older.url("app"), place, "moved")
@@ -134,7 +134,7 @@ def _make_anew(customer: Customer) -> None:
 
 def _differences(customer: Customer, before: list[str]) -> list[str]:
     with customer.engine() as engine:
-        return differences_since(engine, before, engine.own().run(engine.fingerprint, frozenset()))
+        return differences_since(engine, before, engine.own_connection().run(engine.fingerprint, frozenset()))
 
 
 @pytest.mark.parametrize("method", ["swap", "in_place"])

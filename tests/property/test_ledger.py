@@ -108,7 +108,7 @@ def assert_kept(acknowledged: writers.State, places: dict[str, writers.State], p
 
 
 def _printed(result: dict[str, Any]) -> dict[str, Any]:
-    keys = ("outcome", "error", "reason", "notes", "ways_out", "method", "aside", "not_restored")
+    keys = ("outcome", "error", "reason", "notes", "ways_out", "method", "retained", "not_restored")
     return {key: result[key] for key in keys if result.get(key)}
 
 

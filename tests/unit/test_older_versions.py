@@ -25,6 +25,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest i
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import FORMAT
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.birth import birth_of
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import read_events
 from ansible_collections.hosting.alembic.plugins.module_utils._plan import at_head
 from tests.unit.stage import FIXTURES, Host, database, heads, names, sql, tables, unpack
 
@@ -108,7 +109,7 @@ def test_the_status_is_what_the_older_version_left(older: Older) -> None:
         there = heads(older.file(name)) if "alembic_version" in tables(older.file(name)) else []
         assert (status["current"], status["changed_history"]) == (there, []), name
     assert found["rolled"]["last_change"]["run"] == "rolled-1"
-    assert [each["name"] for each in found["replaced"]["aside"]] == [f"{older.file('replaced')}.aside-replaced-2"]
+    assert [each["name"] for each in found["replaced"]["retained"]] == [f"{older.file('replaced')}.aside-replaced-2"]
 
 
 def test_every_backup_is_listed_and_proven(older: Older) -> None:
@@ -167,7 +168,7 @@ def test_a_backup_of_the_older_version_is_restored(older: Older) -> None:
 
     assert (done["outcome"], done["after"]) == ("restored", ["0002"])
     assert sql(older.file("restored"), "select id, name from item") == [(7, "before")]
-    assert (8, "after") in sql(Path(done["aside"]), "select id, name from item")
+    assert (8, "after") in sql(Path(done["retained"]), "select id, name from item")
 
 
 def test_a_sealed_backup_of_the_older_version_is_opened_and_restored(older: Older) -> None:
@@ -244,3 +245,25 @@ def test_what_is_written_now_has_a_format_and_stays_where_older_parts_of_it_are(
     assert ["format" in json.loads(line) for line in journal] == [True, *[False] * (len(journal) - 1)]
     assert json.loads(journal[0])["format"] == FORMAT
     assert "format" not in json.loads(older.host.layout.journal("rolled", "rolled-1").read_text().splitlines()[0])
+
+
+def test_the_keys_of_an_older_journal_are_known_by_their_names_of_now(older: Older) -> None:
+    layout, retained = older.host.layout, f"{older.file('replaced')}.aside-replaced-2"
+    path = layout.journal("replaced", "replaced-2")
+    assert (b'"aside"' in path.read_bytes(), b'"retained"' in path.read_bytes()) == (True, False)
+
+    replaced = {event["event"]: event for event in read_events(path)}
+    (upgraded,) = [each for each in read_events(layout.journal("rolled", "rolled-1")) if each["event"] == "verified"]
+    (rehearsal,) = (layout.journals_of("rehearsed") / "rehearsals").glob("*.jsonl")
+    rehearsed = read_events(rehearsal)[-1]["result"]
+
+    assert (replaced["restored"]["retained"], replaced["done"]["result"]["retained"]) == (retained, retained)
+    assert set(upgraded["content_digest"]) == {"tables", "columns", "alone"}
+    assert [revision["data_loss"] for revision in rehearsed["revisions"]] == [[], []]
+
+
+def test_a_table_that_is_called_as_an_older_key_stays(tmp_path: Path) -> None:
+    counted = {"event": "ran", "wrote": {"aside": 1, "imprint": 2, "losses": 3}}
+    (tmp_path / "run.jsonl").write_text(json.dumps(counted) + "\n")
+
+    assert read_events(tmp_path / "run.jsonl") == [counted]

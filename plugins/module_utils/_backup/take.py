@@ -53,7 +53,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, report: Report) 
     private_directory(beside)
     begun = time.monotonic()
     try:
-        own = engine.own() if engine.exists() else None
+        own = engine.own_connection() if engine.exists() else None
         small = own is not None and own.run(engine.size) <= job.row_counts_limit
         by_hand = job.backup_command and own is not None
         dump = dump_by_command(engine, beside, report, job.run) if by_hand else engine.dump(beside, small, report)

@@ -191,7 +191,7 @@ def _execute_by_driver(
         cursor.close()
 
 
-def is_alone(connection: Connection) -> bool:
+def sends_as_transaction(connection: Connection) -> bool:
     """Return whether several statements that are sent as one are a transaction of their own on this connection."""
     if connection.dialect.driver != "psycopg2" or not connection.get_execution_options().get(OWN):
         return False

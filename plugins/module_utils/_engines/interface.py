@@ -98,7 +98,7 @@ class Engine(AcrossProcesses, ABC):
             self._parts[kind] = kind(self)
         return cast("Part", self._parts[kind])
 
-    def own(self) -> OwnConnection:
+    def own_connection(self) -> OwnConnection:
         """Return the connection of our own that everything in this process reads with, opened again if it broke.
 
         Raises:
@@ -299,7 +299,7 @@ class Engine(AcrossProcesses, ABC):
     def read_at_once(self, statement: str) -> list[tuple[Any, ...]]:
         """Return the rows of a statement without parameters, for which our own connection waits a second at most."""
         with self.short_lock_timeout():
-            return self.own().rows(statement.replace(":", "\\:"))
+            return self.own_connection().rows(statement.replace(":", "\\:"))
 
     @abstractmethod
     def is_lock_timeout(self, error: BaseException) -> bool:
@@ -399,7 +399,7 @@ class ServerEngine(Engine):
     def own_identity(self) -> Identity:
         """Query the server once."""
         if self._own_identity is None:
-            self._own_identity = self.own().run(self.identity)
+            self._own_identity = self.own_connection().run(self.identity)
         return self._own_identity
 
     def know_identity(self, identity: Identity) -> None:

@@ -116,11 +116,32 @@ def read_events(path: Path, skip: int = 0) -> list[Event]:
     return [event for event in map(_event, lines) if event][skip:]
 
 
+#: Keys of an event, of its result and of a rehearsed revision, as versions before 0.1.0 wrote them, and of now.
+_OLDER_KEYS = {"imprint": "content_digest", "aside": "retained", "losses": "data_loss"}
+
+
 def _event(line: bytes) -> Event:
     try:
-        return dict(json.loads(line))
+        return _with_keys_of_now(dict(json.loads(line)))
     except ValueError:
         return {}
+
+
+def _with_keys_of_now(event: Event) -> Event:
+    """Return an event with the keys that this version writes; what is below other keys, names of tables, stays."""
+    event = _rename_older_keys(event)
+    if isinstance(event.get("result"), dict):
+        result = _rename_older_keys(event["result"])
+        if isinstance(result.get("revisions"), list):
+            result["revisions"] = [_rename_older_keys(revision) for revision in result["revisions"]]
+        event["result"] = result
+    return event
+
+
+def _rename_older_keys(facts: Any) -> Any:
+    if not isinstance(facts, dict) or _OLDER_KEYS.keys().isdisjoint(facts):
+        return facts
+    return {_OLDER_KEYS.get(key, key): value for key, value in facts.items()}
 
 
 def ending(events: list[Event], verb: str) -> Event | None:

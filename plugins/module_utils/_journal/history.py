@@ -136,7 +136,7 @@ def unshipped_status(name: str) -> dict[str, Any]:
         "pending": [],
         "problems": [problem.facts()],
         "changed_history": [],
-        "aside": [],
+        "retained": [],
         "backup_problems": [],
         "last_run": None,
         "last_change": None,

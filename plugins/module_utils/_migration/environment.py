@@ -382,7 +382,7 @@ class Environment(Revisions):
         found: object = self._identity(connection)
         expected = self.engine.own_identity()
         theirs = self.engine.instance(connection) if found == expected else ""
-        if theirs and theirs != (self._instance or self.engine.own().run(self.engine.instance)):
+        if theirs and theirs != (self._instance or self.engine.own_connection().run(self.engine.instance)):
             found = f"another server with the number of {found}"
         if found != expected:
             raise elsewhere(self.database, self.source.folder, self._url, found, expected, engine_names(self.config))

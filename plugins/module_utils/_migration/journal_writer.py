@@ -138,7 +138,7 @@ class JournalWriter(Watcher):
             self.before_step = None
 
     def _read_fingerprint(self) -> list[str]:
-        return read_fingerprint(self._engine, self._engine.own(), self.tables)
+        return read_fingerprint(self._engine, self._engine.own_connection(), self.tables)
 
     def hand_over(self) -> dict[str, Any]:
         """Return what it remembers, for one in another process."""

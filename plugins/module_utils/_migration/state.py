@@ -55,7 +55,7 @@ def read_position(engine: Engine, tables: list[str], count_rows: bool = False) -
     """
     if not engine.exists():
         return Position({table: [] for table in tables})
-    own = engine.own()
+    own = engine.own_connection()
     with engine.short_lock_timeout(engine.job.lock_wait):
         heads = {table: list(read_heads(own, table, there=True)) for table in tables}
         counts = own.run(engine.row_counts) if count_rows else None

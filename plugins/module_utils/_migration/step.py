@@ -66,7 +66,7 @@ class Step:
         }
 
 
-def shown(step: Step) -> dict[str, Any]:
+def render_step(step: Step) -> dict[str, Any]:
     """Return what a result shows of a step."""
     return {"revision": step.revision, "message": step.message, "seconds": step.seconds}
 

@@ -37,7 +37,7 @@ def read_heads(own: OwnConnection, table: str, *, there: bool = False) -> Heads:
 
 def read_heads_at_once(engine: Engine, table: str) -> Heads:
     """Return the same of one that should be there, waiting for no lock longer than a second."""
-    return _rows_of(engine.read_at_once, engine.own(), table)
+    return _rows_of(engine.read_at_once, engine.own_connection(), table)
 
 
 def _rows_of(read: Callable[[str], list[tuple[Any, ...]]], own: OwnConnection, table: str) -> Heads:

@@ -55,7 +55,7 @@ class _Recovery:
         self.run = checked_run(options["run"])
         cursor = options["cursor"]
         self.followed: dict[str, str] = dict(cursor.get("followed") or {})
-        self.states: dict[str, dict[str, Any]] = dict(cursor.get("rooms") or {})
+        self.states: dict[str, dict[str, Any]] = dict(cursor.get("states") or {})
 
     def go(self) -> dict[str, Any]:
         if self._still_run():
@@ -194,7 +194,7 @@ class _Recovery:
         return {"of_run": run, **done["result"], "changed": False} if done else None
 
     def _cursor(self) -> dict[str, Any]:
-        return {"followed": self.followed, "rooms": self.states}
+        return {"followed": self.followed, "states": self.states}
 
     def _unfinished(self, lines: list[str]) -> dict[str, Any]:
         return {"finished": False, "lines": lines, "cursor": self._cursor(), "results": []}

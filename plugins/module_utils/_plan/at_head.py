@@ -92,7 +92,7 @@ def remember(
         heads=current,
         outside={folder: content_of(folder) for folder in environment.locations.outside()},
         changed_history=[finding.facts() for finding in found if finding.code != CHANGED_MEANWHILE],
-        made=engine.own().run(engine.made) or "",
+        made=engine.own_connection().run(engine.made) or "",
     )
     with suppress(OSError, Refused):  # without it the next plan is a full one, which is not a reason to fail
         place = _place(database, job)

@@ -177,7 +177,7 @@ def applied_elsewhere(environment: Environment, streams: Iterable[Stream], histo
     streams = list(streams)
     found = []
     for table in sorted({table for table, _revision in history.applied_now} - {each.table for each in streams}):
-        heads = read_heads(environment.engine.own(), table)
+        heads = read_heads(environment.engine.own_connection(), table)
         there = environment.applied_below(heads)
         for stream in streams:
             again = [revision.revision for revision in stream.pending if revision.revision in there]

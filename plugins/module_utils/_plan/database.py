@@ -124,7 +124,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.obstacles += backup_obstacles(environment.job)
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
         return
-    own = engine.own()
+    own = engine.own_connection()
     plan.server = own.run(engine.describe)
     plan.identity = str(engine.own_identity())
     plan.instance = own.run(engine.instance) or engine.file_number()
@@ -138,7 +138,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.expected_seconds = known[0] if known else None
         plan.obstacles += backup_obstacles(environment.job)
         tables = [stream.table for stream in plan.streams]
-        plan.obstacles += engine.obstacles(engine.own(), environment.job.layout.root, tables)
+        plan.obstacles += engine.obstacles(engine.own_connection(), environment.job.layout.root, tables)
         plan.notes = [] if environment.job.backup_command else engine.backup_notes()
         plan.obstacles += _no_place_for_copy(engine) if environment.job.rehearses else []
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
@@ -167,7 +167,7 @@ def _compare_with_journals(plan: Plan, environment: Environment, meanwhile: list
 
 
 def _made_anew(name: str, history: History, engine: Engine, layout: Layout) -> list[Refused]:
-    made = engine.own().run(engine.made)
+    made = engine.own_connection().run(engine.made)
     found = made_anew(name, history, made)
     if made and found and history.made and made_by_other_entry(engine, layout, made, history.made[0]):
         return []

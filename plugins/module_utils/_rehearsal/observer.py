@@ -59,7 +59,7 @@ class Traces(Watcher):
         self._connection = connection
 
     def ran(self, step: Step) -> None:
-        """Look."""
+        """Read what the revision has left."""
         self.read_contents()
 
     def read_contents(self) -> None:

@@ -136,7 +136,7 @@ class Rehearsal(OneDatabase):
     def _fingerprint(self) -> list[str]:
         if not self.engine.exists():
             return []
-        return read_fingerprint(self.engine, self.engine.own(), list(self.plan.heads))
+        return read_fingerprint(self.engine, self.engine.own_connection(), list(self.plan.heads))
 
     def _take_backup(self) -> Manifest:
         self.progress.phase("waits for the lock on the database")
@@ -250,7 +250,9 @@ class Rehearsal(OneDatabase):
 
     def _in_full(self) -> bool:
         """Return whether the database is small enough to read every value of it again and again."""
-        return not self.engine.exists() or self.engine.own().run(self.engine.size) <= self.job.row_counts_limit
+        return (
+            not self.engine.exists() or self.engine.own_connection().run(self.engine.size) <= self.job.row_counts_limit
+        )
 
     def _upgraded(self, environment: Environment, observer: Observer) -> Sequence[Step]:
         begun = time.monotonic()

@@ -59,7 +59,7 @@ class Verdict:
             "space": self.space,
             "verdict": self.verdict,
             "why": self.why,
-            "losses": self.data_loss,
+            "data_loss": self.data_loss,
             "schema": self.schema,
             "again": self.again,
             "again_error": self.again_error,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def still_applied(environment: Environment, run_record: RunRecord) -> dict[str, list[str]]:
     """Return, of what a run committed, what is applied, by version table."""
-    applied = read_applied(environment, environment.engine.own(), list(run_record.committed))
+    applied = read_applied(environment, environment.engine.own_connection(), list(run_record.committed))
     return {
         table: [revision for revision in revisions if revision in applied[table]]
         for table, revisions in run_record.committed.items()

@@ -37,7 +37,7 @@ def changed_by_others(engine: Engine, run_record: RunRecord, now: Position) -> l
         fingerprint = with_changes(fingerprint, differences(first, last))
     if tables - set(now.heads) and engine.exists():
         # No journal's fingerprint has the version tables of its own.
-        without = set(engine.in_terms_of(before, read_fingerprint(engine, engine.own(), sorted(tables))))
+        without = set(engine.in_terms_of(before, read_fingerprint(engine, engine.own_connection(), sorted(tables))))
         there = engine.in_terms_of(before, now.fingerprint)
         fingerprint = sorted({*fingerprint, *(line for line in there if line not in without)})
     return differences(before, fingerprint)

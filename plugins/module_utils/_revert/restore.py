@@ -79,7 +79,7 @@ def bring_back(
         raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]), code=HALF_WAY)
     if guard.is_empty:
         restored = _without_empty(engine, restored, journal.path.stem)
-    journal.write("restored", path=manifest.path, aside=restored.retained, method=restored.method, **now.facts())
+    journal.write("restored", path=manifest.path, retained=restored.retained, method=restored.method, **now.facts())
     return restored, now
 
 

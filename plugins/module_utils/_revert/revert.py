@@ -26,7 +26,7 @@ from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
 from .._migration.own_commits import OwnCommits
 from .._migration.state import Position, differences_since, read_position
-from .._migration.step import Step, shown
+from .._migration.step import Step, render_step
 from .._worker.task import OneDatabase
 from . import verification
 from .data_loss import find_data_loss
@@ -149,7 +149,7 @@ class Revert(OneDatabase):
             f"Correct the downgrade, then: {self._rollback_command()}",
             code="rollback-failed",
         ).facts()
-        facts = {"aside": restored.retained, "method": restored.method} if restored else {}
+        facts = {"retained": restored.retained, "method": restored.method} if restored else {}
         return self._result("failed", now, error=error, as_before=True, **facts)
 
     def _restored_if_needed(self, environment: Environment) -> Result | None:
@@ -346,7 +346,7 @@ class Revert(OneDatabase):
         return self._result(
             "restored",
             now,
-            aside=restored.retained,
+            retained=restored.retained,
             method=restored.method,
             not_restored=restored.not_restored,
             reason=reason,
@@ -390,7 +390,7 @@ class Revert(OneDatabase):
             "of_run": self.run_record.run,
             "before": self.run_record.after.revisions,
             "after": now.revisions if now else None,
-            "undone": [shown(step) for step in self.undone],
+            "undone": [render_step(step) for step in self.undone],
             "backup": self.backup.facts() if self.backup else None,
             "upgrade_error": self.run_record.error,
             "notes": self.notes,

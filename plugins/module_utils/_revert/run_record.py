@@ -122,7 +122,7 @@ class RunRecord:
                 run_record.left = event.get("left", [])
                 run_record.content = event.get("content")
                 run_record.unchanged = event.get("unchanged", [])
-                run_record.content_digest = event.get("imprint", {})
+                run_record.content_digest = event.get("content_digest", {})
                 run_record.error = event.get("error", {})
             run_record.after = _tidied(run_record.after, event)
         kept = [event["dump"] for event in events if event["event"] == "secured" and "dump" in event]

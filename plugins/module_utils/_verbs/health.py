@@ -31,7 +31,7 @@ def returned(database: Database, job: Job) -> dict[int, Facts]:
         engine = engine_for(database, job)
         if not engine.exists():
             return {statement["number"]: {"error": "it is not there"} for statement in statements_for(job, database)}
-        own = engine.own()
+        own = engine.own_connection()
         own.rows(engine.only_reads)
     except (Refused, sa.exc.SQLAlchemyError) as error:
         why = str(error) if isinstance(error, Refused) else first_line(error)

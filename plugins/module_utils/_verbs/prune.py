@@ -137,7 +137,7 @@ def _judge(leftover: Leftover, engine: Engine, job: Job, obstacle: str) -> None:
 
 def _drop(leftover: Leftover, engine: Engine) -> None:
     lies = RetainedCopy(leftover.name, leftover.run, leftover.made, leftover.size)
-    if leftover.kind == "aside":
+    if leftover.kind == "retained":
         restorer_of(engine).drop_retained(lies)
     elif leftover.kind == "scratch":
         rehearser_of(engine).drop_scratch(lies)
@@ -156,7 +156,7 @@ def _note(leftover: Leftover, database: str, job: Job) -> None:
 
 def _list_retained(engine: Engine, layout: Layout) -> list[Leftover]:
     list_retained = [
-        _leftover("aside", retained.name, retained.run, _made(retained, layout, engine.database.name), retained.size)
+        _leftover("retained", retained.name, retained.run, _made(retained, layout, engine.database.name), retained.size)
         for retained in restorer_of(engine).list_retained()
     ]
     return sorted(list_retained, key=lambda leftover: (leftover.made, leftover.name))

@@ -101,10 +101,10 @@ class Recovery(Revert):
         list_retained = [
             retained.name for retained in restorer_of(engine).list_retained() if retained.run == self.journal.path.stem
         ]
-        retained = events[-1].get("aside") or next(iter(list_retained), "")
+        retained = events[-1].get("retained") or next(iter(list_retained), "")
         if not retained:
             return None
-        facts = {"aside": retained, "method": begun["method"]}
+        facts = {"retained": retained, "method": begun["method"]}
         if events[-1] is begun:
             self.journal.write("restored", path=begun["path"], **facts, **now.facts())
         return self._result("restored", now, not_restored=[], reason=begun["reason"], **facts)
@@ -196,16 +196,22 @@ def _restored(database: Database, job: Job, left: RunState, progress: Progress) 
             restorer_of(engine).drop_unused_retained(left.run)
         now = read_position(engine, list(manifest.heads) if manifest else [])
         # What it replaced may have been pruned since; the journal knows that it was replaced.
-        retained = ended.get("aside") or next(
+        retained = ended.get("retained") or next(
             (retained.name for retained in restorer_of(engine).list_retained() if retained.run == left.run), ""
         )
         if retained and not ended and not _is_replaced(engine, manifest, now, progress):
             return _restored_half(database, job, left, journal, begun["path"])
         outcome = "restored" if retained or ended else "untouched"
         if retained and not ended:
-            facts = {"aside": retained, "method": begun["method"]}
+            facts = {"retained": retained, "method": begun["method"]}
             journal.write("restored", path=begun["path"], **facts, **now.facts())
-        facts = {"name": database.name, "outcome": outcome, "changed": False, "aside": retained, "after": now.revisions}
+        facts = {
+            "name": database.name,
+            "outcome": outcome,
+            "changed": False,
+            "retained": retained,
+            "after": now.revisions,
+        }
         journal.write("done", result=facts)
     return facts
 

@@ -60,7 +60,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
         "before": before.revisions,
         "after": now.revisions,
         "backup": manifest.facts(),
-        "aside": restored.retained,
+        "retained": restored.retained,
         "method": restored.method,
         "not_restored": restored.not_restored,
         "seconds": round(time.monotonic() - begun, 3),

@@ -46,9 +46,9 @@ def status_of(database: Database, job: Job, planned: Facts | None, retained: lis
         "pending": plan.get("pending", []),
         "problems": plan.get("obstacles", []),
         "changed_history": plan.get("changed_history", []),
-        "aside": [{**leftover, "old": (leftover["days"] or 0) >= job.retained_days} for leftover in retained],
+        "retained": [{**leftover, "old": (leftover["days"] or 0) >= job.retained_days} for leftover in retained],
         "last_run": _last_run(runs, left),
-        "last_change": next((run for run in runs if run["moved"] == "upgraded"), None),
+        "last_change": next((run for run in runs if run["net_outcome"] == "upgraded"), None),
         "last_backup": last,
         "backup_problems": _not_copied(taken[:1], job),
     }
@@ -83,7 +83,7 @@ def _run(run: str, events: list[Facts]) -> Facts:
         "run": run,
         "at": events[0]["at"],
         "outcome": last["outcome"],
-        "moved": net_outcome(events),
+        "net_outcome": net_outcome(events),
         "error": last.get("error"),
     }
 

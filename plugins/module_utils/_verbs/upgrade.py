@@ -34,7 +34,7 @@ from .._migration.own_commits import OwnCommits
 from .._migration.own_process import LockOfParent, ProgressOfParent, Standby
 from .._migration.state import Position, differences, lost_rows, read_applied, read_position
 from .._migration.statements import journaled
-from .._migration.step import Step, shown
+from .._migration.step import Step, render_step
 from .._plan.at_head import remember
 from .._plan.changed_history import is_unknown
 from .._plan.database import fill_plan
@@ -186,7 +186,7 @@ class Upgrade(OneDatabase):
         """Read what is committed; in a single transaction that is known only at its end."""
         if not steps or not self.engine.exists():
             return
-        applied = read_applied(environment, self.engine.own(), sorted({step.table for step in steps}))
+        applied = read_applied(environment, self.engine.own_connection(), sorted({step.table for step in steps}))
         for step in steps:
             if step.revision in applied[step.table]:
                 writer.note_committed(step)
@@ -232,7 +232,7 @@ class Upgrade(OneDatabase):
             error=error,
             left=left,
             content=write_tracker_of(self.engine).content() if self.engine.exists() else None,
-            imprint=self._content_digest(after),
+            content_digest=self._content_digest(after),
             unchanged=self._unchanged(writer),
             failed_statement=failed_statement(interruption.cause),
             **after.facts(),
@@ -262,7 +262,7 @@ class Upgrade(OneDatabase):
         notes = self._note_others(writer, pending) + self._note_further(streams, after)
         # Like the rows, it is not read where the database is large; a revert backs up once more then.
         digest = self._content_digest(after) if after.row_counts is not None else {}
-        self.journal.write("verified", imprint=digest, **after.facts())
+        self.journal.write("verified", content_digest=digest, **after.facts())
         found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]
         remember(environment, self.plan.identity, after.heads, found)
         return {**self._result("upgraded", writer, after), "notes": notes}
@@ -335,7 +335,7 @@ class Upgrade(OneDatabase):
             # Of what was never read, nothing is known.
             "before": self.before.revisions if self.plan.streams else None,
             "after": (after or self.before).revisions if after or self.plan.streams else None,
-            "applied": [shown(step) for step in committed],
+            "applied": [render_step(step) for step in committed],
             "backup": self.backup.facts() if self.backup else None,
             "lost_rows": lost_rows(self.before.row_counts, after.row_counts if after else None),
             "error": error,

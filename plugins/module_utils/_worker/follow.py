@@ -91,7 +91,7 @@ _DESCRIPTIONS: dict[str, str] = {
     "verified": "verified",
     "failed": "failed: {error[what]}",
     "downgrade_ran": "downgraded {revision}",
-    "restored": "restored from {path}; what it replaced is {aside}",
+    "restored": "restored from {path}; what it replaced is {retained}",
     "scratch_filled": "restored {path} into a scratch database in {seconds} s",
     "rehearsed": "rehearsed {revision} {message} in {seconds} s",
     "judged": "{revision} is {verdict}",

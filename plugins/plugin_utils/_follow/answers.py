@@ -68,7 +68,7 @@ _LISTED = Items(
         }
     )
 )
-_LAST_RUN = Record({"run": _RUN_ID, "at": _LINE, "outcome": _LINE, "moved": _LINE, "error": _REASON})
+_LAST_RUN = Record({"run": _RUN_ID, "at": _LINE, "outcome": _LINE, "net_outcome": _LINE, "error": _REASON})
 _MAINTENANCE = Record(
     {
         **dict.fromkeys(("since", "file"), _LINE),
@@ -106,7 +106,7 @@ _PLANNED: dict[str, Shape] = {
     "restore": _FORECAST,
 }
 _WORKED_ON: dict[str, Shape] = {
-    **dict.fromkeys(("outcome", "identity", "target", "aside", "method"), _LINE),
+    **dict.fromkeys(("outcome", "identity", "target", "retained", "method"), _LINE),
     "of_run": _RUN_ID,
     **dict.fromkeys(("before", "after"), _LINES),
     **dict.fromkeys(("changed", "interrupted"), Flag()),
@@ -133,7 +133,7 @@ _REHEARSED: dict[str, Shape] = {
                 **dict.fromkeys(("why", "again_error"), _TEXT),
                 **dict.fromkeys(("seconds", "space"), _NUMBER),
                 "locks": Table(_LINE),
-                "losses": Items(Record(dict.fromkeys(("table", "column", "what"), _LINE))),
+                "data_loss": Items(Record(dict.fromkeys(("table", "column", "what"), _LINE))),
                 "schema": Items(_TEXT),
                 "again": Flag(),
             }
@@ -145,7 +145,7 @@ _STATUS: dict[str, Shape] = {
     "current": _LINES,
     "pending": _STEPS,
     **dict.fromkeys(("problems", "changed_history", "backup_problems"), _REASONS),
-    "aside": Items(_LEFTOVER),
+    "retained": Items(_LEFTOVER),
     **dict.fromkeys(("last_run", "last_change"), _LAST_RUN),
     "last_backup": _BACKUP,
     "backups": _LISTED,

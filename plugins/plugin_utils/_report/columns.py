@@ -17,8 +17,6 @@ Result = dict[str, Any]
 
 #: Outcomes that need a person; in check mode a database is refused as well.
 IN_NEED = ("deferred", "failed", "held", "interrupted", "refused")
-#: What the kinds of leftovers are called, where that differs from their key.
-_KINDS = {"aside": "retained"}
 _VERDICTS = ("reversible", "lossy", "irreversible", "unknown")
 
 
@@ -100,7 +98,7 @@ def leftover_columns() -> list[Column]:
     """Return the columns of what is retained of databases."""
     return [
         name_column(),
-        Column("WHAT", lambda entry: str(_KINDS.get(entry["kind"], entry["kind"]))),
+        Column("WHAT", lambda entry: str(entry["kind"])),
         Column("NAME", lambda entry: str(entry["place"]), lambda entries: f"{len(entries)} of them"),
         Column("AGE", lambda entry: _days(entry["days"]), _ages),
         Column("SIZE", lambda entry: size(entry["size"]), lambda entries: size(sum(e["size"] or 0 for e in entries))),
@@ -140,7 +138,7 @@ def restore_columns(check_mode: bool) -> list[Column]:
         heads_column("FROM", "before"),
         heads_column("TO", "after"),
         Column("BACKUP", lambda entry: str((entry.get("backup") or {}).get("path", "")), backups_together),
-        Column("REPLACED IS", lambda entry: str(entry.get("aside") or ""), lambda _entries: "retained"),
+        Column("REPLACED IS", lambda entry: str(entry.get("retained") or ""), lambda _entries: "retained"),
     ]
 
 

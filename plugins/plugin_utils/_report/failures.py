@@ -218,7 +218,7 @@ def _more(texts: Sequence[str]) -> str:
 def _replaced(members: Sequence[tuple[Result, Result | None]]) -> str:
     """Return where what was replaced is kept."""
     if len(members) == 1:
-        return f"what it replaced is {(members[0][1] or {}).get('aside')}."
+        return f"what it replaced is {(members[0][1] or {}).get('retained')}."
     return f"what they replaced is kept, and listed by: {playbook_command('prune')}"
 
 

@@ -80,7 +80,7 @@ def _verdict(step: Result) -> list[str]:
     lines = [f"{step['verdict'].upper()}{': ' if step['why'] else ''}{step['why']}"]
     if step["verdict"] == "reversible" or (step["verdict"] == "unknown" and not step["why"]):
         lines = []
-    for loss in step["losses"]:
+    for loss in step["data_loss"]:
         where = f"{loss['table']}.{loss['column']}" if loss["column"] else loss["table"]
         lines.append(f"{where} {loss['what']}")
     lines += [f"schema {line}" for line in step["schema"]]

@@ -214,7 +214,7 @@ def _old(entries: list[Result]) -> list[str]:
         f"WARNING: {entry['name']}: {each['name']} has been retained for {each['days']:.0f} days; this lists it:"
         f" {_prune_command(each)}; and this drops what is as old: {_prune_command(each, migrate_prune='true')}"
         for entry in entries
-        for each in entry.get("aside", [])
+        for each in entry.get("retained", [])
         if each["old"]
     ]
 

@@ -131,9 +131,9 @@ def note_rolled_back(host: Host, results: Result) -> None:
         _note_position(host.databases.setdefault(entry["name"], Database("")), entry)
     failure = str(results.get("failure") or "")
     if failure or any(entry["outcome"] in _HELD for entry in rollback.get("databases", [])):
-        host.state, host.why = "not_led_back", in_one_line(failure) or "a database is held"
+        host.state, host.why = "not_rolled_back", in_one_line(failure) or "a database is held"
     elif not host.is_bad:
-        host.state = "led_back"
+        host.state = "rolled_back"
 
 
 def why_stopped(manifest: Manifest, limits: Limits) -> str:
@@ -218,8 +218,8 @@ STATES = {
     "failed": "failed",
     "lost": "lost",
     "refused": "rejected before connecting",
-    "led_back": "rolled back",
-    "not_led_back": "NOT rolled back",
+    "rolled_back": "rolled back",
+    "not_rolled_back": "NOT rolled back",
     "waiting": "not begun",
     "begun": "begun, and not known how it ended",
 }
@@ -232,7 +232,7 @@ def failure_message(host: Host, manifest: Manifest, *, check_mode: bool = False)
         return "nothing was begun"
     if host.is_bad:
         return f"{host.state.replace('_', ' ')}{f'; {state}' if state else ''}"
-    if host.state in ("waiting", "begun", "led_back") and not manifest.bad:
+    if host.state in ("waiting", "begun", "rolled_back") and not manifest.bad:
         return f"{STATES[host.state]}{f'; {state}' if state else ''}"
     return ""
 
@@ -276,8 +276,8 @@ def _failing(manifest: Manifest) -> list[str]:
 PLAY_TARGETS: dict[str, Callable[[Manifest], list[Any]]] = {
     "hosts": lambda manifest: [name for batch in _begun(manifest) for name in batch],
     "batches": lambda manifest: [len(batch) for batch in _begun(manifest)],
-    "led_back": lambda manifest: [name for batch in manifest.to_roll_back for name in batch],
-    "led_back_batches": lambda manifest: [len(batch) for batch in reversed(manifest.to_roll_back)],
+    "to_roll_back": lambda manifest: [name for batch in manifest.to_roll_back for name in batch],
+    "to_roll_back_batches": lambda manifest: [len(batch) for batch in reversed(manifest.to_roll_back)],
     "failing": _failing,
     "summarised": lambda manifest: [] if _failing(manifest) else list(manifest.hosts)[:1],
 }

@@ -27,7 +27,7 @@ from .._run import invocation
 KEPT = 200
 
 #: States of a host whose part is not what was wanted.
-BAD = ("refused", "failed", "lost", "not_led_back")
+BAD = ("refused", "failed", "lost", "not_rolled_back")
 #: Outcomes of a database that is at its target.
 GOOD = ("upgraded", "unchanged")
 
@@ -59,7 +59,7 @@ class Host:
 
     #: The id by which the host's journals know the run: what goes on after a stop gets a number behind it.
     run: str = ""
-    #: unchanged, waiting, begun, migrated, failed, lost, refused, led_back or not_led_back.
+    #: unchanged, waiting, begun, migrated, failed, lost, refused, rolled_back or not_rolled_back.
     state: str = "waiting"
     #: Counted from one; 0 for a host with nothing to do.
     batch: int = 0
@@ -126,7 +126,7 @@ class Manifest:
     @property
     def unfinished(self) -> list[str]:
         """Return the hosts that are not at their target and did not fail: not begun, or reverted."""
-        return [name for name, host in self.hosts.items() if host.state in ("waiting", "begun", "led_back")]
+        return [name for name, host in self.hosts.items() if host.state in ("waiting", "begun", "rolled_back")]
 
     def facts(self) -> dict[str, Any]:
         """Return the manifest as plain data."""
@@ -140,9 +140,14 @@ class Manifest:
         return cls(**{**known_facts(cls, {**older, **facts}), "hosts": hosts})
 
 
+#: States of a host as versions before 0.1.0 wrote them, and of now.
+_OLDER_STATES = {"led_back": "rolled_back", "not_led_back": "not_rolled_back"}
+
+
 def _host(facts: dict[str, Any]) -> Host:
     databases = {name: Database(**known_facts(Database, entry)) for name, entry in facts["databases"].items()}
-    return Host(**{**known_facts(Host, facts), "databases": databases})
+    state = _OLDER_STATES.get(facts.get("state", "waiting"), facts.get("state", "waiting"))
+    return Host(**{**known_facts(Host, facts), "state": state, "databases": databases})
 
 
 def place(folder: str, run: str) -> Path:

@@ -54,10 +54,10 @@ def causes_of_run(manifest: Manifest, reported: Container[tuple[str, str]] = ())
                 kind = "HELD " if entry.outcome == "held" else ""
                 place = (name, database, without_name(entry.why, database))
                 found.setdefault((kind, cause_key(entry.why, database)), []).append(place)
-    is_alone = len(manifest.hosts) == 1
+    is_only_host = len(manifest.hosts) == 1
     lines = [f"{_hosts(names)}: {why}" for why, names in of_hosts.items()]
     for (kind, _key), places in sorted(found.items(), key=lambda cause: not cause[0][0]):
-        hosts = [] if is_alone else [host for host, *_rest in places]
+        hosts = [] if is_only_host else [host for host, *_rest in places]
         lines.append(f"{kind}{cause_line([name for _host, name, _text in places], places[0][2], hosts)}")
     return lines
 

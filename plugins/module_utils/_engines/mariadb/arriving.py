@@ -15,7 +15,7 @@ _MARK = "hosting_alembic_digest"
 
 def arriving(beside: Beside, tables: list[str]) -> dict[str, tuple[str, str]]:
     """Return for each table with triggers what reads the digest of its rows once it has moved in, and the digest."""
-    own = beside.engine.own()
+    own = beside.engine.own_connection()
     found: dict[str, tuple[str, str]] = {}
     for table in tables:
         if table not in beside.before.triggers:

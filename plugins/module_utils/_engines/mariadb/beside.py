@@ -21,7 +21,7 @@ from ..interface import Report
 from . import client_input
 from .catalog import read_exactly
 from .content import columns_of, digest_of, run_sql, shared
-from .dump_text import Definitions, definitions_of, tables_alone
+from .dump_text import Definitions, definitions_of, select_table_lines
 from .made_schemas import MadeSchemas
 from .privileges import lacking, privileges_on, read_grants
 from .quoting import qualified
@@ -125,7 +125,7 @@ class Beside:
             Refused: the user may not make a schema.
             Failed: the dump is damaged, or the server did not take it.
         """
-        own = self.engine.own()
+        own = self.engine.own_connection()
         name = schema_to_make(own, self.schema, NEW)
         if name is None:
             raise no_schema(self.engine.database.name)
@@ -150,7 +150,7 @@ class Beside:
         """
         digest = hashlib.sha256()
         with self.archive.path.open("rb") as lines:
-            self.loaded = client_input.feed(self.engine, self.name, tables_alone(_passing(lines, digest)))
+            self.loaded = client_input.feed(self.engine, self.name, select_table_lines(_passing(lines, digest)))
         if digest.hexdigest() != self._digest:
             raise self._damaged()
 
@@ -160,7 +160,7 @@ class Beside:
         Raises:
             Failed: tables or rows are missing.
         """
-        own = self.engine.own()
+        own = self.engine.own_connection()
         wrong = sorted(self.before.all_tables() ^ set(tables_in(own, self.name)))
         expected = self.archive.row_counts or {}
         # The history of a versioned table is in a dump, and not in its count.
@@ -217,7 +217,7 @@ class Beside:
     def read(self) -> None:
         """Read the definitions and the rows of both."""
         self.read_definitions()
-        own = self.engine.own()
+        own = self.engine.own_connection()
         self._columns_before = columns_of(own, self.name)
         self._report("compares the rows with those of the backup")
         self.rows_before = self._digests(self.name)
@@ -225,13 +225,13 @@ class Beside:
 
     def read_definitions(self) -> None:
         """Read what the database defines now."""
-        self._lines_now = self.engine.own().run(read_exactly)
+        self._lines_now = self.engine.own_connection().run(read_exactly)
         self.now = definitions_of(client_input.definitions_now(self.engine))
         self.now.invalid_views = client_input.invalid_views(self.engine)
 
     def changed_since(self) -> list[str]:
         """Return how definitions differ from those that were read, while all tables are locked by our session."""
-        before, now = Counter(self._lines_now), Counter(self.engine.own().run(read_exactly))
+        before, now = Counter(self._lines_now), Counter(self.engine.own_connection().run(read_exactly))
         return [f"{line[:_LONGEST_LINE]} has changed" for line in sorted((before - now) + (now - before))]
 
     def read_rows(self, tables: Container[str]) -> dict[str, str]:
@@ -240,7 +240,7 @@ class Beside:
 
     def _digests(self, schema: str, tables: Container[str] | None = None) -> dict[str, str]:
         """Return digests by table, by the columns that both have, each as the backup's type has it."""
-        own = self.engine.own()
+        own = self.engine.own_connection()
         now = columns_of(own, self.schema)
         return {
             table: digest_of(own, schema, table, [columns[name] for name in shared(columns, now[table])])
@@ -259,7 +259,7 @@ class Beside:
 
     def gone(self) -> list[str]:
         """Return the tables, sequences and columns with values that the backup has and the database has not."""
-        now = columns_of(self.engine.own(), self.schema)
+        now = columns_of(self.engine.own_connection(), self.schema)
         found = [f"table {name}" for name in self.before.tables.keys() - self.now.tables.keys()]
         found += [f"sequence {name}" for name in self.before.sequences.keys() - self.now.sequences.keys()]
         for table in self.before.tables.keys() & self.now.tables.keys():
@@ -275,7 +275,7 @@ class Beside:
         """Drop the schema."""
         if self.name:
             with suppress(Exception):  # the next one drops it
-                drop_schema(self.engine.own(), self.name)
+                drop_schema(self.engine.own_connection(), self.name)
                 MadeSchemas.of(self.engine).forget(self.name)
             self.name = ""
 
@@ -295,7 +295,7 @@ def is_loaded(own: OwnConnection, name: str, made: MadeSchemas) -> bool:
 
 def drop_left(engine: MariaDBSession) -> list[str]:
     """Drop what comparisons and restores of this host have loaded that were killed, and return the schemas' names."""
-    own, made = engine.own(), MadeSchemas.of(engine)
+    own, made = engine.own_connection(), MadeSchemas.of(engine)
     alive = {int(number) for (number,) in own.rows("select id from information_schema.processlist")}
     found = empty_schemas(own, engine.name_on_server)
     found += [

@@ -86,7 +86,7 @@ def command_by_user(engine: MariaDBSession, archive: Archive) -> str:
     Returns:
         Nothing where he may not make all that the dump has, so that it would end in the middle.
     """
-    own, schema = engine.own(), engine.name_on_server
+    own, schema = engine.own_connection(), engine.name_on_server
     if lacking(privileges_on(schema, own.run(read_grants)), FOR_SWAP) or not archive.sha256:
         return ""
     before = _defined(archive)
@@ -114,13 +114,13 @@ def _all_pieces(before: Definitions) -> Pieces:
 
 def _charset(engine: MariaDBSession, archive: Archive) -> str:
     """Return the defaults that the database had, as words of a statement."""
-    found = defaults_in(archive.fingerprint) or charset_of(engine.own(), engine.name_on_server)
+    found = defaults_in(archive.fingerprint) or charset_of(engine.own_connection(), engine.name_on_server)
     return f"character set {found[0]} collate {found[1]}" if found else ""
 
 
 def _keep(engine: MariaDBSession, archive: Archive, begins: list[str]) -> str:
     """Return what dumps the database as it is, beside the dump that is to replace it."""
-    kinds = {str(kind) for _name, kind, _engine in engine.own().rows(TABLES)}
+    kinds = {str(kind) for _name, kind, _engine in engine.own_connection().rows(TABLES)}
     words = [*begins, *dump_options(kinds), *leave_out_invalid_views(engine)]
     target = f"--result-file={_kept(engine, archive)}.sql"
     return f"{shlex.join(words)} {target} -- {shlex.quote(engine.name_on_server)}"

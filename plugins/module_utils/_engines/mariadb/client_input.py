@@ -143,7 +143,7 @@ class _Feeder(threading.Thread):
 
 def invalid_views(engine: MariaDBSession) -> list[str]:
     """Return the views of which a table or a column is gone: mariadb-dump stops at them."""
-    return [str(name) for (name,) in engine.own().rows(INVALID_VIEWS)]
+    return [str(name) for (name,) in engine.own_connection().rows(INVALID_VIEWS)]
 
 
 def leave_out_invalid_views(engine: MariaDBSession) -> list[str]:
@@ -170,7 +170,7 @@ def read_dump_of_now(engine: MariaDBSession, read: Callable[[Iterable[bytes]], T
         Failed: it could not be dumped.
     """
     tool = required("dump", engine.database.name)
-    kinds = {str(kind) for _name, kind, _engine in engine.own().rows(TABLES)}
+    kinds = {str(kind) for _name, kind, _engine in engine.own_connection().rows(TABLES)}
     answers: list[T] = []
     reading, writing = os.pipe()
 

@@ -63,7 +63,7 @@ def refuse_differences(engine: MariaDBSession, archive: Archive, found: CopyStat
     with archive.path.open("rb") as lines:
         dump = ReadDump.of(lines)
     before, now = dump.definitions, found.definitions
-    database = database_of(engine.own(), engine.name_on_server)
+    database = database_of(engine.own_connection(), engine.name_on_server)
     tables = {name: sequences_of(text, engine.name_on_server, database) for name, text in now.tables.items()}
     wrong = [f"table {name}" for name in before.tables.keys() ^ now.tables.keys()]
     wrong += [f"table {name}" for name, text in tables.items() if before.tables.get(name, text) != text]

@@ -42,7 +42,7 @@ def defaults_of(engine: MariaDBSession, fingerprint: Iterable[str]) -> Iterator[
         engine: of the database.
         fingerprint: of the backup; without a line of the defaults they stay.
     """
-    own, schema = engine.own(), engine.name_on_server
+    own, schema = engine.own_connection(), engine.name_on_server
     wanted, now = defaults_in(fingerprint), charset_of(own, schema)
     if wanted is None or now is None or wanted == now:
         yield
@@ -88,4 +88,4 @@ def _place(engine: MariaDBSession) -> Path:
 
 
 def _set(engine: MariaDBSession, schema: str, charset: str, collation: str) -> None:
-    run_sql(engine.own(), f"alter database {quoted(schema)} character set {charset} collate {collation}")
+    run_sql(engine.own_connection(), f"alter database {quoted(schema)} character set {charset} collate {collation}")

@@ -169,7 +169,7 @@ def _refuse_other_server(engine: MariaDBSession) -> None:
     words = ["--batch", "--raw", "--skip-column-names", "--default-character-set=utf8mb4"]
     words += [f"--execute={_WHERE}", f"--database={engine.name_on_server}"]
     there = client_tools.run_tool(client, words, engine.url, engine.driver).strip()
-    here = str(engine.own().rows(_WHERE.replace(":", "\\:"))[0][0])
+    here = str(engine.own_connection().rows(_WHERE.replace(":", "\\:"))[0][0])
     if there != here:
         raise Failed(
             f"mariadb-dump would back up another database than {engine.database.name!r}",
@@ -206,7 +206,7 @@ def _refuse_too_long(engine: MariaDBSession, found: DumpContent) -> None:
     Raises:
         Failed: one is too long.
     """
-    taken = int(engine.own().rows("select @@global.max_allowed_packet")[0][0])
+    taken = int(engine.own_connection().rows("select @@global.max_allowed_packet")[0][0])
     if found.longest < taken:  # one byte more is sent
         return
     needed = (found.longest // 1024 + 1) * 1024
@@ -244,7 +244,7 @@ def _invalid(target: Path, why: str) -> Failed:
 
 
 def _state(engine: MariaDBSession, count_rows: bool) -> _State:
-    own = engine.own()
+    own = engine.own_connection()
     with engine.short_lock_timeout(engine.job.backup_lock_wait), _snapshot(own):
         return own.run(_read_state, engine, count_rows)
 

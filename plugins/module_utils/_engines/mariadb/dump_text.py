@@ -203,7 +203,7 @@ def _statements(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
                 current = []
 
 
-def tables_alone(lines: Iterable[bytes]) -> Iterator[bytes]:
+def select_table_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines of a dump that make tables and sequences and fill them."""
     skips = in_block = goes_on = False
     for line in whole_lines(lines):

@@ -38,7 +38,7 @@ class DumpWaits:
         """
         self._engine = engine
         self._report = report
-        self._after = int(engine.own().rows("select max(id) from information_schema.processlist")[0][0])
+        self._after = int(engine.own_connection().rows("select max(id) from information_schema.processlist")[0][0])
         self._checked = time.monotonic()
 
     def __call__(self, seconds: float) -> None:
@@ -53,7 +53,7 @@ class DumpWaits:
         self._checked = time.monotonic()
         limit = self._engine.job.backup_lock_wait
         schema = self._engine.name_on_server
-        waiting = self._engine.own().rows(_WAITING, after=self._after, schema=schema, seconds=limit)
+        waiting = self._engine.own_connection().rows(_WAITING, after=self._after, schema=schema, seconds=limit)
         if waiting:
             raise Failed(
                 f"Database {self._engine.database.name!r} is in use, so it cannot be dumped",

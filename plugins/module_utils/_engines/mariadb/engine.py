@@ -68,7 +68,7 @@ class MariaDB(MariaDBSession):
 
     def try_lock(self) -> Lock | None:
         """Try the lock on the connection of our own, which is not closed then before it is released."""
-        lock = NamedLock(self.own(), self.database.name, self._lock_on)
+        lock = NamedLock(self.own_connection(), self.database.name, self._lock_on)
         if not lock.attempt():
             lock.release()
             return None
@@ -82,7 +82,7 @@ class MariaDB(MariaDBSession):
 
     def lock_holder(self) -> str:
         """Return the session that holds it, with its user where that may be seen."""
-        return describe_holder(self.own(), lock_name(DATABASE, self._lock_on))
+        return describe_holder(self.own_connection(), lock_name(DATABASE, self._lock_on))
 
     def lock_migrating(self, connection: Connection, patience: float) -> None:
         """Lock on env.py's own connection, so that the lock lives as long as the session that changes things."""
@@ -99,7 +99,7 @@ class MariaDB(MariaDBSession):
 
     def end_migrating(self, patience: float, report: Report) -> None:
         """Wait for the lock on the migrating connection, which lives as long as its session."""
-        wait_for_orphan(self.own(), self.database, self._lock_on, patience, report)
+        wait_for_orphan(self.own_connection(), self.database, self._lock_on, patience, report)
 
     def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have the server refuse what writes, or keep it from being committed."""
@@ -109,7 +109,7 @@ class MariaDB(MariaDBSession):
     def changing_only_here(self) -> Iterator[None]:
         """Have the server refuse what writes elsewhere, and send no statement that names a database in full."""
         self._is_kept_here = True
-        with changing_only(Guard(self.own(), self.name_on_server)):
+        with changing_only(Guard(self.own_connection(), self.name_on_server)):
             yield
 
     def explained(self, error: BaseException) -> BaseException:
@@ -140,7 +140,7 @@ class MariaDB(MariaDBSession):
     def rows_stay(self, connection: Connection) -> bool:
         """Return whether the connection is in autocommit, or there are tables that take part in no transaction."""
         if self._has_not_transactional is None:
-            self._has_not_transactional = bool(self.own().run(not_transactional))
+            self._has_not_transactional = bool(self.own_connection().run(not_transactional))
         return self._has_not_transactional or is_autocommit(connection)
 
     def blockers(self, own: OwnConnection) -> list[str]:
@@ -171,5 +171,5 @@ class MariaDB(MariaDBSession):
     def backup_notes(self) -> list[str]:
         """Name the tables without transactions, as the obstacles were read, if they were."""
         if self._without_transactions is None:
-            self._without_transactions = self.own().run(not_transactional)
+            self._without_transactions = self.own_connection().run(not_transactional)
         return notes(self._without_transactions)

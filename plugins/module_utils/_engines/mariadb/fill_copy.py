@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Failed, first_of
 from ..._core.paths import sha256_of
 from . import client_input
-from .dump_text import Definition, Definitions, definitions_of, tables_alone
+from .dump_text import Definition, Definitions, definitions_of, select_table_lines
 from .full_names import named_database
 from .only_here import objects_of, others_than
 from .quoting import quoted
@@ -64,12 +64,12 @@ def fill(engine: MariaDBSession, archive: Archive, database: str) -> list[str]:
     found, notes = _without_running_events(found)
     try:
         with archive.path.open("rb") as lines:
-            copied = (_column_of_copy(line, database, engine.name_on_server) for line in tables_alone(lines))
+            copied = (_column_of_copy(line, database, engine.name_on_server) for line in select_table_lines(lines))
             client_input.feed(engine, engine.name_on_server, copied)
         notes += _defined(engine, found)
     except Failed as failure:
         raise _failed(engine, failure.why or failure.what) from failure
-    running = [str(name) for (name,) in engine.own().rows(_RUNNING, schema=engine.name_on_server)]
+    running = [str(name) for (name,) in engine.own_connection().rows(_RUNNING, schema=engine.name_on_server)]
     if running:
         raise _failed(engine, f"events of the copy are enabled: {', '.join(running[:_MOST_NAMED])}")
     return notes
@@ -151,7 +151,10 @@ def _refuse_full_names(engine: MariaDBSession, found: Definitions, database: str
         for number, each in enumerate(some, 1)
     }
     texts |= {key: each.text for key, each in found.routines.items()}
-    own, objects = engine.own(), [*found.all_tables(), *found.views, *(key.partition(" ")[2] for key in found.routines)]
+    own, objects = (
+        engine.own_connection(),
+        [*found.all_tables(), *found.views, *(key.partition(" ")[2] for key in found.routines)],
+    )
     others = others_than(own, engine.name_on_server, database)
 
     def known(name: str) -> list[str]:

@@ -55,7 +55,7 @@ def tables_to_move(engine: MariaDBSession, beside: Beside, written: set[str] | N
 
 
 def _with_bonds(engine: MariaDBSession, beside: Beside, tables: set[str]) -> set[str]:
-    own = engine.own()
+    own = engine.own_connection()
     bonds = {*own.rows(_BONDS, schema=beside.schema), *own.rows(_BONDS, schema=beside.name)}
     found, size = set(tables), -1
     while len(found) != size:
@@ -72,7 +72,7 @@ def refuse_what_would_lose(engine: MariaDBSession, beside: Beside, out: list[str
     Raises:
         Refused: it is so; nothing was changed.
     """
-    own = engine.own()
+    own = engine.own_connection()
     affected = set(out)
     reasons = [
         f"{child} has a foreign key to {table}"

@@ -156,7 +156,9 @@ class Catalog:
             return True
         known |= self._folded_names
         before = [_without_quotes(match[1]) for match in _QUALIFIER.finditer(read.folded)]
-        return any(each not in known and not _is_alone(each, read.folded) for each in {*before} if not each.isdigit())
+        return any(
+            each not in known and not _is_unqualified(each, read.folded) for each in {*before} if not each.isdigit()
+        )
 
     def refusal(self, text: str | Text) -> str:
         """Return why it is unknown what a text writes into, nothing if its names show it."""
@@ -213,7 +215,7 @@ def _calls_beyond_ascii(folded: str) -> bool:
     return not folded.isascii() and any(not match[1].isascii() for match in _CALL.finditer(folded))
 
 
-def _is_alone(name: str, folded: str) -> bool:
+def _is_unqualified(name: str, folded: str) -> bool:
     """Return whether a name is in a text without a dot behind it."""
     return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])(?![`\"]?\s*\.)", folded) is not None
 

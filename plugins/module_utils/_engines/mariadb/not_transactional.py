@@ -66,7 +66,7 @@ def locked_for_dump(engine: MariaDBSession) -> Iterator[None]:
         Refused: there are any, and they are to be refused.
         Failed: others have one of them locked, for longer than ``migrate_backup_lock_wait``.
     """
-    tables = engine.own().run(not_transactional)
+    tables = engine.own_connection().run(not_transactional)
     for refusal in refusals(engine, tables):
         raise refusal
     if not tables:

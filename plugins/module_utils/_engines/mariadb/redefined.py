@@ -54,12 +54,12 @@ def redefined(executed: Iterable[str], before: Mapping[str, Any], now: Mapping[s
         {
             f"{each.kind} {each.name}"
             for each in found
-            if each.replaces and not _is_alone(_KINDS.get(each.kind, each.kind), ours, before, now)
+            if each.replaces and not _is_sole_definer(_KINDS.get(each.kind, each.kind), ours, before, now)
         }
     )
 
 
-def _is_alone(kind: str, ours: Mapping[str, int], before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+def _is_sole_definer(kind: str, ours: Mapping[str, int], before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Return whether all that was defined of a kind are as many as the run has."""
     if not before:
         return False

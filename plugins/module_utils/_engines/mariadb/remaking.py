@@ -49,7 +49,7 @@ class Ended:
 
 def may_not_make(engine: MariaDBSession, pieces: Pieces) -> list[str]:
     """Return in words why the user may not make what scripts make."""
-    own = engine.own()
+    own = engine.own_connection()
     others, found = other_definers(own, pieces), []
     if others and not has_everywhere(own.run(read_grants), "SET USER"):
         found.append(f"it may not make anew what has another definer ({', '.join(others)})")

@@ -50,7 +50,7 @@ def restore_method(engine: MariaDBSession) -> RestoreMethod:
 
 def missing(engine: MariaDBSession) -> list[str]:
     """Return in words what the user lacks to restore the database."""
-    own = engine.own()
+    own = engine.own_connection()
     grants = own.run(read_grants)
     lacks = lacking(privileges_on(engine.name_on_server, grants), FOR_SWAP)
     found = [f"it lacks {', '.join(lacks)} on {engine.name_on_server}"] if lacks else []
@@ -74,7 +74,7 @@ def grants_as_typed(engine: MariaDBSession, pieces: Pieces | None = None) -> str
         engine: of the database.
         pieces: what makes again all that a backup has; without them what the database has now counts alone.
     """
-    own, pieces = engine.own(), pieces or []
+    own, pieces = engine.own_connection(), pieces or []
     user, privileges = grantee(str(own.rows("select current_user()")[0][0])), ", ".join(FOR_SWAP)
     places = [
         grant_pattern(engine.name_on_server),

@@ -51,7 +51,7 @@ class MariaDBRestorer(Restorer):
 
     def is_empty(self) -> bool:
         """Search for tables and sequences."""
-        return not tables_in(self.engine.own(), self.engine.name_on_server)
+        return not tables_in(self.engine.own_connection(), self.engine.name_on_server)
 
     def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:
         """Remove all that a revision has left, if its statements name it and it holds nothing; else nothing."""
@@ -93,7 +93,7 @@ class MariaDBRestorer(Restorer):
         Raises:
             Refused: a schema says that there is one, and nothing shows that this host has made it.
         """
-        own, made = self.engine.own(), MadeSchemas.of(self.engine)
+        own, made = self.engine.own_connection(), MadeSchemas.of(self.engine)
         refuse_what_is_not_proven(own, self.engine.name_on_server, made)
         replaced = replaced_of(own, self.engine.name_on_server, made)
         done = [self._ended(found) for found in replaced if found.state.phase != DONE]
@@ -113,7 +113,7 @@ class MariaDBRestorer(Restorer):
 
     def list_retained(self) -> list[RetainedCopy]:
         """Return the schemas into which restores have moved what they replaced."""
-        own = self.engine.own()
+        own = self.engine.own_connection()
         replaced = replaced_of(own, self.engine.name_on_server, MadeSchemas.of(self.engine))
         return [
             RetainedCopy(found.name, found.state.run, found.state.made, size_of(own, found.name))
@@ -132,7 +132,7 @@ class MariaDBRestorer(Restorer):
                 f"{copy.name!r} is not what a restore of {self.engine.database.name!r} retained",
                 code="retained-copy-unknown",
             )
-        bound = [name for (name,) in self.engine.own().rows(_BONDS_TO, schema=copy.name)]
+        bound = [name for (name,) in self.engine.own_connection().rows(_BONDS_TO, schema=copy.name)]
         if bound:
             raise Refused(
                 f"What is retained in {copy.name!r} is in use",
@@ -140,7 +140,7 @@ class MariaDBRestorer(Restorer):
                 "Drop these foreign keys, then prune again",
                 code="retained-copy-in-use",
             )
-        drop_schema(self.engine.own(), copy.name)
+        drop_schema(self.engine.own_connection(), copy.name)
         MadeSchemas.of(self.engine).forget(copy.name)
 
     def rights_for_restore(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:

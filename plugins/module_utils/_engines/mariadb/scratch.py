@@ -103,7 +103,7 @@ class MariaDBRehearser(Rehearser):
 
     def disk_usage(self) -> int:
         """Return what the server estimates for the tables and their indexes."""
-        return self.engine.own().run(self.engine.size)
+        return self.engine.own_connection().run(self.engine.size)
 
     def read_copy(self, archive: Archive, leave_out: frozenset[str], in_full: bool, report: Report) -> Any:
         """Read what mariadb-dump writes, and compare it with the backup."""

@@ -106,7 +106,7 @@ def _beginning(engine: MariaDBSession, own: OwnConnection) -> str:
 
 def _refuse_distrusted(engine: MariaDBSession, own: OwnConnection) -> None:
     """Refuse where the server's binary log keeps the user from making the triggers and functions of the database."""
-    if has_code(engine.own(), engine.name_on_server) and is_distrusted(own):
+    if has_code(engine.own_connection(), engine.name_on_server) and is_distrusted(own):
         raise Refused(
             f"There is no place to rehearse database {engine.database.name!r}",
             "it has triggers or functions, and the server has a binary log and lets only SUPER make these",
@@ -126,7 +126,7 @@ def new_name(place: Place) -> str:
 def make(place: Place, name: str, engine: MariaDBSession) -> None:
     """Make an empty schema that says what it is a copy of; it is written down before, with what it says."""
     schema = engine.name_on_server
-    charset, collation = engine.own().rows(CHARSET, schema=schema)[0]
+    charset, collation = engine.own_connection().rows(CHARSET, schema=schema)[0]
     comment = comment_of(schema)
     place.made.note(name, comment.encode())
     run_sql(

@@ -98,11 +98,11 @@ class MariaDBSession(ServerEngine):
         """Leave it to the connection, which changes nothing."""
         return True
 
-    def own(self) -> OwnConnection:
+    def own_connection(self) -> OwnConnection:
         """Return the connection of our own, opened again if it broke: not inside ``one_session``."""
         if self._only_session and (self._own is None or self._own.is_broken()):
             raise lost(self.database.name)
-        return super().own()
+        return super().own_connection()
 
     @contextmanager
     def one_session(self) -> Iterator[None]:
@@ -110,7 +110,7 @@ class MariaDBSession(ServerEngine):
         if self._only_session:
             yield
             return
-        self._only_session = session_of(self.own())
+        self._only_session = session_of(self.own_connection())
         try:
             yield
         finally:
@@ -122,7 +122,7 @@ class MariaDBSession(ServerEngine):
         Raises:
             Failed: one is not.
         """
-        own = self.own()
+        own = self.own_connection()
         if self._only_session and session_of(own) != self._only_session:
             raise lost(self.database.name)
         if self.held:
@@ -224,7 +224,7 @@ class MariaDBSession(ServerEngine):
             self._wait_for_locks(before)
 
     def _wait_for_locks(self, seconds: int) -> None:
-        self.own().rows(f"set session lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}")
+        self.own_connection().rows(f"set session lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}")
 
     def is_lock_timeout(self, error: BaseException) -> bool:
         """Recognise both by the number of the error."""

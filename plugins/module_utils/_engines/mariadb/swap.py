@@ -130,7 +130,7 @@ class Swap:
     def _kept_anything(self) -> bool:
         if self._state.out or self._undo:
             return True
-        drop_schema(self.engine.own(), self._retained)
+        drop_schema(self.engine.own_connection(), self._retained)
         MadeSchemas.of(self.engine).forget(self._retained)
         return False
 
@@ -176,7 +176,7 @@ class Swap:
             )
 
     def _make_retained(self) -> None:
-        own = self.engine.own()
+        own = self.engine.own_connection()
         begins = schema_to_make(own, self.schema, OLD)
         if begins is None:
             raise no_schema(self.engine.database.name)
@@ -190,7 +190,7 @@ class Swap:
 
     def _lock(self) -> None:
         """Lock all tables, so that no other session writes; those with an open transaction are waited for."""
-        own = self.engine.own()
+        own = self.engine.own_connection()
         names = tables_in(own, self.schema)
         if not names:
             return
@@ -209,7 +209,7 @@ class Swap:
 
     def _unlock(self) -> None:
         self._is_locked = False
-        run_sql(self.engine.own(), "unlock tables")
+        run_sql(self.engine.own_connection(), "unlock tables")
 
     def _refuse_changes(self) -> None:
         """Refuse where others have changed tables since it was planned which ones it moves.
@@ -217,7 +217,7 @@ class Swap:
         Raises:
             Failed: they have.
         """
-        there = set(tables_in(self.engine.own(), self.schema))
+        there = set(tables_in(self.engine.own_connection(), self.schema))
         changed = sorted(there ^ self.beside.now.all_tables())
         if not self.engine.job.restore_loses_writes:
             changed += sorted(name for name, rows in self.locked_rows.items() if self.beside.rows_now.get(name) != rows)
@@ -233,7 +233,7 @@ class Swap:
 
     def _move(self) -> list[str]:
         """Move tables out and in, and return what could not be made again."""
-        own = self.engine.own()
+        own = self.engine.own_connection()
         names = {name for table in self._state.out for name in self._triggers_of(table)}
         # Under LOCK TABLES our own table can neither be read nor written, so it says beforehand what is about to be.
         for name in sorted(names):
@@ -249,14 +249,14 @@ class Swap:
             f"select trigger_name from information_schema.triggers where {same_name('event_object_schema', ':schema')}"
             f" and {same_name('event_object_table', ':table')}"
         )
-        return [name for (name,) in self.engine.own().rows(statement, schema=self.schema, table=table)]
+        return [name for (name,) in self.engine.own_connection().rows(statement, schema=self.schema, table=table)]
 
     def _give_up(self) -> None:
         with suppress(Exception):  # a connection that is gone has given its locks back; the next run drops the rest
             self._unlock()
         with suppress(Exception):
             if self._retained:
-                drop_schema(self.engine.own(), self._retained)
+                drop_schema(self.engine.own_connection(), self._retained)
                 MadeSchemas.of(self.engine).forget(self._retained)
         self.beside.drop()
 
@@ -270,7 +270,7 @@ def move_in(
     locks them at once; what others wrote in that moment is noticed, and named.
     """
     engine.check_locked()
-    own = engine.own()
+    own = engine.own_connection()
     early: list[str] = []
     if state.into:
         pairs = (f"{qualified(state.beside, name)} to {qualified(state.of, name)}" for name in state.into)
@@ -298,7 +298,7 @@ def finish(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces
     except NotMade as failure:
         left = left_to_a_person(engine, retained, failure)
     engine.check_locked()
-    own = engine.own()
+    own = engine.own_connection()
     keep_defaults(engine)
     advance(own, retained, state, DONE)
     made = MadeSchemas.of(engine)
@@ -324,7 +324,7 @@ def end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
 
 
 def _end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
-    own, state = engine.own(), found.state
+    own, state = engine.own_connection(), found.state
     undo, redo = unpacked(found.undo), unpacked(found.redo)
     if state.phase == IN or _is_in(own, found):
         left = finish(engine, found.name, state, redo)

@@ -163,7 +163,7 @@ def undo(engine: MariaDBSession, left: list[str], executed: list[str]) -> Undone
     """
     if not left:
         return Undone([], [])
-    own = engine.own()
+    own = engine.own_connection()
     found = read_left(own, left, executed)
     if not found.is_all or found.changed_tables & found.tables_of_others:
         return Undone([], found.of_others)

@@ -38,7 +38,7 @@ class Untouched:
     @classmethod
     def of(cls, engine: MariaDBSession) -> Untouched:
         """Read it."""
-        own = engine.own()
+        own = engine.own_connection()
         written = {str(name): str(moment) for name, moment in own.rows(_WRITTEN)}
         return cls(own.run(read_fingerprint, frozenset()), written)
 

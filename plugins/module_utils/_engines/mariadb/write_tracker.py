@@ -65,15 +65,15 @@ class MariaDBWriteTracker(WriteTracker):
         """Return what the server has counted, right before a dump; from here on it is known whether others write."""
         found: dict[str, Any] = {}
         with suppress(Exception):  # then it is not known who writes or defines anything
-            found = reading(self.engine.own())
+            found = reading(self.engine.own_connection())
         defined = {DEFINED: counted_definitions(found)} if found else {}
-        base = found if found and may_vouch(self.engine.own()) else {}
+        base = found if found and may_vouch(self.engine.own_connection()) else {}
         if not self._is_resumed:
             self._start(base)
         return {**base, **defined}
 
     def _start(self, base: dict[str, Any]) -> None:
-        own = self.engine.own()
+        own = self.engine.own_connection()
         self._base, self.sessions = base, Sessions()
         self._own_base = int(own.rows("select connection_id()")[0][0]), own.run(counts)
 
@@ -107,7 +107,7 @@ class MariaDBWriteTracker(WriteTracker):
         if not is_heard:
             note([], f"what the driver {self.engine.driver} sends is not heard")
         try:
-            own = self.engine.own()
+            own = self.engine.own_connection()
             noted = NotedNames(read_catalog(own, schema), note)
             has_capitals = int(own.rows("select @@lower_case_table_names")[0][0]) == 0
         except Refused as refusal:  # another session holds a lock for long, for one
@@ -145,10 +145,10 @@ class MariaDBWriteTracker(WriteTracker):
 
     def redefined_by_others(self, written_rows: WrittenRows, executed: Iterable[str]) -> list[str]:
         """Return what the run has changed that others may have defined anew, unless no one else had until its end."""
-        if _was_alone(written_rows):
+        if _had_no_other_writers(written_rows):
             return []
         return redefined(
-            executed, written_rows.activity.get(DEFINED, {}), counted_definitions(reading(self.engine.own()))
+            executed, written_rows.activity.get(DEFINED, {}), counted_definitions(reading(self.engine.own_connection()))
         )
 
     def _vouched(self, loaded: Counts | None = None) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class MariaDBWriteTracker(WriteTracker):
         if not self._base:
             return {}
         with suppress(Exception):  # then it is not known
-            own = self.engine.own()
+            own = self.engine.own_connection()
             number, ours = int(own.rows("select connection_id()")[0][0]), own.run(counts)
             if number == self._own_base[0]:
                 ours = grown(self._own_base[1], ours)
@@ -175,7 +175,7 @@ class MariaDBWriteTracker(WriteTracker):
 
     def taken_from_others(self, archive: Archive | None, written_rows: WrittenRows) -> list[str]:
         """Return the tables from which statements may have taken rows, unless no one else had written until then."""
-        if _was_alone(written_rows):
+        if _had_no_other_writers(written_rows):
             return []
         noted = names_taken(written_rows.touched)
         if noted is None:
@@ -184,7 +184,7 @@ class MariaDBWriteTracker(WriteTracker):
         noted = {name for name in noted if name.partition(" ")[2] not in left_out}
         if not noted:
             return []
-        schema, own = self.engine.name_on_server, self.engine.own()
+        schema, own = self.engine.name_on_server, self.engine.own_connection()
         if archive is None:
             before = now = definitions_of(client_input.definitions_now(self.engine))
         else:
@@ -198,7 +198,10 @@ class MariaDBWriteTracker(WriteTracker):
             return Writes()
         return _doubt(
             doubtful_since(
-                self.engine.own(), self.engine.name_on_server, written_rows.before, written_rows.version_tables
+                self.engine.own_connection(),
+                self.engine.name_on_server,
+                written_rows.before,
+                written_rows.version_tables,
             )
         )
 
@@ -210,7 +213,7 @@ class MariaDBWriteTracker(WriteTracker):
         if self._vouched(swap.beside.loaded):
             return Writes()
         tables = swap.beside.archive.version_tables | written_rows.version_tables
-        return _doubt(doubtful_rows(swap.beside, self.engine.own(), self.engine.name_on_server, tables))
+        return _doubt(doubtful_rows(swap.beside, self.engine.own_connection(), self.engine.name_on_server, tables))
 
     def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Return that they may have written anywhere: so a backup is taken before what was committed is undone."""
@@ -233,7 +236,7 @@ class MariaDBWriteTracker(WriteTracker):
         self._restorer.written = self._written_by(written_rows)
 
     def _written_by(self, written_rows: WrittenRows) -> WrittenTables:
-        own, schema = self.engine.own(), self.engine.name_on_server
+        own, schema = self.engine.own_connection(), self.engine.name_on_server
         elsewhere = other_schemas(own, schema)
         return lambda before, now: tables_written(written_rows.touched, before, now, elsewhere, schema)
 
@@ -273,7 +276,7 @@ class MariaDBWriteTracker(WriteTracker):
         return restorer
 
 
-def _was_alone(written_rows: WrittenRows) -> bool:
+def _had_no_other_writers(written_rows: WrittenRows) -> bool:
     """Return whether no one else had written until the end of a run, or its failure."""
     return bool(written_rows.content or written_rows.content_digest.get(_ONLY_OURS))
 

@@ -37,7 +37,7 @@ def restore_by(
     Raises:
         Refused, Failed: as ``Restorer.restore``.
     """
-    path = str(archive.activity.get("search_path") or engine.own().rows("show search_path")[0][0])
+    path = str(archive.activity.get("search_path") or engine.own_connection().rows("show search_path")[0][0])
     reason, last = "", Failed(f"Database {engine.database.name!r} was not restored", code="restore-failed")
     for number, (name, search_path) in enumerate(_ways(engine, method, path)):
         way = (Swap if name == "swap" else InPlace)(engine, archive, run, report, search_path)

@@ -37,7 +37,7 @@ def rights_for_restore(engine: PostgreSQLSession) -> tuple[str, dict[str, Any]] 
 
     None if no right would do: there is something that only a superuser can make anew.
     """
-    own = engine.own()
+    own = engine.own_connection()
     mine = restore_method.powers(own, engine.name_on_server)
     if own.rows(ownership.SUPERUSERS) or (engine.database.schema and hanging_on(own)):
         return None
@@ -59,9 +59,13 @@ def _grants_on_database(engine: PostgreSQLSession, mine: restore_method.Powers) 
     """Return what a user lacks to restore a database, or to make a schema beside the one that it restores."""
     if engine.database.schema:
         name = quoted(engine.name_on_server)
-        user = quoted(str(engine.own().rows("select current_user")[0][0]))
-        return [] if may_make_schemas(engine.own()) else [f"grant create on database {name} to {user}"]
-    return [] if mine.owner else restore_method.grants(engine.own(), [engine.own().rows(_OWNER)[0][0]])
+        user = quoted(str(engine.own_connection().rows("select current_user")[0][0]))
+        return [] if may_make_schemas(engine.own_connection()) else [f"grant create on database {name} to {user}"]
+    return (
+        []
+        if mine.owner
+        else restore_method.grants(engine.own_connection(), [engine.own_connection().rows(_OWNER)[0][0]])
+    )
 
 
 def command(engine: PostgreSQLSession, dump: Path) -> str:
@@ -73,14 +77,14 @@ def command(engine: PostgreSQLSession, dump: Path) -> str:
         return _command_for_schema(engine, dump)
     name = engine.name_on_server
     new, replaced = fitted(name, "_restored"), fitted(name, "_replaced")
-    admin, owner = _superuser(engine), engine.own().rows(_OWNER)[0][0]
+    admin, owner = _superuser(engine), engine.own_connection().rows(_OWNER)[0][0]
     server, target = (client_tools.conninfo_by_hand(admin.set(database=each)) for each in ("postgres", new))
     create = [
         *_program(engine, "createdb"),
         f"--maintenance-db={server}",
         "--template=template0",
         f"--owner={owner}",
-        *made_with.as_words(made_with.unlike_template(engine.own(), name)),
+        *made_with.as_words(made_with.unlike_template(engine.own_connection(), name)),
         new,
     ]
     restore = [*_program(engine, "pg_restore"), "--exit-on-error", "--jobs=2", f"--dbname={target}", str(dump)]
@@ -101,7 +105,7 @@ def _command_for_schema(engine: PostgreSQLSession, dump: Path) -> str:
 
 
 def _superuser(engine: PostgreSQLSession) -> URL:
-    return engine.url.set(username=engine.own().rows(_SUPERUSER)[0][0], password=None)
+    return engine.url.set(username=engine.own_connection().rows(_SUPERUSER)[0][0], password=None)
 
 
 def _psql(engine: PostgreSQLSession, url: URL, statements: list[str]) -> str:

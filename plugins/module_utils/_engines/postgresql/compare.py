@@ -74,7 +74,7 @@ class ArchiveComparison:
         self._limit = limit
         self._report = report
         self._tools = client_tools.usable(
-            engine.job.pg_bin, engine.database.name, engine.own().run(major_version), archive.path
+            engine.job.pg_bin, engine.database.name, engine.own_connection().run(major_version), archive.path
         )
         self._found = _Found()
 
@@ -113,7 +113,9 @@ class ArchiveComparison:
         now = self._printed([*dump, f"--dbname={client_tools.conninfo(self._engine.url)}"], own=False)
         made = self._version_tables_made(before)
         old, new = self._entries(before, made), self._entries(now, made)
-        filled = filled_differently(old, new, ((str(row[0]), str(row[1])) for row in self._engine.own().rows(_FILLED)))
+        filled = filled_differently(
+            old, new, ((str(row[0]), str(row[1])) for row in self._engine.own_connection().rows(_FILLED))
+        )
         old = [entry for entry in old if entry.kind != VIEW_DATA]
         if dumped_by(before) != dumped_by(now):
             return one_sided(old, new, not_printed(before, now)) + filled, []
@@ -149,7 +151,7 @@ class ArchiveComparison:
     # The content
 
     def _compare_content(self, folder: Path) -> None:
-        own = self._engine.own()
+        own = self._engine.own_connection()
         before = self._archive.activity
         # First: a session hands in what it has counted at its end for certain, and before that when it likes.
         doubt = self._doubt(close_sessions_of_run(self._engine))
@@ -182,7 +184,7 @@ class ArchiveComparison:
         """Return why the counters do not show which tables were written; nothing if they do."""
         if self._written_rows.unseen:
             return f"the run may have written where nothing counted it ({self._written_rows.unseen[0]})"
-        return open_sessions or self._engine.own().run(counters_cannot_be_trusted, self._archive.activity)
+        return open_sessions or self._engine.own_connection().run(counters_cannot_be_trusted, self._archive.activity)
 
     def _is_untouched(self, was: Relation, here: Relation) -> bool:
         """Return whether nothing has written to a table since; columns may have come and gone behind those of then."""
@@ -197,7 +199,7 @@ class ArchiveComparison:
     def _is_small(self, was: Relation, here: Relation) -> bool:
         """Return whether a table is to be read; note it if not."""
         try:
-            size = self._engine.own().run(size_of, here.oid)
+            size = self._engine.own_connection().run(size_of, here.oid)
         except Refused as refusal:
             self._found.not_compared.append(f"table {was.name}: {refusal.why}")
             return False
@@ -232,7 +234,7 @@ class ArchiveComparison:
                     here.quoted: before.tables[was.quoted].columns for was, here in part if was.quoted in before.tables
                 }
             now = self._dumped(["--data-only", *(f"--table={here.quoted}" for _was, here in part)], columns)
-            self._engine.sequence_reads.update(self._engine.own().run(used_by_dump))
+            self._engine.sequence_reads.update(self._engine.own_connection().run(used_by_dump))
             for was, here in part:
                 yield was, here, before.tables.get(was.quoted), now.tables.get(here.quoted)
 
@@ -260,13 +262,13 @@ class ArchiveComparison:
 
     def _keeps_columns(self, was: Relation, here: Relation) -> bool:
         columns = self._archive.activity["relations"].get(here.oid, 0)
-        return was.row_type == here.row_type or self._engine.own().run(keeps_columns, here.oid, was, columns)
+        return was.row_type == here.row_type or self._engine.own_connection().run(keeps_columns, here.oid, was, columns)
 
     def _compare_large_objects(self, folder: Path, listing: Listing, doubt: bool) -> None:
         if self._engine.database.schema:
             return  # they lie in no schema
         before = self._archive.activity.get("large_objects")
-        now = self._engine.own().run(activity)["large_objects"]
+        now = self._engine.own_connection().run(activity)["large_objects"]
         if not doubt and before == now:
             return
         chosen = listing.only(["BLOBS", "BLOB", "BLOB METADATA", "COMMENT - LARGE OBJECT", "ACL - LARGE OBJECT"])
@@ -286,7 +288,7 @@ class ArchiveComparison:
         before = self._archived(folder, chosen).sequences
         close_sessions_of_run(self._engine)
         try:
-            used = self._engine.own().run(
+            used = self._engine.own_connection().run(
                 used_by_others, self._archive, self._written_rows, self._engine.sequence_reads
             )
             now = read_positions(self._engine)

@@ -105,4 +105,6 @@ def compare_copy(before: CopyState, now: CopyState, leave_out: frozenset[str]) -
 
 
 def _tools(engine: PostgreSQLSession, archive: Archive) -> client_tools.Tools:
-    return client_tools.usable(engine.job.pg_bin, engine.database.name, engine.own().run(major_version), archive.path)
+    return client_tools.usable(
+        engine.job.pg_bin, engine.database.name, engine.own_connection().run(major_version), archive.path
+    )

@@ -52,7 +52,7 @@ select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamesp
 def is_dropped(engine: PostgreSQLSession) -> bool:
     """Return whether the server says that it has no such database; what does not let us in may be there."""
     try:
-        engine.own()
+        engine.own_connection()
     except Refused:
         try:
             with beside(engine) as (other, _url):
@@ -64,7 +64,7 @@ def is_dropped(engine: PostgreSQLSession) -> bool:
 
 def holds_nothing(engine: PostgreSQLSession) -> bool:
     """Return whether there is nothing in a database."""
-    return not engine.own().rows(_ANYTHING)[0][0]
+    return not engine.own_connection().rows(_ANYTHING)[0][0]
 
 
 def make_again(engine: PostgreSQLSession, archive: Archive) -> None:

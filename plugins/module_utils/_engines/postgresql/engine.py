@@ -62,7 +62,7 @@ class PostgreSQL(PostgreSQLSession):
     def try_lock(self) -> Lock | None:
         """Try the advisory lock on the connection of our own, which is not closed then before it is released."""
         try:
-            own = self.own()
+            own = self.own_connection()
         except Refused as refusal:
             # A swap closes the database, and one that died has left it closed.
             if is_being_swapped(self):
@@ -75,7 +75,7 @@ class PostgreSQL(PostgreSQLSession):
                 raise refusal from None  # no connection is possible there either
             if not recovered:
                 raise
-            own = self.own()
+            own = self.own_connection()
         lock = AdvisoryLock(own, self.database.name, self.database.schema)
         if lock.attempt() and not being_swapped(own):
             self.held = lock
@@ -86,7 +86,7 @@ class PostgreSQL(PostgreSQLSession):
     def lock_holder(self) -> str:
         """Return the application, process and address of who holds it."""
         try:
-            rows = holders_of(self.own(), LOCK_DATABASE, self.database.schema)
+            rows = holders_of(self.own_connection(), LOCK_DATABASE, self.database.schema)
         except Refused:
             return "a restore, during which the database refuses connections"
         return f"{rows[0][0]} (pid {rows[0][1]}, from {rows[0][2]})" if rows else "a session that has just ended"
@@ -107,7 +107,7 @@ class PostgreSQL(PostgreSQLSession):
 
     def end_migrating(self, patience: float, report: Report) -> None:
         """Wait for the lock on the migrating connection, which lives as long as its backend."""
-        wait_for_orphan(self.own(), _LOCK_MIGRATING, self.database, patience, report)
+        wait_for_orphan(self.own_connection(), _LOCK_MIGRATING, self.database, patience, report)
 
     def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have the server refuse what writes, or keep it from being committed."""
@@ -126,11 +126,11 @@ class PostgreSQL(PostgreSQLSession):
 
     def state_of_writes(self) -> plan_writes.State:
         """Read the number of the next transaction."""
-        return self.own().run(plan_writes.read_state)
+        return self.own_connection().run(plan_writes.read_state)
 
     def written_since(self, before: plan_writes.State) -> list[str]:
         """Read it again, and the catalogs where it is another one."""
-        return plan_writes.written_since(self.own(), before)
+        return plan_writes.written_since(self.own_connection(), before)
 
     def was_kept(self, error: BaseException) -> bool:
         """Query the SQLSTATE."""
@@ -151,17 +151,20 @@ class PostgreSQL(PostgreSQLSession):
 
     def activity(self) -> dict[str, Any]:
         """Query the server's counters and catalogs; older counts would make rows of before others' of after."""
-        self.own().run(write_counters.await_counters)
-        return {**self.own().run(write_counters.activity), "catalogs": self.own().run(read_catalog_rows)}
+        self.own_connection().run(write_counters.await_counters)
+        return {
+            **self.own_connection().run(write_counters.activity),
+            "catalogs": self.own_connection().run(read_catalog_rows),
+        }
 
     def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:
         """Run pg_dump at an exported snapshot, count rows at the same one, and read the archive back."""
-        found = client_tools.find_tools(self.job.pg_bin, self.own().run(major_version))
+        found = client_tools.find_tools(self.job.pg_bin, self.own_connection().run(major_version))
         if found is None:
             raise Failed(f"There is no pg_dump for database {self.database.name!r}", code="client-program-missing")
         target = folder / "dump"
-        activity = {**self.activity(), "search_path": self.own().rows("show search_path")[0][0]}
-        with _snapshot(self.own(), self.job.backup_lock_wait) as (own, snapshot):
+        activity = {**self.activity(), "search_path": self.own_connection().rows("show search_path")[0][0]}
+        with _snapshot(self.own_connection(), self.job.backup_lock_wait) as (own, snapshot):
             tables = own.rows(catalog.TABLES)
             with_rows = [(schema, table) for schema, table, readable, has_rows in tables if readable and has_rows]
             counts = own.run(self.row_counts, with_rows) if count_rows else None

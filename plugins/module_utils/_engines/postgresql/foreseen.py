@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 def foreseen_obstacles(engine: PostgreSQLSession, archive: Archive) -> list[Refused]:
     """Return what would stop a restore by the method that would be chosen."""
-    server = engine.own().run(major_version)
+    server = engine.own_connection().run(major_version)
     client_tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
-    prepared = refusal_of_prepared(engine.own(), engine.name_on_server, engine.database.name)
+    prepared = refusal_of_prepared(engine.own_connection(), engine.name_on_server, engine.database.name)
     return [*([prepared] if prepared else []), *_sessions(engine), *lacking_space(engine, archive.path)]
 
 
@@ -43,7 +43,7 @@ def _sessions(engine: PostgreSQLSession) -> Iterator[Refused]:
 
 def lacking_space(engine: PostgreSQLSession, dump: Path) -> list[Refused]:
     """Return the lack of space for what is in a dump, on a server of this host."""
-    place = data_directory(engine, engine.own())
+    place = data_directory(engine, engine.own_connection())
     if place is None:
         return []
     # What is not compressed and the indexes come on top; how much that is, an archive does not say.

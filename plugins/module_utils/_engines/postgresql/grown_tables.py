@@ -56,7 +56,7 @@ def without_writes_of_others(
         limit: bytes of a table above which it is not read.
         report: is called with what is being compared.
     """
-    own = engine.own()
+    own = engine.own_connection()
     if "files" not in archive.activity or own.run(counters_cannot_be_trusted, archive.activity):
         return {}
     # Read before the rows, so that rows written meanwhile raise them above what is returned.

@@ -26,7 +26,7 @@ def writes_into_made(engine: PostgreSQLSession, written_rows: WrittenRows, read_
         written_rows: what the run has done.
         read_locked: reads in the session that has locked all tables; no other session could read them.
     """
-    own = engine.own()
+    own = engine.own_connection()
     doubt = close_sessions_of_run(engine) or own.run(counters_cannot_be_trusted, written_rows.activity)
     counts = {} if doubt else {oid: here.count for oid, here in own.run(relations_of).items()}
     try:

@@ -79,7 +79,7 @@ class InPlace:
         self._archive = archive
         self._run = run
         self._report = report
-        server = engine.own().run(major_version)
+        server = engine.own_connection().run(major_version)
         self._tools = client_tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
 
     def restore(self, guard: Guard) -> Restored:
@@ -143,7 +143,7 @@ class InPlace:
             self._engine.read_locked = None
 
     def _psql(self) -> Psql:
-        encoding = self._engine.own().run(client_encoding)
+        encoding = self._engine.own_connection().run(client_encoding)
         return Psql(self._tools, self._engine.url, self._engine.application, encoding, self._schema)
 
     def _lock_tables(self, psql: Psql, deadline: float) -> bool:
@@ -180,12 +180,12 @@ class InPlace:
         return True
 
     def _unlocked(self, psql: Psql) -> Unlocked:
-        found = Unlocked.read(self._engine.own(), partial(self._rows, psql))
+        found = Unlocked.read(self._engine.own_connection(), partial(self._rows, psql))
         self._reads.update(list(found.sequences))
         return found
 
     def _end_sessions(self) -> list[str]:
-        own = self._engine.own()
+        own = self._engine.own_connection()
         found = []
         for pid, user, application in own.rows(OTHERS, application=self._engine.application):
             found.append(f"pid {pid} ({user}, {application or 'unnamed'})")
@@ -363,7 +363,7 @@ class InPlace:
 
     def _analyze(self) -> None:
         self._report("analyzes what was restored")
-        self._engine.own().run(_analyze)
+        self._engine.own_connection().run(_analyze)
 
 
 def _facts_of(schemas: set[str]) -> list[str]:

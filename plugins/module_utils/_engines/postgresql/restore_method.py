@@ -131,7 +131,7 @@ def powers(own: OwnConnection, database: str) -> Powers:
 def method(engine: PostgreSQLSession) -> RestoreMethod:
     """Return how a database can be restored with the privileges there are."""
     wanted = engine.job.restore_method
-    own = engine.own()
+    own = engine.own_connection()
     mine = powers(own, engine.name_on_server)
     if engine.database.schema:
         return _method_of_schema(engine, mine)
@@ -155,7 +155,7 @@ def method(engine: PostgreSQLSession) -> RestoreMethod:
 
 def method_in_place(engine: PostgreSQLSession) -> RestoreMethod:
     """Return how a database would be restored in place."""
-    own = engine.own()
+    own = engine.own_connection()
     if engine.database.schema:
         return _method_of_schema(engine, powers(own, engine.name_on_server))
     obstacle = _obstacle_in_place(engine, powers(own, engine.name_on_server))
@@ -164,7 +164,7 @@ def method_in_place(engine: PostgreSQLSession) -> RestoreMethod:
 
 def _method_of_schema(engine: PostgreSQLSession, mine: Powers) -> RestoreMethod:
     """Return how one schema can be restored: the others stay as they are, so nothing else is swapped or moved."""
-    own = engine.own()
+    own = engine.own_connection()
     hanging = hanging_on(own)
     what, why, remedy = f"Schema {engine.database.schema!r} cannot be restored by itself", "", ""
     if engine.job.restore_method == "swap":
@@ -206,7 +206,7 @@ def _obstacle_to_swap(engine: PostgreSQLSession, mine: Powers) -> Refused | None
         )
     if mine.superuser:
         return None
-    own = engine.own()
+    own = engine.own_connection()
     strangers = [f"owned by {name}" for (name,) in _strangers(engine, mine)]
     if strangers:
         return Refused(what, f"some of it is {', '.join(strangers)}", _membership(engine, mine), code=NOT_POSSIBLE)
@@ -224,7 +224,7 @@ def _membership(engine: PostgreSQLSession, mine: Powers) -> str:
 
     Who is a member of a superuser is one himself, so no role is made one.
     """
-    own = engine.own()
+    own = engine.own_connection()
     if own.rows(ownership.SUPERUSERS):
         given = [row[0] for row in own.rows(ownership.TO_GIVE_AWAY)]
         return (
@@ -250,8 +250,8 @@ def _obstacle_in_place(engine: PostgreSQLSession, mine: Powers) -> Refused | Non
 def _obstacle_of_owners(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
     """Return what of it does not belong to its user, or is not his to make anew."""
     strangers = _strangers(engine, mine)
-    ranges = [] if mine.superuser else engine.own().rows(ownership.RANGES)
-    never = [] if mine.superuser else engine.own().rows(ownership.NEVER)
+    ranges = [] if mine.superuser else engine.own_connection().rows(ownership.RANGES)
+    never = [] if mine.superuser else engine.own_connection().rows(ownership.NEVER)
     remedy = "Restore it by hand, as a superuser"
     if strangers:
         why, remedy = f"some of it belongs to {', '.join(row[0] for row in strangers)}", _membership(engine, mine)
@@ -266,7 +266,7 @@ def _obstacle_of_owners(engine: PostgreSQLSession, mine: Powers) -> Refused | No
 
 
 def _strangers(engine: PostgreSQLSession, mine: Powers) -> list[tuple[Any, ...]]:
-    return [] if mine.superuser else engine.own().rows(ownership.STRANGERS)
+    return [] if mine.superuser else engine.own_connection().rows(ownership.STRANGERS)
 
 
 def _left_out(own: OwnConnection) -> dict[str, str]:

@@ -62,7 +62,7 @@ def restore_notes(engine: PostgreSQLSession, method: RestoreMethod, archive: Arc
         method: how a restore would be done now.
         archive: what was dumped, where it was.
     """
-    rows = engine.own().rows(_NOTES)
+    rows = engine.own_connection().rows(_NOTES)
     found = [
         f"function {function} names {names} without a schema, so a restore is replayed with this role's search_path;"
         f" ALTER FUNCTION {function} SET search_path makes it work without"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MARK = "hosting.alembic "
 _NAME_BYTES = 63
+#: The word stays in names on servers and beside files: what older versions retained is recognised by it.
 RETAINED_SCHEMA = "alembic_aside_"
 
 #: What identifies a swap, held by its session as an advisory lock with the database's oid. pg_locks shows it to all.

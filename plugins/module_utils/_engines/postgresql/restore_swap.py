@@ -66,12 +66,12 @@ class Swap:
         self._report = report
         self._name = engine.name_on_server
         self._scratch = scratch_name(engine)
-        self._server = engine.own().run(major_version)
+        self._server = engine.own_connection().run(major_version)
         self._tools = client_tools.usable(engine.job.pg_bin, engine.database.name, self._server, archive.path)
         self._closed = False
         self._swapped = False
         self._oid = 0
-        self._restorer = engine.own().rows("select current_user")[0][0]
+        self._restorer = engine.own_connection().rows("select current_user")[0][0]
         self.not_restored: list[str] = []
 
     def restore(self, guard: Guard) -> Restored:
@@ -139,7 +139,7 @@ class Swap:
         """Make the scratch database, restore into it, verify and analyze it."""
         self._contents = Contents.of(self._tools, self._archive.path, self._report)
         self._report("makes a new database")
-        mine = powers(self._engine.own(), self._name)
+        mine = powers(self._engine.own_connection(), self._name)
         self._by_superuser = powers(other, self._name).superuser and not mine.superuser
         run_sql(other, self._create_statement(other))
         # A role that may make databases makes them, and no more: an archive is code of the database's owner.
@@ -161,7 +161,7 @@ class Swap:
                 run_sql(made, "drop schema public")
         lines = self._contents.without(left_out)
         if not mine.superuser and not self._by_superuser:
-            roles = [row[0] for row in self._engine.own().rows(publications.ROLES)]
+            roles = [row[0] for row in self._engine.own_connection().rows(publications.ROLES)]
             lines += publications.own_entries(self._contents, roles)
         chosen = use_list(folder, "contents", lines)
         replay.run(scratch_url, [f"--use-list={chosen}"], max(self._engine.job.backup_jobs, 1), self._search_path)
@@ -200,7 +200,7 @@ class Swap:
         engine, name = self._engine, self._engine.database.name
         left_out, lines = ("SUBSCRIPTION",), self._contents.without([*OF_DATABASE, "SUBSCRIPTION"])
         if not everything:
-            roles = [row[0] for row in engine.own().rows(publications.ROLES)]
+            roles = [row[0] for row in engine.own_connection().rows(publications.ROLES)]
             lines = self._contents.without([*OF_DATABASE, "SUBSCRIPTION", *publications.ENTRIES])
             lines += publications.own_entries(self._contents, roles)
         schema = RestoredSchema(
@@ -221,7 +221,7 @@ class Swap:
 
     def _close_database(self, other: OwnConnection) -> None:
         """Admit no new session and end the present ones, but for our own two connections."""
-        own = self._engine.own()
+        own = self._engine.own_connection()
         keep = tuple(pid for pid in (_pid(own), self._engine.lock_pid()) if pid)
         facts = mark(closed_by=self._run, at=now(), comment=self._comment)
         self._report("refuses connections to the database")

@@ -163,7 +163,7 @@ def refuse_what_stays(
     Raises:
         Refused: nothing was changed.
     """
-    if not contents.only(_LEFT) and not engine.own().rows(_HAS_LEFT):
+    if not contents.only(_LEFT) and not engine.own_connection().rows(_HAS_LEFT):
         return
     wait = engine.job.backup_lock_wait
     schema = RestoredSchema(found, archive, engine.application, report, wait, only=_LEFT)
@@ -185,7 +185,7 @@ def refuse_in_place(
     Raises:
         Failed: it is not what the archive holds; nothing is dropped.
     """
-    own = engine.own()
+    own = engine.own_connection()
     roles = tuple(str(row[0]) for row in own.rows(ROLES))
     strange = tuple(str(row[0]) for row in own.rows(_STRANGE_SCHEMAS))
     wait = engine.job.backup_lock_wait

@@ -67,7 +67,7 @@ class PostgreSQLRestorer(Restorer):
 
     def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:
         """Drop INVALID indexes that were not there before, valid or not: what a concurrent build leaves that failed."""
-        own = self.engine.own()
+        own = self.engine.own_connection()
         removed = []
         for schema, name, line in own.run(_invalid_indexes):
             valid = line.replace(" valid f ", " valid t ").replace(" ready f", " ready t")

@@ -37,7 +37,7 @@ select n.nspname, obj_description(n.oid, 'pg_namespace'),
 
 def of(engine: PostgreSQLSession) -> list[RetainedCopy]:
     """Return the databases and the schemas that earlier restores of this database have left."""
-    own = engine.own()
+    own = engine.own_connection()
     found = []
     for name, comment, size in own.rows(_RETAINED, mark=f"{MARK}%"):
         facts = marked(comment)
@@ -70,7 +70,7 @@ def drop(engine: PostgreSQLSession, retained: RetainedCopy) -> None:
         )
     try:
         if retained.name.startswith("schema "):
-            engine.own().run(_drop_schemas, engine, retained.name[len("schema ") :])
+            engine.own_connection().run(_drop_schemas, engine, retained.name[len("schema ") :])
         else:
             with beside(engine) as (other, _url):
                 run_sql(other, f"drop database {quoted(retained.name)}")

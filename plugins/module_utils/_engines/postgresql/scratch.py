@@ -138,7 +138,7 @@ class PostgreSQLRehearser(Rehearser):
         """
         if not self.engine.database.schema:
             return []
-        needed = needed_of_elsewhere(self.engine.own())
+        needed = needed_of_elsewhere(self.engine.own_connection())
         others = [name for name in needed if not name.startswith(EXTENSION)]
         if others:
             raise Refused(
@@ -208,7 +208,7 @@ class PostgreSQLRehearser(Rehearser):
         if options:
             notes.append(f"restored without owners and grants, because of: {reasons[0]}")
         # What the planner does not know makes a migration look slower than it is.
-        engine.own().rows("analyze")
+        engine.own_connection().rows("analyze")
         return notes
 
     def _replay(
@@ -238,7 +238,7 @@ class PostgreSQLRehearser(Rehearser):
         """Make those that the dump of a schema does not have, each in the schema that it lies in."""
         if not extensions:
             return
-        schemas = dict(self.engine.own().rows(_EXTENSIONS, names=extensions))
+        schemas = dict(self.engine.own_connection().rows(_EXTENSIONS, names=extensions))
         with aimed_at(self.engine, place.maker.set(database=name)).connect() as made:
             for extension in extensions:
                 schema = _name(schemas[extension])
@@ -256,7 +256,7 @@ class PostgreSQLRehearser(Rehearser):
     def _create(self, place: Place, name: str) -> list[str]:
         """Create an empty database of the same kind, with the same settings; return those that could not be set."""
         _drop(place.own, name)
-        made = made_with.options_in_catalog(self.engine.own(), self.engine.name_on_server)
+        made = made_with.options_in_catalog(self.engine.own_connection(), self.engine.name_on_server)
         # Another server may be an older one.
         options = [made_with.as_sql(made_with.understood(made.items(), place.own.run(major_version)))]
         if place.url.username:
@@ -266,7 +266,8 @@ class PostgreSQLRehearser(Rehearser):
         run_sql(place.own, f"create database {name} template template0 {' '.join(options)}")
         place.own.rows(f"comment on database {name} is {_string(_COMMENT)}")
         notes = [
-            self._set(place, name, everybodys, setting) for everybodys, setting in self.engine.own().rows(_SETTINGS)
+            self._set(place, name, everybodys, setting)
+            for everybodys, setting in self.engine.own_connection().rows(_SETTINGS)
         ]
         return [note for note in notes if note]
 
@@ -294,11 +295,11 @@ class PostgreSQLRehearser(Rehearser):
 
     def disk_usage(self) -> int:
         """Query the server, which counts files, and so what is not committed too; no table is waited for."""
-        return int(self.engine.own().rows("select pg_database_size(current_database())")[0][0])
+        return int(self.engine.own_connection().rows("select pg_database_size(current_database())")[0][0])
 
     def locks(self) -> set[tuple[str, str]]:
         """Query pg_locks. A table that is not committed yet has no name for us, and no session can wait for it."""
-        return {(str(table), str(mode)) for table, mode in self.engine.own().rows(_LOCKS)}
+        return {(str(table), str(mode)) for table, mode in self.engine.own_connection().rows(_LOCKS)}
 
     @staticmethod
     def strongest(modes: set[str]) -> str:

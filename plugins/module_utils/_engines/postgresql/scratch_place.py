@@ -70,7 +70,7 @@ def place_of(engine: PostgreSQLSession) -> Place:
 def _is_above(engine: PostgreSQLSession, own: OwnConnection) -> bool:
     """Return whether a connection is a superuser's, and the database's own user is none."""
     statement = "select rolsuper from pg_roles where rolname = current_user"
-    return bool(own.rows(statement)[0][0] and not engine.own().rows(statement)[0][0])
+    return bool(own.rows(statement)[0][0] and not engine.own_connection().rows(statement)[0][0])
 
 
 def _refuse_superuser_here(engine: PostgreSQLSession, own: OwnConnection) -> None:

@@ -102,7 +102,7 @@ def _position(value: int, given: bool) -> str:
 
 def read_positions(engine: PostgreSQLSession) -> Positions:
     """Return the positions of sequences."""
-    return engine.own().run(sequence_positions)
+    return engine.own_connection().run(sequence_positions)
 
 
 def is_behind(position: tuple[int, bool], other: tuple[int, bool], increment: int) -> bool:
@@ -122,7 +122,7 @@ def set_forward(
         archive: the backup of the run; without one nothing says that others have not used a sequence.
         written_rows: what the run has done, its downgrades included.
     """
-    own = engine.own()
+    own = engine.own_connection()
     close_sessions_of_run(engine)  # they hand in what they have counted when they end
     used = own.run(used_by_others, archive, written_rows, engine.sequence_reads) if archive else None
     now = read_positions(engine)

@@ -20,8 +20,8 @@ from ..connection import (
     driver_connection,
     execute,
     first_line,
-    is_alone,
     modules_of,
+    sends_as_transaction,
     speak,
     sqlstate,
 )
@@ -237,7 +237,7 @@ class PostgreSQLSession(ServerEngine):
 
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return catalog facts, without the version tables and all that hangs on them."""
-        if is_alone(connection):
+        if sends_as_transaction(connection):
             rows = execute(connection, fixed_statements() + catalog.FINGERPRINT)
         else:
             with fixed_rendering(connection):
@@ -283,17 +283,17 @@ class PostgreSQLSession(ServerEngine):
         if self._lock_timeout == before:
             yield
             return
-        self.own().rows(f"set lock_timeout = {self._lock_timeout}")
+        self.own_connection().rows(f"set lock_timeout = {self._lock_timeout}")
         try:
             yield
         finally:
             self._lock_timeout = before
-            self.own().rows(f"set lock_timeout = {before}")
+            self.own_connection().rows(f"set lock_timeout = {before}")
 
     def read_at_once(self, statement: str) -> list[tuple[Any, ...]]:
         """Set the limit in the same round trip, where the driver sends several statements in one."""
-        own = self.own()
-        if not own.run(is_alone):
+        own = self.own_connection()
+        if not own.run(sends_as_transaction):
             return super().read_at_once(statement)
         return own.rows("set local lock_timeout = 1000; " + statement.replace(":", "\\:"))
 

@@ -96,7 +96,7 @@ def not_to_be_ended(own: OwnConnection, database: str) -> list[str]:
 
 def not_ended(engine: PostgreSQLSession) -> list[str]:
     """Return the sessions that a restore leaves, as text: for one schema, those that work elsewhere."""
-    own = engine.own()
+    own = engine.own_connection()
     if engine.database.schema:
         return [f"pid {pid} ({user}, {application})" for pid, user, application in own.rows(_MAY_WRITE)]
     return not_to_be_ended(own, engine.name_on_server)

@@ -92,7 +92,7 @@ def overwritten(
         written_rows: what the run has done; ``secured`` is what was counted when all was backed up last.
         wrote: the tables whose rows the downgrade has written.
     """
-    own = engine.own()
+    own = engine.own_connection()
     expected = {here.oid for _was, here in own.run(lambda mine: list(_touched(mine, written_rows)))}
     before, now = own.run(relations_of), relations_of(connection)
     changed = [

@@ -69,7 +69,9 @@ class PostgreSQLWriteTracker(WriteTracker):
     def changed_outside(self, connection: Connection, counted: Counted, wrote: Iterable[str]) -> list[str]:
         """Read it where the entry means one schema."""
         schema = self.engine.database.schema
-        return changed_outside(self.engine.own(), connection, schema, wrote, counted.number) if schema else []
+        return (
+            changed_outside(self.engine.own_connection(), connection, schema, wrote, counted.number) if schema else []
+        )
 
     def subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
         """Read the catalogs, and the tables."""
@@ -77,30 +79,30 @@ class PostgreSQLWriteTracker(WriteTracker):
 
     def catalog_rows(self, connection: Connection, counted: Counted, span: list[int]) -> dict[str, dict[str, int]]:
         """Read the catalogs on a connection of our own."""
-        return read_replaced(self.engine.own(), connection, counted, span)
+        return read_replaced(self.engine.own_connection(), connection, counted, span)
 
     def catalog_before(self) -> Any:
         """Read the catalogs if no transaction is open."""
-        return self.engine.own().run(read_if_quiet)
+        return self.engine.own_connection().run(read_if_quiet)
 
     def catalog_rows_since(self, before: Any) -> dict[str, dict[str, dict[str, int]]]:
         """Read the catalogs again."""
         if before is None:
             return {}
-        gone = without_rows(before[1], self.engine.own().run(read_catalog_rows))
+        gone = without_rows(before[1], self.engine.own_connection().run(read_catalog_rows))
         return {str(before[0]): gone} if gone else {}
 
     def files_since(self, before: Any) -> tuple[list[str], dict[str, int]]:
         """Read the tables again."""
-        return self.engine.own().run(files_since, before[2]) if before else ([], {})
+        return self.engine.own_connection().run(files_since, before[2]) if before else ([], {})
 
     def transactions_of(self, statement: str, span: list[int]) -> list[int]:
         """Read the catalogs."""
-        return self.engine.own().run(read_own_of_statement, span[0], span[1], statement)
+        return self.engine.own_connection().run(read_own_of_statement, span[0], span[1], statement)
 
     def next_transaction(self) -> int:
         """Query on a connection of our own: a transaction that has a number is reported."""
-        return self.engine.own().run(write_counters.next_transaction)
+        return self.engine.own_connection().run(write_counters.next_transaction)
 
     def check_other_writers(self, connection: Connection) -> None:
         """Do nothing: the server counts what others write."""
@@ -117,7 +119,7 @@ class PostgreSQLWriteTracker(WriteTracker):
         """Read the transactions of the rows."""
         try:
             with self.engine.short_lock_timeout():
-                return self.engine.own().run(
+                return self.engine.own_connection().run(
                     lambda connection: row_authors.written(row_authors.reading(connection), written_rows)
                 )
         except Exception as error:
@@ -131,9 +133,9 @@ class PostgreSQLWriteTracker(WriteTracker):
 
     def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Query the counters, and who is at work."""
-        self.engine.own().run(write_counters.await_counters)
-        until = self.engine.own().run(write_counters.activity)
-        touched, clear = self.engine.own().run(touched_by_others, written_rows, self.engine.application)
+        self.engine.own_connection().run(write_counters.await_counters)
+        until = self.engine.own_connection().run(write_counters.activity)
+        touched, clear = self.engine.own_connection().run(touched_by_others, written_rows, self.engine.application)
         known = {name: until[name] for name in ("newest_transaction", "open_transactions")}
         self._cleared = {} if touched else dict.fromkeys(clear, known)
         return touched
@@ -158,7 +160,7 @@ class PostgreSQLWriteTracker(WriteTracker):
 
     def rows_changed_by(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
         """Return those that the backend counted rows for, and that are still there."""
-        there = {table.name for table in self.engine.own().run(relations_of).values()}
+        there = {table.name for table in self.engine.own_connection().run(relations_of).values()}
         return [table for table in self.rows_changed(archive, wrote) if table in there]
 
     def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> Comparison:
@@ -170,7 +172,7 @@ class PostgreSQLWriteTracker(WriteTracker):
     ) -> tuple[list[str], list[str]]:
         """Compare with what pg_restore prints of the archive, and read who has written the catalogs."""
         found = ArchiveComparison(self.engine, archive, written_rows, 0, report).compare_schema()
-        return found, self.engine.own().run(schema_changes_of_others, archive, written_rows) if found else []
+        return found, self.engine.own_connection().run(schema_changes_of_others, archive, written_rows) if found else []
 
     def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> None:
         """Read the tables whose counters went up by more than the run wrote."""
@@ -187,14 +189,14 @@ class PostgreSQLWriteTracker(WriteTracker):
 
     def _written(self, archive: Archive, ours: dict[str, int], others: list[str] | None) -> Writes:
         leave_out, known = archive.version_tables, self._nothing_lost
-        return self.engine.own().run(
+        return self.engine.own_connection().run(
             write_counters.written, archive.activity, ours, leave_out, self.engine.application, known, others
         )
 
     def changes_of_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
         """Read files, catalogs, sequences and what cannot be counted."""
         positions = archived_positions(self.engine, archive)
-        own = self.engine.own()
+        own = self.engine.own_connection()
         own.run(write_counters.await_counters)
         # First: a session that has ended has handed in what it counted, and is not counted here.
         now = read_positions(self.engine)

@@ -98,12 +98,12 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         """Return whether the file is there."""
         return self.path.is_file()
 
-    def own(self) -> OwnConnection:
+    def own_connection(self) -> OwnConnection:
         """Return the connection of our own, opened again where another file lies at the path by now."""
         there = file_of(self.path)
         if self._own is not None and there != self._file:
             self.close()
-        known, own = self._own, super().own()
+        known, own = self._own, super().own_connection()
         if own is not known:
             self._file = there
         return own
@@ -258,7 +258,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
 
     def version(self) -> Version:
         """Return what our own connection sees of the file that lies there now."""
-        number = self.run_at_once(self.own(), lambda connection: data_version(driver_connection(connection)))
+        number = self.run_at_once(self.own_connection(), lambda connection: data_version(driver_connection(connection)))
         return Version(self._file, number)
 
     def end_migrating(self, patience: float, report: Report) -> None:

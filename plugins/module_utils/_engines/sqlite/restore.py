@@ -56,7 +56,7 @@ class SQLiteRestorer(Restorer):
     def _in_use(self) -> list[Refused]:
         if not self.is_readable():
             return []
-        current: sqlite3.Connection = self.engine.own().run(driver_connection)
+        current: sqlite3.Connection = self.engine.own_connection().run(driver_connection)
         try:
             with self.engine.acting():
                 current.execute(f"pragma busy_timeout = {int(self.engine.job.lock_timeout * 1000)}")
@@ -73,6 +73,7 @@ class SQLiteRestorer(Restorer):
         A dump that is a folder means a file that was not there: then there is none again. All names in the folder
         are a customer's to exchange, so they are taken with his rights; only what is open already is changed with ours.
         """
+        # The word stays in the name: what older versions retained is recognised by it.
         retained = unused(self.engine.path.with_name(f"{self.engine.path.name}.aside-{run}"))
         report(f"the replaced file becomes {retained}")
         name = self.engine.path.name
@@ -107,7 +108,7 @@ class SQLiteRestorer(Restorer):
         if not self.engine.exists():
             return False
         try:
-            self.engine.own()
+            self.engine.own_connection()
         except Refused as refusal:
             if "not a database" in refusal.why or "malformed" in refusal.why:
                 return False
@@ -165,7 +166,7 @@ class SQLiteRestorer(Restorer):
     def _replaced(self, folder: HeldFolder, archive: Archive, retained: Path, guard: Guard) -> Restored:
         """Replace the file while no other session can use it."""
         # The connection that has heard of all writes until now, so that none falls between.
-        current: sqlite3.Connection = self.engine.own().run(driver_connection)
+        current: sqlite3.Connection = self.engine.own_connection().run(driver_connection)
         current.execute(f"pragma busy_timeout = {int(self.engine.job.lock_timeout * 1000)}")
         if self.engine.has_to_stay() or self._may_be_open_elsewhere():
             return self._overwritten(folder, archive, retained, guard, current)
@@ -294,7 +295,7 @@ class SQLiteRestorer(Restorer):
 
     def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:
         """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""
-        return self.engine.own().run(drop_unfinished, self.engine.fingerprint, before)
+        return self.engine.own_connection().run(drop_unfinished, self.engine.fingerprint, before)
 
 
 def _prove(archive: Archive) -> None:

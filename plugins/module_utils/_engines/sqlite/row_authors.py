@@ -54,7 +54,7 @@ class ContentDigest:
         Args:
             not_shared: no other session has written until now.
         """
-        return {"tables": self.tables, "columns": self.columns, "alone": not_shared}
+        return {"tables": self.tables, "columns": self.columns, "not_shared": not_shared}
 
     def later_than(self, earlier: dict[str, Any]) -> Writes:
         """Return what others wrote since an earlier digest; without one, that is unknown."""
@@ -66,9 +66,14 @@ class ContentDigest:
                 count = read[0]
                 if was is not None and _is_others(kind, was, read):
                     certain[name] = abs(count - was[0]) or count
-                elif count and not (was == read and earlier["alone"]):
+                elif count and not (was == read and _was_not_shared(earlier)):
                     unknown.append(in_doubt(count, name))
         return Writes(certain, "; ".join(unknown))
+
+
+def _was_not_shared(earlier: dict[str, Any]) -> bool:
+    """Return whether no other session had written until then; before 0.1.0 the key was ``alone``."""
+    return bool(earlier["not_shared"] if "not_shared" in earlier else earlier["alone"])
 
 
 def _is_others(kind: str, was: list[Any], now: list[Any]) -> bool:

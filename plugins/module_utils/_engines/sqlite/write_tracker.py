@@ -69,7 +69,7 @@ class SQLiteWriteTracker(WriteTracker):
 
     def content(self) -> dict[str, str] | None:
         """Return the state of the file, if only env.py has written since the dump."""
-        own = self.engine.own()
+        own = self.engine.own_connection()
         own.run(rows_of, "pragma busy_timeout = 0")
         own.run(rows_of, "pragma main.wal_checkpoint(truncate)")
         own.run(rows_of, f"pragma busy_timeout = {PATIENCE * 1000}")
@@ -167,7 +167,7 @@ class SQLiteWriteTracker(WriteTracker):
         """Read where AUTOINCREMENT goes on."""
         if not self.engine.exists():
             return {}
-        return self.engine.own().run(lambda connection: read_sequences(driver_connection(connection)))
+        return self.engine.own_connection().run(lambda connection: read_sequences(driver_connection(connection)))
 
     def keep_positions(
         self, before: dict[str, Any], archive: Archive | None, written_rows: WrittenRows
@@ -175,7 +175,7 @@ class SQLiteWriteTracker(WriteTracker):
         """Set AUTOINCREMENT forward, unless no other session has written."""
         if not self.engine.exists() or (self._resumed and self.engine.write_witness.vouches(self.engine.version())):
             return {}
-        return self.engine.own().run(lambda connection: set_forward(driver_connection(connection), before))
+        return self.engine.own_connection().run(lambda connection: set_forward(driver_connection(connection), before))
 
     def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
         """Return a digest of what the run has made, and whether another session has written meanwhile."""
@@ -305,7 +305,7 @@ class SQLiteWriteTracker(WriteTracker):
 
     def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the rows as they are now, over a connection that ends with this."""
-        self.engine.replacing = self.engine.own().run(driver_connection)
+        self.engine.replacing = self.engine.own_connection().run(driver_connection)
         try:
             return self.writes_since(archive, ours, content)
         finally:

@@ -111,7 +111,7 @@ def test_a_restore_uses_the_command_keeps_what_it_replaces_and_is_verified(
     assert (result["outcome"], result["method"]) == ("restored", "command")
     assert tables(filled) == {"mine"}
     assert sql(filled, "select a from mine") == [("old",)]
-    kept = json.loads((Path(result["aside"]) / "manifest.json").read_text())
+    kept = json.loads((Path(result["retained"]) / "manifest.json").read_text())
     assert (kept["tool"], kept["run"]) == ("command", "r3-replaced")
     assert sql(vault / "app-r3-replaced", "select a from mine") == [("old",), ("new",)]
 

@@ -136,7 +136,7 @@ def test_a_revision_killed_in_its_middle_is_reverted_with_its_half_done_work(hos
     assert (result["outcome"], result["of_run"], result["changed"]) == ("restored", "dead", True)
     assert tables(mine) == {"mine"}
     assert sql(mine, "select a from mine") == [(1,), (2,)]
-    assert "half" in tables(Path(result["aside"]))
+    assert "half" in tables(Path(result["retained"]))
 
     # Once may be a power cut; twice running it is the revision.
     host.do("upgrade", database(mine), run="again", follow=0)
@@ -245,7 +245,7 @@ def test_a_revert_that_died_in_its_restore_is_restored_once(
     assert (result["outcome"], tables(mine), sql(mine, "select a from mine")) == ("restored", {"mine"}, [(1,), (2,)])
     # What it has replaced is retained, and it was not replaced a second time.
     assert [path.name for path in mine.parent.glob("*.aside-*")] == ["app.db.aside-dead"]
-    assert "half" in tables(Path(result["aside"]))
+    assert "half" in tables(Path(result["retained"]))
     assert [each["event"] for each in host.events("dead")].count("restored") == 1
     assert last_run_state(host.layout, "app").state == "failed"
 
@@ -470,7 +470,7 @@ def test_a_revert_that_died_before_it_wrote_into_a_linked_file_is_not_called_res
     result = recovered(host, mine)["app"]
 
     assert (result["outcome"], sql(mine, "select a from mine")) == ("restored", [(1,), (2,)])
-    assert sql(Path(result["aside"]), "select a from mine") == [(11,), (12,)]
+    assert sql(Path(result["retained"]), "select a from mine") == [(11,), (12,)]
 
 
 @pytest.mark.parametrize("function", ["copy_of_locked", "overwrite"])
@@ -483,7 +483,7 @@ def test_a_restore_that_died_before_it_wrote_into_a_linked_file_has_changed_noth
 
     result = recovered(host, mine)["app"]
 
-    assert (result["outcome"], result["aside"], heads(mine)) == ("untouched", "", ["0002"])
+    assert (result["outcome"], result["retained"], heads(mine)) == ("untouched", "", ["0002"])
 
 
 def test_a_restore_that_died_while_there_was_no_whole_file_is_held(

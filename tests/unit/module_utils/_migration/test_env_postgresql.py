@@ -236,9 +236,9 @@ def test_a_version_table_that_a_session_has_locked_is_waited_for_with_a_limit(
 def test_no_connection_of_our_own_waits_without_a_limit(host: Host, postgres_database: Postgres) -> None:
     one = Database.from_options({"name": "app", "url": postgres_database.url})
     engine = engine_for(one, host.job("plan", one, lock_wait=7))
-    limits = [engine.own().rows("show lock_timeout")]
+    limits = [engine.own_connection().rows("show lock_timeout")]
     with engine.short_lock_timeout(2):
-        limits.append(engine.own().rows("show lock_timeout"))
+        limits.append(engine.own_connection().rows("show lock_timeout"))
     limits.append(engine.connect().rows("show lock_timeout"))
 
     assert limits == [[("7s",)], [("2s",)], [("7s",)]]
@@ -248,7 +248,7 @@ def test_no_connection_of_our_own_waits_without_a_limit(host: Host, postgres_dat
         other.commit()
         cursor.execute("lock table held in access exclusive mode")
         with engine.short_lock_timeout(0.1), refused("read-lock-timeout") as caught:
-            engine.own().rows("select * from held")
+            engine.own_connection().rows("select * from held")
     assert engine.is_lock_timeout(caught.value)
 
 

@@ -473,7 +473,7 @@ def test_reading_a_version_table_that_is_not_there_says_base(host: Host, file: P
     script(file, "create table mine (a)")
 
     def work(environment: Environment) -> tuple[tuple[str, ...], set[str], set[str]]:
-        own = environment.engine.own()
+        own = environment.engine.own_connection()
         return read_heads(own, "main.none"), environment.applied(()), environment.applied(("0002",))
 
     assert inside(host, database(file), work) == ((), set(), {"0001", "0002"})

@@ -59,7 +59,7 @@ def test_a_good_history_is_reversible_and_the_database_is_only_read(host: Host, 
 
     assert (result["outcome"], result["error"]) == ("rehearsed", None)
     assert verdicts(result) == [("0002", "reversible"), ("0003", "reversible")]
-    assert [(step["losses"], step["schema"], step["again"]) for step in result["revisions"]] == [([], [], True)] * 2
+    assert [(step["data_loss"], step["schema"], step["again"]) for step in result["revisions"]] == [([], [], True)] * 2
     assert (result["before"], result["after"], result["goal"]) == (["0001"], ["0001"], ["0003"])
     assert result["models"] is None
     assert result["expected_seconds"] >= result["upgrade_seconds"] > 0
@@ -102,7 +102,7 @@ def test_a_downgrade_that_loses_a_column_is_lossy_and_those_below_it_are_not(
     assert result["outcome"] == "rehearsed"
     assert verdicts(result) == [("0002", "reversible"), ("0003", "lossy"), ("0004", "reversible")]
     lossy = result["revisions"][1]
-    assert [(lost["table"], lost["column"]) for lost in lossy["losses"]] == [("item", "name")]
+    assert [(lost["table"], lost["column"]) for lost in lossy["data_loss"]] == [("item", "name")]
     assert {line[0] for line in lossy["schema"]} == {"-", "+"}  # the default that it left
     assert lossy["again"] is True
 
@@ -129,7 +129,7 @@ def test_what_did_not_come_back_is_named(
     result = rehearsed(host, file)
 
     assert verdicts(result)[1] == ("0003", "lossy")
-    assert tuple(result["revisions"][1]["losses"][0].values()) == loss
+    assert tuple(result["revisions"][1]["data_loss"][0].values()) == loss
 
 
 @pytest.mark.parametrize("only_change", [True, False])

@@ -93,7 +93,7 @@ def test_where_a_downgrade_is_not_enough_the_backup_is_restored(host: Host, mine
     assert "left something behind" in result["reason"]
     assert tables(mine) == {"mine"}
     assert sql(mine, "select a from mine") == [(1,), (2,)]
-    assert {"half", "item", "mine"} <= tables(Path(result["aside"]))
+    assert {"half", "item", "mine"} <= tables(Path(result["retained"]))
 
 
 NUMBERED = "create table numbered (id integer primary key autoincrement); insert into numbered values (1)"
@@ -167,7 +167,7 @@ def test_where_others_wrote_meanwhile_it_is_held_until_a_person_decides(host: Ho
     assert restored["outcome"] == "restored"
     assert tables(mine) == {"mine"}
     assert sql(mine, "select a from mine") == [(1,), (2,)]
-    assert sql(Path(restored["aside"]), "select a from mine") == rows
+    assert sql(Path(restored["retained"]), "select a from mine") == rows
 
 
 def test_rows_that_the_run_itself_changed_do_not_keep_it_from_a_restore(host: Host, mine: Path) -> None:
@@ -729,14 +729,14 @@ def test_the_transactions_of_a_run_are_those_of_its_upgrade_and_of_its_revert(tm
         {"event": "backed_up", "path": str(tmp_path), "heads": {"public.v": []}, "fingerprint": ["table t"], "at": "1"},
         {"event": "ran", "table": "public.v", "revision": "1", "transactions": [7], "span": [7, 9]},
         {"event": "committed", "table": "public.w", "revision": "1"},
-        {"event": "failed", "heads": {}, "fingerprint": [], "imprint": {"alone": True}},
+        {"event": "failed", "heads": {}, "fingerprint": [], "content_digest": {"not_shared": True}},
         {"event": "downgrade_ran", "table": "public.v", "revision": "1", "transactions": [12]},
     ]
     written_rows = RunRecord.of("r1", events).written_rows({"relations": {}})
 
     assert (written_rows.transactions, written_rows.spans) == (frozenset({7, 12}), [[7, 9]])
     assert (written_rows.before, written_rows.version_tables) == (["table t"], frozenset({"public.v", "public.w"}))
-    assert (written_rows.content_digest, written_rows.activity) == ({"alone": True}, {"relations": {}})
+    assert (written_rows.content_digest, written_rows.activity) == ({"not_shared": True}, {"relations": {}})
 
 
 def test_rows_that_a_dead_process_had_committed_before_the_end_of_a_revision_are_left_unless_it_is_applied() -> None:

@@ -53,7 +53,7 @@ def test_what_is_retained_is_listed_and_stays_unless_requested(host: Host, file:
     answer = prune(host, file, prune_days=0)
 
     (leftover,) = answer["leftovers"]
-    assert (leftover["kind"], leftover["name"], leftover["run"]) == ("aside", str(restored), "bad")
+    assert (leftover["kind"], leftover["name"], leftover["run"]) == ("retained", str(restored), "bad")
     assert leftover["size"] == restored.stat().st_size > 0
     assert 0 <= leftover["days"] < 1
     assert (answer["changed"], leftover["outcome"], leftover["reason"]) == (False, "kept", "migrate_prune is false")
@@ -188,7 +188,7 @@ def test_the_status_knows_what_is_retained_and_whether_it_is_old(
 ) -> None:
     (state,) = host.do("status", database(file), retained_days=days)["databases"]
 
-    (leftover,) = state["aside"]
+    (leftover,) = state["retained"]
     assert (leftover["name"], leftover["run"], leftover["old"]) == (str(restored), "bad", is_old)
 
 

@@ -31,7 +31,7 @@ def test_it_distinguishes_the_last_run_from_the_last_change(host: Host, file: Pa
 
     assert (found["current"], found["pending"]) == (["0002"], [])
     assert (found["last_run"]["run"], found["last_run"]["outcome"]) == ("second", "unchanged")
-    assert (found["last_change"]["run"], found["last_change"]["moved"]) == ("first", "upgraded")
+    assert (found["last_change"]["run"], found["last_change"]["net_outcome"]) == ("first", "upgraded")
     assert found["last_backup"]["run"] == "first"
 
 

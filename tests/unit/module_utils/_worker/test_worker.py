@@ -228,7 +228,7 @@ def test_a_killed_upgrade_is_reverted_from_what_the_database_says(host: Host, fi
 
     assert result["outcome"] == "restored"
     assert tables(file) == {"mine"}
-    assert {"half", "mine"} <= tables(Path(result["aside"]))
+    assert {"half", "mine"} <= tables(Path(result["retained"]))
 
 
 def test_a_killed_upgrade_that_left_nothing_half_done_is_downgraded(host: Host, file: Path) -> None:

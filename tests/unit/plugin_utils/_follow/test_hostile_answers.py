@@ -138,7 +138,7 @@ def test_a_run_that_a_host_names_can_be_a_file_and_a_word_of_a_command(run: str)
     assert reduced("status_info", {"runs": [run]}, SHOP)["failed"]
     assert reduced("status_info", {"databases": [{"name": "shop", "last_run": {"run": run}}]}, SHOP)["failed"]
     assert reduced("status_info", {"databases": [{"name": "shop", "last_backup": {"run": run}}]}, SHOP)["failed"]
-    assert reduced("status_info", {"databases": [{"name": "shop", "aside": [{"run": run}]}]}, SHOP)["failed"]
+    assert reduced("status_info", {"databases": [{"name": "shop", "retained": [{"run": run}]}]}, SHOP)["failed"]
     assert reduced("status_info", {"maintenance": {"run": run}}, SHOP)["failed"]
     assert reduced("plan_info", {"maintenance": {"kept_by": [{"name": "shop", "run": run}]}}, SHOP)["failed"]
     assert reduced("recover", {"databases": [{"name": "shop", "of_run": run}]}, SHOP)["failed"]

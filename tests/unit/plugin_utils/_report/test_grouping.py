@@ -74,7 +74,7 @@ def reverted(count: int, why: str = "no such table: itme", **back: Any) -> dict[
         {"status": {"databases": [state(name) for name in names()]}},
         {"backup": {"databases": [upgraded(name, outcome="backed_up") for name in names()]}},
         {"rollback": {"databases": [upgraded(name, outcome="downgraded") for name in names()]}},
-        {"restore": {"databases": [upgraded(name, outcome="restored", aside=f"/srv/{name}") for name in names()]}},
+        {"restore": {"databases": [upgraded(name, outcome="restored", retained=f"/srv/{name}") for name in names()]}},
         {"recover": {"databases": [upgraded(name, of_run="r1") for name in names()]}},
         {
             "backups": {

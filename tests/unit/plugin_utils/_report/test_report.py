@@ -95,11 +95,16 @@ def test_hundreds_of_revisions_do_not_fill_the_screen() -> None:
             ["Downgraded 0003, 0002", "at 0001, as before"],
         ),
         (
-            {"outcome": "restored", "reason": "it had to be", "aside": "/srv/shop.db.aside-r1"},
+            {"outcome": "restored", "reason": "it had to be", "retained": "/srv/shop.db.aside-r1"},
             ["Restored from its backup, because it had to be", "/srv/shop.db.aside-r1", "at 0001, as before"],
         ),
         (
-            {"outcome": "restored", "reason": "so", "aside": "s", "not_restored": ["servers, which stay as they are"]},
+            {
+                "outcome": "restored",
+                "reason": "so",
+                "retained": "s",
+                "not_restored": ["servers, which stay as they are"],
+            },
             ["at 0001, as before.\n  But for servers, which stay as they are."],
         ),
         (
@@ -276,7 +281,7 @@ def test_changed_history_that_is_refused_is_printed_once() -> None:
 
 
 def test_what_is_retained_is_a_line_each_and_the_status_warns_of_what_is_old() -> None:
-    leftover = {"kind": "aside", "name": "/srv/app.db.aside-r1", "days": 15.2, "size": 1_000, "outcome": "kept"}
+    leftover = {"kind": "retained", "name": "/srv/app.db.aside-r1", "days": 15.2, "size": 1_000, "outcome": "kept"}
     leftover["reason"] = "it is younger than 30 days"
     entry = {"name": "shop", "leftovers": [leftover]}
     lines = report({"prune": {"databases": [entry]}}, View()).lines
@@ -287,7 +292,7 @@ def test_what_is_retained_is_a_line_each_and_the_status_warns_of_what_is_old() -
     assert report({"prune": {"databases": [{**entry, "leftovers": []}]}}, View()).lines == ["Nothing is retained."]
 
     state: dict[str, Any] = {"name": "shop", "server": "", "current": [], "pending": [], "problems": []}
-    state.update(last_run=None, last_backup=None, aside=[{**leftover, "old": True}])
+    state.update(last_run=None, last_backup=None, retained=[{**leftover, "old": True}])
     (warning,) = [line for line in report({"status": {"databases": [state]}}, View()).lines if "WARNING" in line]
     assert "/srv/app.db.aside-r1 has been retained for 15 days" in warning
     assert "migrate_prune=true" in warning
@@ -295,14 +300,14 @@ def test_what_is_retained_is_a_line_each_and_the_status_warns_of_what_is_old() -
 
 def rehearsed_step(revision: str, **more: Any) -> dict[str, Any]:
     plain = {"message": "", "seconds": 0.1, "space": 0, "locks": {}, "verdict": "reversible", "why": ""}
-    return {"revision": revision, **plain, "losses": [], "schema": [], "again": True, "again_error": "", **more}
+    return {"revision": revision, **plain, "data_loss": [], "schema": [], "again": True, "again_error": "", **more}
 
 
 def test_a_rehearsal_says_what_each_revision_locks_and_loses_and_how_long_the_real_run_takes() -> None:
     loss = {"table": "public.item", "column": "name", "what": "has other values than before"}
     steps = [
         rehearsed_step("0002", message="notes", space=16_384, locks={"public.item": "AccessExclusiveLock"}),
-        rehearsed_step("0003", verdict="lossy", losses=[loss], schema=["-type mood"], again=False, again_error="no"),
+        rehearsed_step("0003", verdict="lossy", data_loss=[loss], schema=["-type mood"], again=False, again_error="no"),
         rehearsed_step("0004", verdict="irreversible", why="it has no downgrade", again=None),
     ]
     entry: dict[str, Any] = {

@@ -185,10 +185,10 @@ def test_plays_are_steered_by_the_manifest() -> None:
     made.why = "it failed"
     found = steered(made)
     assert (found["hosts"], found["batches"]) == (["web1", "web2", "web3", "web4"], [1, 2, 1])
-    assert (found["led_back"], found["failing"]) == ([], ["web3", "web1"])
+    assert (found["to_roll_back"], found["failing"]) == ([], ["web3", "web1"])
     made.rolls_back = True
-    assert steered(made)["led_back"] == ["web1", "web2"]
-    assert steered(made)["led_back_batches"] == [1, 1]
+    assert steered(made)["to_roll_back"] == ["web1", "web2"]
+    assert steered(made)["to_roll_back_batches"] == [1, 1]
     assert steered(made)["failing"] == ["web1", "web2", "web3", "web4"]
 
 
@@ -196,7 +196,7 @@ def test_nothing_is_directed_where_nothing_may_begin() -> None:
     made = run_of(waiting(), waiting(), batches=[1, 1], gone=0)
     made.why = "it would be wrong"
     found = steered(made)
-    assert (found["hosts"], found["batches"], found["led_back"]) == ([], [], [])
+    assert (found["hosts"], found["batches"], found["to_roll_back"]) == ([], [], [])
     assert found["failing"] == ["web1", "web2"]
 
 
@@ -219,7 +219,7 @@ def test_where_no_host_failed_those_that_were_not_begun_are_not_a_success() -> N
 
 @pytest.mark.parametrize(
     ("outcome", "failure", "state"),
-    [("downgraded", "", "led_back"), ("restored", "", "led_back"), ("held", "app is held", "not_led_back")],
+    [("downgraded", "", "rolled_back"), ("restored", "", "rolled_back"), ("held", "app is held", "not_rolled_back")],
 )
 def test_reverting(outcome: str, failure: str, state: str) -> None:
     host = migrated()

@@ -113,3 +113,14 @@ def test_a_manifest_of_an_older_version_and_one_with_more_keys_are_read(tmp_path
         assert found is not None
         assert found.facts() == Manifest.of(written).facts()
     assert written["format"] == 1
+
+
+@pytest.mark.parametrize(("older", "state"), [("led_back", "rolled_back"), ("not_led_back", "not_rolled_back")])
+def test_a_state_of_an_older_manifest_is_known_by_its_name_of_now(tmp_path: Path, older: str, state: str) -> None:
+    facts = Manifest("r1", batches=[["web1"]], hosts={"web1": Host("r1", older)}).facts()
+    (tmp_path / "r1.json").write_text(json.dumps(facts))
+
+    found = manifest.read(tmp_path / "r1.json")
+
+    assert found is not None
+    assert (found.hosts["web1"].state, found.bad) == (state, ["web1"] if older == "not_led_back" else [])

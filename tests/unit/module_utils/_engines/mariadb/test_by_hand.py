@@ -36,7 +36,7 @@ def engine_of(database: MariaDatabase) -> Any:
 def backed_up(engine: Any, folder: Path) -> Archive:
     """Dump a database, and return the dump with the fingerprint of that moment."""
     dump = engine.dump(folder, True, lambda _: None)
-    fingerprint = engine.own().run(engine.fingerprint, frozenset())
+    fingerprint = engine.own_connection().run(engine.fingerprint, frozenset())
     return Archive(dump.path, fingerprint, dump.row_counts, frozenset(), dump.activity, sha256_of(dump.path))
 
 

@@ -13,7 +13,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.d
     whole_lines,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_rows import ReadDump
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import tables_alone
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import select_table_lines
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.lab.fixtures import MariaDatabase
@@ -102,7 +102,7 @@ def test_a_dump_with_such_names_counts_and_is_read_as_it_was_written(stocked: Ma
     assert read_dump(archive.path).others == {"view": 1, "trigger": 1, "procedure": 1, "event": 2}
     text = archive.path.read_bytes()
     assert b"".join(whole_lines(text.splitlines(keepends=True))) == text
-    assert b"PROCEDURE" not in b"".join(tables_alone(text.splitlines(keepends=True)))
+    assert b"PROCEDURE" not in b"".join(select_table_lines(text.splitlines(keepends=True)))
 
 
 @pytest.mark.parametrize("change", _CHANGES.values(), ids=_CHANGES)

@@ -49,7 +49,7 @@ def engine_of(database: MariaDatabase, **more: Any) -> Any:
 def fingerprint(database: MariaDatabase, opens: Callable[[MariaDatabase], Any] = engine_of) -> list[str]:
     def work() -> list[str]:
         engine = opens(database)
-        lines: list[str] = engine.own().run(engine.fingerprint, frozenset())
+        lines: list[str] = engine.own_connection().run(engine.fingerprint, frozenset())
         return lines
 
     return in_process(work)
@@ -79,7 +79,10 @@ def test_two_runs_exclude_each_other(mariadb_database: MariaDatabase) -> None:
         lock = engine.lock(1, print)
         seen = [other.try_lock() is None, str(lock.session()) in other.lock_holder()]
         engine.close()  # keeps the connection that has the lock
-        seen += [engine.own().rows("select connection_id()")[0][0] != lock.session(), other.try_lock() is None]
+        seen += [
+            engine.own_connection().rows("select connection_id()")[0][0] != lock.session(),
+            other.try_lock() is None,
+        ]
         with refused("database-locked", str(lock.session())):
             other.lock(0, print)
         lock.release()
@@ -105,7 +108,7 @@ def test_a_lock_that_was_lost_is_noticed(mariadb_database: MariaDatabase) -> Non
 
 def test_no_timeout_of_the_server_ends_the_session_that_holds_the_lock(mariadb_database: MariaDatabase) -> None:
     def work() -> Any:
-        return engine_of(mariadb_database).own().rows("select @@wait_timeout, @@max_statement_time")[0]
+        return engine_of(mariadb_database).own_connection().rows("select @@wait_timeout, @@max_statement_time")[0]
 
     mariadb_database.server.execute("set global wait_timeout = 5, global max_statement_time = 1")
     try:
@@ -118,7 +121,7 @@ def test_the_session_of_a_dead_run_is_waited_for_and_then_killed(mariadb_databas
     def work() -> tuple[list[str], bool]:
         reported: list[str] = []
         engine, dead = engine_of(mariadb_database), engine_of(mariadb_database)
-        own = dead.own()
+        own = dead.own_connection()
         own.run(dead.lock_migrating, 0)
         number = own.rows("select connection_id()")[0][0]
         engine.end_migrating(0.5, reported.append)
@@ -134,12 +137,12 @@ def test_a_reader_waits_for_a_lock_as_long_as_it_may(mariadb_database: MariaData
 
     def work() -> tuple[float, bool]:
         engine, other = engine_of(mariadb_database), engine_of(mariadb_database)
-        other.own().rows("lock tables t write")
+        other.own_connection().rows("lock tables t write")
         began = time.monotonic()
         with refused("read-lock-timeout"):
             engine.read_at_once("select * from t")
         seconds = time.monotonic() - began
-        other.own().rows("unlock tables")
+        other.own_connection().rows("unlock tables")
         return seconds, engine.read_at_once("select * from t") == []
 
     seconds, is_read = in_process(work)
@@ -190,7 +193,7 @@ def test_a_dump_holds_all_and_comes_back_to_the_letter(mariadb_database: MariaDa
 
     def work() -> Any:
         engine = engine_of(mariadb_database)
-        assert engine.obstacles(engine.own(), tmp_path) == []
+        assert engine.obstacles(engine.own_connection(), tmp_path) == []
         return engine.dump(tmp_path, True, print)
 
     done = in_process(work)
@@ -306,7 +309,7 @@ def test_tables_without_transactions_are_named_or_refused(mariadb_database: Mari
         found: list[Any] = []
         for choice in ("lock", "refuse"):
             engine = engine_of(mariadb_database, nontransactional_tables=choice)
-            codes = [each.code for each in engine.obstacles(engine.own(), tmp_path)]
+            codes = [each.code for each in engine.obstacles(engine.own_connection(), tmp_path)]
             notes = engine.backup_notes()
             try:
                 engine.dump(tmp_path, True, print)
@@ -330,7 +333,7 @@ def test_a_plan_reads_the_tables_without_transactions_once(mariadb_database: Mar
 
     def work() -> int:
         engine = engine_of(mariadb_database)
-        engine.obstacles(engine.own(), tmp_path)
+        engine.obstacles(engine.own_connection(), tmp_path)
         return len(engine.backup_notes())
 
     server.execute("set global log_output = 'TABLE', global general_log = on")
@@ -348,7 +351,7 @@ def test_a_table_without_transactions_that_others_keep_locked_ends_the_backup(
     mariadb_database.execute("create table t (a int) engine = aria")
 
     def work() -> None:
-        other = engine_of(mariadb_database).own()
+        other = engine_of(mariadb_database).own_connection()
         other.rows("lock tables t write")
         engine_of(mariadb_database, backup_lock_wait=1).dump(tmp_path, False, print)
 
@@ -367,7 +370,7 @@ def test_a_user_who_cannot_see_all_is_an_obstacle(
 
     def work() -> Any:
         engine = engine_of(mariadb_database)
-        return [(each.code, each.why) for each in engine.obstacles(engine.own(), tmp_path)]
+        return [(each.code, each.why) for each in engine.obstacles(engine.own_connection(), tmp_path)]
 
     ((code, why),) = in_process(work)
     assert code == "privileges-missing"
@@ -379,7 +382,7 @@ def test_a_routine_of_another_user_is_an_obstacle(mariadb_database: MariaDatabas
 
     def work() -> Any:
         engine = engine_of(mariadb_database)
-        return [(each.code, "hidden" in each.why) for each in engine.obstacles(engine.own(), tmp_path)]
+        return [(each.code, "hidden" in each.why) for each in engine.obstacles(engine.own_connection(), tmp_path)]
 
     assert in_process(work) == [("privileges-missing", True)]
 
@@ -397,7 +400,7 @@ def test_a_disk_that_is_too_small_for_the_dump_is_an_obstacle(
         found = []
         for free in (6_000_000, 20_000_000):
             monkeypatch.setattr("shutil.disk_usage", lambda _place, free=free: shutil._ntuple_diskusage(0, 0, free))
-            found.append([each.code for each in engine.obstacles(engine.own(), tmp_path)])
+            found.append([each.code for each in engine.obstacles(engine.own_connection(), tmp_path)])
         return found
 
     assert in_process(work) == [["disk-too-small"], []]
@@ -408,7 +411,7 @@ def test_a_view_of_what_is_gone_is_an_obstacle(mariadb_database: MariaDatabase, 
 
     def work() -> Any:
         engine = engine_of(mariadb_database)
-        return [(each.code, "ghost" in each.why) for each in engine.obstacles(engine.own(), tmp_path)]
+        return [(each.code, "ghost" in each.why) for each in engine.obstacles(engine.own_connection(), tmp_path)]
 
     assert in_process(work) == [("view-invalid", True)]
 
@@ -416,7 +419,7 @@ def test_a_view_of_what_is_gone_is_an_obstacle(mariadb_database: MariaDatabase, 
 def test_a_server_that_is_read_only_is_an_obstacle(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
     def work() -> Any:
         engine = engine_of(mariadb_database)
-        return [each.code for each in engine.obstacles(engine.own(), tmp_path)]
+        return [each.code for each in engine.obstacles(engine.own_connection(), tmp_path)]
 
     mariadb_database.server.execute("set global read_only = on")
     try:
@@ -428,7 +431,7 @@ def test_a_server_that_is_read_only_is_an_obstacle(mariadb_database: MariaDataba
 def test_a_database_that_is_not_there_cannot_be_reached(mariadb_database: MariaDatabase) -> None:
     def work() -> None:
         url = mariadb_database.server.url("nowhere")
-        engine_for(Database("app", url), Job.from_options("plan", {"root": "/nowhere"})).own()
+        engine_for(Database("app", url), Job.from_options("plan", {"root": "/nowhere"})).own_connection()
 
     with refused("database-unreachable"):
         in_process(work)
@@ -536,7 +539,7 @@ def test_the_grant_that_is_printed_means_this_database_and_no_other(
     def work() -> list[tuple[str, str]]:
         url = server.url(name, user=user, password=mariadb_database.password)
         engine = engine_for(Database("app", url), Job.from_options("upgrade", {"root": "/nowhere"}))
-        return [(each.code, each.remedy) for each in engine.obstacles(engine.own(), tmp_path)]
+        return [(each.code, each.remedy) for each in engine.obstacles(engine.own_connection(), tmp_path)]
 
     try:
         ((code, remedy),) = in_process(work)

@@ -49,7 +49,7 @@ def test_no_row_is_lost_where_the_locked_tables_become_free(changed: MariaDataba
         engine.lock(5, lambda _: None)
 
         def guard() -> None:
-            kill(changed, engine.own())
+            kill(changed, engine.own_connection())
             changed.execute("insert into t (id, n) values (77, 77)")
 
         restorer_of(engine).restore(archive, "run", lambda _: None, guard)
@@ -69,7 +69,7 @@ def test_nothing_is_moved_without_the_lock_on_the_database(changed: MariaDatabas
     def work() -> None:
         engine = engine_of(changed)
         engine.lock(5, lambda _: None)
-        holder = engine.own()
+        holder = engine.own_connection()
         engine.close()
         restorer_of(engine).restore(archive, "run", lambda _: None, lambda: kill(changed, holder))
 
@@ -90,7 +90,7 @@ def test_a_restore_that_lost_it_half_way_leaves_all_to_the_next_run(
     def work() -> None:
         engine = engine_of(changed)
         engine.lock(5, lambda _: None)
-        holder = engine.own()
+        holder = engine.own_connection()
         if kills_holder:
             engine.close()
 

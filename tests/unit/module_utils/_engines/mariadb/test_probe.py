@@ -31,7 +31,7 @@ def test_it_finds_what_the_engine_finds(mariadb_database: MariaDatabase) -> None
 
     def work() -> list[str]:
         engine = engine_for(Database("app", mariadb_database.url), Job.from_options("plan", {"root": "/nowhere"}))
-        run = engine.own().run
+        run = engine.own_connection().run
         return [str(engine.own_identity()), run(engine.describe), run(engine.instance)]
 
     table = f"{mariadb_database.name}.alembic_version"

@@ -15,7 +15,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import D
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import beside, swap
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import tables_alone
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import select_table_lines
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.swap_state import names_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
@@ -211,7 +211,7 @@ def test_a_transaction_that_others_have_open_prevents_it(stocked: MariaDatabase,
     before = stocked.dump()
 
     def work() -> Any:
-        other = engine_of(stocked).own()
+        other = engine_of(stocked).own_connection()
         other.rows("start transaction")
         other.rows("insert into parents (n) values ('open')")
         engine = engine_of(stocked, lock_wait=2, lock_timeout=1)
@@ -374,7 +374,7 @@ def _cut(table: bytes, error: Exception | None) -> Callable[[Any], Any]:
     """Return what reads the lines of a dump to the first row of a table, and ends there as if that were the end."""
 
     def lines_of(lines: Any) -> Any:
-        for line in tables_alone(lines):
+        for line in select_table_lines(lines):
             if line.startswith(b"INSERT INTO `%s`" % table):
                 if error:
                     raise error
@@ -394,7 +394,7 @@ def test_a_dump_that_is_not_read_to_its_end_replaces_nothing(
     before = stocked.dump()
 
     def work() -> None:
-        monkeypatch.setattr(beside, "tables_alone", _cut(table, error))
+        monkeypatch.setattr(beside, "select_table_lines", _cut(table, error))
         restorer_of(engine_of(stocked)).restore(archive, "run", lambda _: None, lambda: None)
 
     with refused("restore-replaced-nothing", *([error.strerror] if isinstance(error, OSError) else [])):

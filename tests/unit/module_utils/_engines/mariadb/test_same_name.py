@@ -73,7 +73,7 @@ def test_each_has_its_own_fingerprint_and_names(both: tuple[MariaDatabase, Maria
 
         def names(of: MariaDatabase = database) -> tuple[set[str], set[str], set[str]]:
             engine = engine_of(of)
-            catalog = read_catalog(engine.own(), of.name)
+            catalog = read_catalog(engine.own_connection(), of.name)
             return set(catalog.tables), set(catalog.routines), set(catalog.other_schemas)
 
         tables, routines, others = in_process(names)
@@ -89,7 +89,7 @@ def test_the_rows_the_definers_and_what_is_not_transactional_are_its_own(
     small, capitals = both
 
     def work() -> list[Any]:
-        owns = [engine_of(database).own() for database in both]
+        owns = [engine_of(database).own_connection() for database in both]
         return [(own.run(engine_of(small).row_counts), own.run(not_transactional)) for own in owns]
 
     for database, kind, (counts, engines) in zip(both, ("small", "capital"), in_process(work)):
@@ -100,7 +100,7 @@ def test_the_rows_the_definers_and_what_is_not_transactional_are_its_own(
 
     def strangers() -> list[bool]:
         engine = engine_of(small)
-        return ["gone@nowhere" in restore_method.strangers(engine.own(), each.name) for each in both]
+        return ["gone@nowhere" in restore_method.strangers(engine.own_connection(), each.name) for each in both]
 
     assert in_process(strangers) == [False, True]
 
@@ -172,7 +172,7 @@ def test_a_view_of_what_is_gone_is_seen_beside_a_table_in_other_letters(mariadb_
 
     def work() -> list[Refused]:
         engine = engine_of(mariadb_database)
-        obstacles: list[Refused] = engine.obstacles(engine.own(), Path("/"))
+        obstacles: list[Refused] = engine.obstacles(engine.own_connection(), Path("/"))
         return obstacles
 
     assert [(each.code, "Lost" in each.why) for each in in_process(work)] == [("view-invalid", True)]

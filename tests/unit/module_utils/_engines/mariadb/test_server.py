@@ -20,7 +20,7 @@ from tests.unit.stage import in_process
 def connects(url: str) -> None:
     def work() -> None:
         engine: Any = engine_for(Database("app", url), Job.from_options("plan", {"root": "/nowhere"}))
-        engine.own().close()
+        engine.own_connection().close()
 
     in_process(work)
 

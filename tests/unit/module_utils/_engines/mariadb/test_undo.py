@@ -83,11 +83,11 @@ def removed(database: MariaDatabase, change: str, without: str = "", of_others: 
         engine = engine_for(
             Database("app", database.url), Job.from_options("upgrade", {"root": str(database.server.folder / "root")})
         )
-        before = engine.own().run(engine.fingerprint, frozenset())
+        before = engine.own_connection().run(engine.fingerprint, frozenset())
         database.execute(change)
         database.execute(of_others)
         executed = [journaled(each) for each in change.split(";")]
-        now = engine.own().run(engine.fingerprint, frozenset())
+        now = engine.own_connection().run(engine.fingerprint, frozenset())
         left = [line for line in differences(before, now) if not without or without not in line]
         dump = database.dump()
         return restorer_of(engine).remove_unfinished(before, left, executed), dump
@@ -195,9 +195,9 @@ def test_no_application_waits_behind_it_for_longer_than_a_lock_timeout(stocked: 
 
     def work() -> tuple[list[str], float]:
         engine = engine_for(Database("app", stocked.url), Job.from_options("upgrade", options))
-        old = engine.own().run(engine.fingerprint, frozenset())
+        old = engine.own_connection().run(engine.fingerprint, frozenset())
         stocked.execute(change)
-        left = differences(old, engine.own().run(engine.fingerprint, frozenset()))
+        left = differences(old, engine.own_connection().run(engine.fingerprint, frozenset()))
         waited, is_over = [0.0], threading.Event()
 
         def use() -> None:

@@ -45,7 +45,7 @@ class Run:
         self.database = database
         self.engine = engine_of(database)
         self.tracker: Any = write_tracker_of(self.engine)
-        own = self.engine.own()
+        own = self.engine.own_connection()
         self.before = own.run(self.engine.fingerprint, frozenset())
         dump = self.engine.dump(folder, True, lambda _: None)
         self.archive = Archive(dump.path, self.before, dump.row_counts, frozenset(), dump.activity)
@@ -310,7 +310,7 @@ def test_a_transaction_that_was_open_during_the_dump_is_never_overlooked(
     """Its row was counted before, and is in no backup."""
 
     def run() -> tuple[dict[str, str] | None, str]:
-        other = engine_of(stocked).own()
+        other = engine_of(stocked).own_connection()
         other.rows("start transaction")
         other.rows("insert into parents (name) values ('open')")
         begun = Run(stocked, tmp_path)

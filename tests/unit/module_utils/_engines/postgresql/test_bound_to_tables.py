@@ -22,7 +22,7 @@ def test_public_is_renamed_only_where_it_has_a_range_type(
     postgres_database.execute(made)
     engine = engine_for(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
 
-    found = bound_to_tables(engine.own())
+    found = bound_to_tables(engine.own_connection())
     engine.close()
 
     assert [words.rpartition(": ")[2] for words in found] == named

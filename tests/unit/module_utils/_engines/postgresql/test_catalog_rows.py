@@ -80,7 +80,9 @@ class Stage:
 
     def changes(self) -> str:
         archive = Archive(Path(), [], None, frozenset(), self.activity)
-        found = self.engine.own().run(changes_of_others, archive, self.run_record.written_rows(self.activity))
+        found = self.engine.own_connection().run(
+            changes_of_others, archive, self.run_record.written_rows(self.activity)
+        )
         return "; ".join(found)
 
 

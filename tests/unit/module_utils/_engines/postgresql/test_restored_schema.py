@@ -46,7 +46,7 @@ class Restored:
         self.engine = engine
         archive = engine.dump(folder, False, _silent).path
         # As the archive's, which are those of the server's version where there are any.
-        found = find_tools("", engine.own().run(major_version))
+        found = find_tools("", engine.own_connection().run(major_version))
         engine.close()
         assert found is not None
         self.server.drop_database(database.name)
@@ -122,7 +122,7 @@ def test_what_a_restore_in_place_made_in_another_way_is_seen(tmp_path: Path, pos
     assert isinstance(engine, PostgreSQL)
     (tmp_path / "dump").mkdir()
     dump = engine.dump(tmp_path / "dump", False, _silent)
-    fingerprint = engine.own().run(engine.fingerprint, frozenset())
+    fingerprint = engine.own_connection().run(engine.fingerprint, frozenset())
 
     with pytest.raises(Failed) as failure:
         restorer_of(engine).restore(

@@ -49,7 +49,7 @@ def engines(postgres_database: Database) -> Iterator[dict[str, PostgreSQL]]:
 
 
 def fingerprint(engine: PostgreSQL) -> set[str]:
-    return set(engine.own().run(engine.fingerprint, frozenset()))
+    return set(engine.own_connection().run(engine.fingerprint, frozenset()))
 
 
 def test_a_schema_has_what_the_database_has_of_it_and_nothing_else(engines: dict[str, PostgreSQL]) -> None:
@@ -59,13 +59,13 @@ def test_a_schema_has_what_the_database_has_of_it_and_nothing_else(engines: dict
     assert all("shared" not in line or "references" in line.lower() for line in one | two)
     assert {line for line in whole if "two.item" in line} <= two
 
-    counted = {name: engines[name].own().run(activity) for name in engines}
+    counted = {name: engines[name].own_connection().run(activity) for name in engines}
     assert set(counted["two"]["relations"]) < set(counted[""]["relations"])
     assert [facts[0] for facts in counted["two"]["files"].values()] == ["two.item"]
     assert len(counted["two"]["sequence_uses"]) == 1
     assert counted["o'n%e"]["sequence_uses"] == {}
 
-    rows = {name: engines[name].own().run(read_catalog_rows) for name in engines}
+    rows = {name: engines[name].own_connection().run(read_catalog_rows) for name in engines}
     for catalog in ("pg_description", "pg_enum"):
         numbers = {name: sum(rows[name].get(catalog, {}).values()) for name in engines}
         assert (numbers["two"], numbers["o'n%e"]) == (1, 1)
@@ -74,18 +74,20 @@ def test_a_schema_has_what_the_database_has_of_it_and_nothing_else(engines: dict
 
 
 def test_what_hangs_on_a_schema_and_what_it_needs(engines: dict[str, PostgreSQL], postgres_database: Database) -> None:
-    own = engines["o'n%e"].own()
+    own = engines["o'n%e"].own_connection()
     assert hanging_on(own) == []
     assert needed_of_elsewhere(own) == ["table shared", "type mood"]
     postgres_database.execute('create view two.seen as select id from "o\'n%e".item')
     assert hanging_on(own) == ["rule _RETURN on view two.seen"]
-    assert hanging_on(engines["two"].own()) == []
+    assert hanging_on(engines["two"].own_connection()) == []
 
 
 def test_a_session_knows_its_schema_by_a_setting(engines: dict[str, PostgreSQL]) -> None:
     with closing(engines["two"].connect()) as connection:
         assert connection.rows("select current_setting('hosting_alembic.schema', true)") == [("two",)]
-    assert engines[""].own().rows("select coalesce(current_setting('hosting_alembic.schema', true), '')") == [("",)]
+    assert engines[""].own_connection().rows(
+        "select coalesce(current_setting('hosting_alembic.schema', true), '')"
+    ) == [("",)]
 
 
 def test_what_an_earlier_version_retained_is_in_the_backup_of_the_whole_and_of_no_tenant(

@@ -65,8 +65,8 @@ def test_a_sequence_is_never_set_back(
         "ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences.read_positions",
         lambda _engine: read,
     )
-    engine.own().run(await_counters)
-    counted = engine.own().run(sequence_reads)[oid][1]
+    engine.own_connection().run(await_counters)
+    counted = engine.own_connection().run(sequence_reads)[oid][1]
 
     notes = set_forward(engine, {name: (*was, oid, step)}, None, WrittenRows([], frozenset(), {}))
 
@@ -74,8 +74,8 @@ def test_a_sequence_is_never_set_back(
     assert postgres_database.execute(f"select last_value, is_called from {name}") == [expected_heads]
     assert bool(notes) == (now != f"{expected_heads[0]}, {'true' if expected_heads[1] == 't' else 'false'}")
     # The line above has only read it.
-    engine.own().run(await_counters)
-    assert engine.own().run(sequence_reads)[oid][1] - counted == engine.sequence_reads[oid] == len(notes)
+    engine.own_connection().run(await_counters)
+    assert engine.own_connection().run(sequence_reads)[oid][1] - counted == engine.sequence_reads[oid] == len(notes)
 
 
 def test_what_an_attempt_has_read_that_failed_is_not_taken_for_others(engine: PostgreSQL, tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_what_an_attempt_has_read_that_failed_is_not_taken_for_others(engine: Po
     dump = engine.dump(tmp_path / "dump", False, _silent)
     archive = Archive(dump.path, [], None, frozenset(), dump.activity)
     engine.close()
-    engine.own().run(await_counters)
-    before = {oid: reads for oid, (_name, reads) in engine.own().run(sequence_reads).items()}
+    engine.own_connection().run(await_counters)
+    before = {oid: reads for oid, (_name, reads) in engine.own_connection().run(sequence_reads).items()}
     known = engine.sequence_reads.copy()
 
     def refuse() -> None:
@@ -93,7 +93,7 @@ def test_what_an_attempt_has_read_that_failed_is_not_taken_for_others(engine: Po
     with failed("restore-failed", "It goes no further"):
         InPlace(engine, archive, "r1", _silent).restore(refuse)
 
-    now = {oid: reads for oid, (_name, reads) in engine.own().run(sequence_reads).items()}
+    now = {oid: reads for oid, (_name, reads) in engine.own_connection().run(sequence_reads).items()}
     assert len(before) == 2
     assert {oid: now[oid] - before[oid] for oid in now} == dict(engine.sequence_reads - known)
     assert all(engine.sequence_reads[oid] for oid in before)

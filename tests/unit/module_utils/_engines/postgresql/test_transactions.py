@@ -62,7 +62,7 @@ class Stage:
 
     def changes(self, **facts: Any) -> str:
         archive = Archive(Path(), [], None, VERSIONS, self.activity)
-        return "; ".join(self.engine.own().run(changes_of_others, archive, self.written_rows(**facts)))
+        return "; ".join(self.engine.own_connection().run(changes_of_others, archive, self.written_rows(**facts)))
 
 
 @pytest.fixture

@@ -452,7 +452,7 @@ def test_what_env_py_has_kept_open_is_in_nobodys_way(file: Path) -> None:
     with engine.watch_connections(), pool.connect() as connection:
         connection.exec_driver_sql("insert into t values (2)")
         connection.commit()
-    engine.own().rows("select * from t")
+    engine.own_connection().rows("select * from t")
 
     restore(engine, dump)
 

@@ -85,7 +85,7 @@ class Place:
             os.chown(path, uid, uid)
 
     def _archive(self, path: Path, engine: Any) -> Archive:
-        fingerprint = engine.own().run(engine.fingerprint, frozenset())
+        fingerprint = engine.own_connection().run(engine.fingerprint, frozenset())
         return Archive(path, fingerprint, None, frozenset(), sha256=sha256_of(path))
 
     def give(self) -> None:
@@ -197,7 +197,7 @@ def test_a_file_of_root_in_the_place_of_the_database_is_not_what_a_restore_is_gi
         os.link(place.file, place.folder / "other.db")
         place.give()
     engine = place.engine()
-    engine.own()  # the user is known from here on
+    engine.own_connection()  # the user is known from here on
     os.chown(place.file, 0, 0)
     place.file.chmod(0o4777)
 
@@ -212,7 +212,7 @@ def test_a_file_of_root_in_the_place_of_the_database_is_not_what_a_restore_is_gi
 
 def test_a_file_of_root_that_a_link_leads_to_is_not_compared(place: Place) -> None:
     engine = place.engine()
-    engine.own()  # the user is known from here on
+    engine.own_connection()  # the user is known from here on
     place.file.unlink()
     place.file.symlink_to(script(place.ours / "secret.db", "create table secret (a)"))
 
@@ -267,4 +267,4 @@ def test_a_pipe_beside_the_file_is_refused_and_not_waited_for(place: Place, suff
     os.mkfifo(f"{place.file}{suffix}")
 
     with refused("sqlite-file-not-regular", f"app.db{suffix}"):
-        place.engine().own()
+        place.engine().own_connection()

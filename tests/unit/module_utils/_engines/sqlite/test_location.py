@@ -72,7 +72,7 @@ def test_a_link_that_is_exchanged_after_it_was_followed_is_refused(tmp_path: Pat
     link.symlink_to(own)
 
     with refused("sqlite-file-exchanged"):
-        engine.own()
+        engine.own_connection()
 
 
 def test_more_links_than_are_followed_are_refused(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_a_file_that_is_gone_or_damaged_is_brought_back(host: Host, mine: Path, 
 
     result = host.result("restore", database(mine), run="r2")
 
-    assert (result["outcome"], bool(result["aside"])) == ("restored", how == "damaged")
+    assert (result["outcome"], bool(result["retained"])) == ("restored", how == "damaged")
     assert dump(mine) == before
 
 

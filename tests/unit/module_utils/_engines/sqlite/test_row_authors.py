@@ -55,6 +55,15 @@ def test_what_others_wrote_later(file: Path, statements: str, certain: dict[str,
     assert later(file, statements) == Writes(certain)
 
 
+@pytest.mark.parametrize("not_shared", [True, False])
+def test_a_digest_of_an_older_version_is_known_by_its_keys(file: Path, not_shared: bool) -> None:
+    script(file, MADE)
+    earlier = content_digest(file).facts(not_shared)
+    earlier["alone"] = earlier.pop("not_shared")
+
+    assert (content_digest(file).later_than(earlier) == Writes({})) is not_shared
+
+
 @pytest.mark.parametrize(
     ("statements", "not_shared", "of"),
     [
