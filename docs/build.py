@@ -50,7 +50,7 @@ def document_modules(folder: Path) -> None:
     done = subprocess.run(words, env=environment, check=False, text=True, capture_output=True)
     if done.returncode != 0:
         sys.exit(done.stdout + done.stderr)
-    # The role has one page of its own, reference/variables.md: this one repeats every variable for every entry point.
+    # The role has one page of its own, reference/variables.md, with groups and examples.
     (folder / "migrate_role.rst").unlink()
     (folder / "environment_variables.rst").unlink(missing_ok=True)
     modules = [(path.stem, _short_description(path)) for path in sorted(folder.glob("*_module.rst"))]

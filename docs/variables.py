@@ -23,7 +23,8 @@ variables begin with `migrate_`; what begins with `__migrate_` is internal and c
 the same in every playbook. A wrong type, and a name that is nearly one of these, is reported before any host is
 touched.
 
-`ansible-doc -t role hosting.alembic.migrate --entry-point plan` prints the variables of one entry point.
+`ansible-doc -t role hosting.alembic.migrate --entry-point main` prints them; without `--entry-point`, also what each of
+the other entry points does.
 """
 
 TYPES = {"str": "text", "dict": "mapping", "int": "number", "float": "number", "bool": "true or false", "raw": "any"}
@@ -33,9 +34,9 @@ _MARKUP = re.compile(r"\b[CVO]\(((?:\\.|\([^()]*\)|[^()\\])*)\)")
 
 
 def read_role() -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """Return the entry points, and the options of all of them together: a variable means one thing everywhere."""
+    """Return the entry points, and the options, which ``main`` has for all of them."""
     specs = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
-    return specs, {name: option for spec in specs.values() for name, option in spec["options"].items()}
+    return specs, specs["main"]["options"]
 
 
 def render_page() -> str:
@@ -59,8 +60,13 @@ def render_page() -> str:
 def _entry_points(specs: dict[str, dict[str, Any]]) -> str:
     rows = ["## Entry points of the role\n", "For `tasks_from` of a play of your own; the playbooks use the same.\n"]
     rows += ["| entry point | what it does |", "| --- | --- |"]
-    rows += [f"| `{name}` | {_format(' '.join(specs[name]['description']))} |" for name in sorted(specs)]
+    rows += [f"| `{name}` | {_format(' '.join(_does(specs[name])))} |" for name in sorted(specs)]
     return "\n".join(rows) + "\n"
+
+
+def _does(spec: dict[str, Any]) -> list[str]:
+    """Return what an entry point does, without where its variables are described: on this page."""
+    return [line for line in spec["description"] if "the variables of" not in line and "Its variables" not in line]
 
 
 def _rows(options: dict[str, dict[str, Any]], defaults: dict[str, Any]) -> str:

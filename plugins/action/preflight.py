@@ -51,7 +51,6 @@ _DEFAULTS: dict[str, Any] = {
     "services": [],
     "health_checks": [],
     "manifests": "",
-    "entry": "",
     "rollout": {},
 }
 
@@ -92,8 +91,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _problems(self, options: dict[str, Any], facts: dict[str, Any]) -> Iterator[str]:
         """Yield what is wrong with the other variables of the role."""
-        if options["entry"]:
-            yield from variable_problems(options["entry"], facts, self._templar.template)
+        yield from variable_problems(facts, self._templar.template)
         if options["rollout"]:
             yield from begin.problems(options["rollout"], facts.get("groups") or {})
 

@@ -26,12 +26,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the same id to every host."""
         super().run(tmp, task_vars)
-        entry = self._task.args.get("entry") or ""
-        wrong = list(all_problems(entry, task_vars or {}, self._templar.template)) if entry else []
+        wrong = list(all_problems(task_vars or {}, self._templar.template))
         if wrong:
             raise refusal(wrong, (task_vars or {}).get("inventory_hostname", ""))
-        if entry:
-            self._note_databases(task_vars or {})
+        self._note_databases(task_vars or {})
         try:
             return {"changed": False, "run": self._run_id(task_vars or {})}
         except Refused as error:

@@ -13,6 +13,10 @@ from ansible import context
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import (
+    refusal,
+    variable_problems,
+)
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.at_night import environment, missing_mailer
@@ -52,6 +56,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         options = self._task.args
         pretend = bool(self._task.check_mode)
+        facts = task_vars or {}
+        # Of the hosts' own variables some may have no value here, on the controller.
+        wrong = list(variable_problems(facts, self._templar.template, "migrate_schedule_"))
+        if wrong:
+            raise refusal(wrong, facts.get("inventory_hostname", ""))
         try:
             machine = Machine(options.get("folder", ""), options.get("kind", "auto"))
             if options.get("state", "present") == "absent":

@@ -121,12 +121,6 @@ options:
       - In check mode nothing is changed, and no window needed.
     type: bool
     default: false
-  entry:
-    description:
-      - The entry point of the role whose variables are checked, in place of Ansible's own check, which prints the whole
-        description of a role where a variable is wrong. Empty, none is.
-    type: str
-    default: ""
   rollout:
     description:
       - What makes this the beginning of a rollout, whose batches P(hosting.alembic.rollout#lookup) makes. Its keys are

@@ -12,15 +12,11 @@ version_added: 0.1.0
 author: hosting.alembic contributors (@hosting)
 description:
   - All hosts of one C(ansible-playbook) get the same run id.
+  - The role's variables are compared with their description, in one line for each that is wrong.
   - M(hosting.alembic.preflight) does the same for a run that ships a release.
 options:
   run:
     description: The run id; made from the time if it is empty.
-    type: str
-    default: ""
-  entry:
-    description:
-      - The entry point of the role whose variables are checked, in place of Ansible's own check. Empty, none is.
     type: str
     default: ""
 attributes:

@@ -59,6 +59,28 @@ def test_a_failure_that_the_play_ignores_is_reverted_and_fails(
     assert not outcome.results("Go on")
 
 
+def test_a_wrong_type_is_one_line_in_the_other_entry_points(site: Site, sqlite: SQLiteTarget) -> None:
+    """Ansible itself compares the variables of ``main`` alone, and prints the description of the whole role."""
+    site.variables.update(migrate_source=str(site.source("generic").folder), migrate_databases=[sqlite.entry])
+    # Of those that validate alike, one.
+    wrong: dict[str, dict[str, Any]] = {entry: {"workers": "many"} for entry in ("plan", "backup", "status")}
+    wrong |= {"prune": {"prune_days": "few"}, "schedule": {"schedule_kind": "at"}}
+    tasks: list[dict[str, Any]] = []
+    for entry, given in wrong.items():
+        role = {"name": entry, "include_role": {"name": ROLE, "tasks_from": entry}}
+        variables = {f"migrate_{name}": value for name, value in given.items()}
+        rescue = {"name": f"Note {entry}", "debug": {"msg": "{{ ansible_failed_result.msg }}"}}
+        tasks.append({"block": [role], "rescue": [rescue], "vars": variables})
+
+    outcome = run_play(site.inventory(), site.folder, *tasks)
+
+    for entry, given in wrong.items():
+        (noted,) = outcome.results(f"Note {entry}")
+        (name,) = given
+        (line,) = (line for line in noted["msg"].splitlines() if name in line)
+        assert len(noted["msg"]) < len(line) + 50, entry
+
+
 def test_a_rescue_around_the_role_goes_on(site: Site, broken: Source, targets: list[Target]) -> None:
     site.variables.update(migrate_source=str(broken.folder), migrate_databases=[target.entry for target in targets])
     role = {"name": "Migrate", "include_role": {"name": ROLE}}

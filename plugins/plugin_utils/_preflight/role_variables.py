@@ -4,8 +4,8 @@
 
 """The role's variables, compared with their description before any host is touched.
 
-Ansible does so too, as a task of its own, and prints the whole description where one is wrong. Our playbooks leave that
-to preflight.
+Ansible does so too for the entry point that has the options, as a task of its own, and prints the whole description
+where one is wrong. Our playbooks leave that to preflight.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ _COUNTS = ("migrate_backup_keep", "migrate_backup_keep_days", "migrate_keep_rele
 
 
 def variable_problems(
-    entry: str, variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]]
+    variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]], prefix: str = "migrate_"
 ) -> Iterator[str]:
-    """Yield what is wrong with the variables of an entry point.
+    """Yield what is wrong with the role's variables, which mean the same in every entry point.
 
     Args:
-        entry: the entry point of the role.
         variables: those of a task.
         template: returns values without templates.
+        prefix: what the names of those begin with that are compared.
     """
-    described = invocation.once(f"variables-of-{entry}", lambda: _described(entry))
+    options = invocation.once("variables", _described)
+    described = {name: option for name, option in options.items() if name.startswith(prefix)}
     given = template({name: variables[name] for name in described if name in variables})
     found = ArgumentSpecValidator(described).validate(given)
     for message in found.error_messages:
@@ -57,13 +58,11 @@ def variable_problems(
             yield f"{name} must be at least 0 and is {value}."
 
 
-def all_problems(
-    entry: str, variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]]
-) -> Iterator[str]:
+def all_problems(variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[str]:
     """Yield what is wrong with the variables of an entry point that packs nothing, also with its databases."""
     given = template({name: variables[name] for name in _CHECKED if name in variables})
     yield from problems({name.removeprefix("migrate_"): value for name, value in given.items()})
-    yield from variable_problems(entry, variables, template)
+    yield from variable_problems(variables, template)
 
 
 def refusal(wrong: Sequence[str], host: str) -> FailedOnce:
@@ -82,6 +81,6 @@ def refusal(wrong: Sequence[str], host: str) -> FailedOnce:
     return FailedOnce(msg) if first == host else keep_whole("preflight", host, {"msg": msg}, f"The same as on {first}.")
 
 
-def _described(entry: str) -> dict[str, Any]:
+def _described() -> dict[str, Any]:
     specs = yaml.safe_load(_SPECS.read_text(encoding="utf-8"))["argument_specs"]
-    return {name: spec for name, spec in specs[entry]["options"].items() if name not in _CHECKED}
+    return {name: spec for name, spec in specs["main"]["options"].items() if name not in _CHECKED}

@@ -38,7 +38,7 @@ def _read_list() -> tuple[dict[str, str], dict[str, str]]:
 RUN_BY, NOT_RUN = _read_list()
 SHOWN = {command: name_of(page) for page in PAGES for command in commands(page)}
 SPECS = yaml.safe_load((PROJECT / "roles/migrate/meta/argument_specs.yml").read_text())["argument_specs"]
-VARIABLES: dict[str, Any] = {name: option for spec in SPECS.values() for name, option in spec["options"].items()}
+VARIABLES: dict[str, Any] = SPECS["main"]["options"]
 PLAYED = sorted(command for command in SHOWN if re.search(r"ansible-playbook .*(\.yml|hosting\.alembic\.)", command))
 
 

@@ -20,7 +20,7 @@ from tests.lab import PROJECT
 SPECS: dict[str, Any] = yaml.safe_load((PROJECT / "roles/migrate/meta/argument_specs.yml").read_text())[
     "argument_specs"
 ]
-OPTIONS: dict[str, Any] = {name: option for spec in SPECS.values() for name, option in spec["options"].items()}
+OPTIONS: dict[str, Any] = SPECS["main"]["options"]
 EXAMPLES: dict[str, dict[str, Any]] = {
     group["title"]: yaml.safe_load(group["example"])
     for group in yaml.safe_load((PROJECT / "docs/variables.yml").read_text())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +47,16 @@ def undescribed(place: str, options: dict[str, Any]) -> list[str]:
     return found + [line for name, spec in options.items() for line in undescribed(name, spec.get("options", {}))]
 
 
-@pytest.mark.parametrize("entry", sorted(SPECS))
-def test_everything_is_described(entry: str) -> None:
+def test_every_variable_is_described() -> None:
+    assert undescribed("main", MAIN) == []
+
+
+@pytest.mark.parametrize("entry", sorted(set(SPECS) - {"main"}))
+def test_the_other_entry_points_leave_the_variables_to_main(entry: str) -> None:
+    """As ansible-doc prints all of them again for each that has them: 12,000 lines."""
     assert SPECS[entry]["short_description"]
-    assert undescribed(entry, SPECS[entry]["options"]) == []
-
-
-@pytest.mark.parametrize("entry", sorted(SPECS))
-def test_a_variable_means_the_same_in_every_entry_point(entry: str) -> None:
-    assert {name: spec for name, spec in SPECS[entry]["options"].items() if MAIN.get(name) != spec} == {}
+    assert "options" not in SPECS[entry]
+    assert SPECS[entry]["description"][-1] == "Its variables are those of the entry point C(main)."
 
 
 def test_every_entry_point_has_tasks_and_every_playbook_an_entry_point() -> None:
@@ -84,5 +87,5 @@ def test_every_variable_is_used() -> None:
     text += "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "playbooks").rglob("*.yml"))
     interface = (ROLE / "defaults" / "main.yml").read_text() + (ROLE / "meta" / "argument_specs.yml").read_text()
 
-    unused = [name for name in MAIN if text.count(name) <= interface.count(name)]
-    assert unused == []
+    used, described = (Counter(re.findall(r"\w+", each)) for each in (text, interface))
+    assert [name for name in MAIN if used[name] <= described[name]] == []

@@ -20,13 +20,19 @@ def _invocation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
 
 
-def problems(entry: str = "main", **variables: Any) -> list[str]:
-    return list(variable_problems(entry, variables, lambda values: values))
+def problems(**variables: Any) -> list[str]:
+    return list(variable_problems(variables, lambda values: values))
 
 
-@pytest.mark.parametrize("entry", ["main", "status", "backup"])
-def test_the_defaults_and_variables_of_others_are_right(entry: str) -> None:
-    assert problems(entry, migrate_workers=2, migrate_on_refusal="skip", somebody_elses=[1]) == []
+def test_the_defaults_and_variables_of_others_are_right() -> None:
+    assert problems(migrate_workers=2, migrate_on_refusal="skip", somebody_elses=[1]) == []
+
+
+def test_only_those_with_a_prefix() -> None:
+    wrong = {"migrate_workers": "many", "migrate_schedule_kind": "at"}
+    (sentence,) = variable_problems(wrong, lambda values: values, "migrate_schedule_")
+    assert "migrate_schedule_kind" in sentence
+    assert len(problems(**wrong)) == 2
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,6 @@ def test_a_wrong_one_is_one_line(variables: dict[str, Any], words: tuple[str, ..
 
 @pytest.mark.parametrize("name", ["migrate_backup_keep", "migrate_backup_keep_days", "migrate_keep_releases"])
 def test_less_than_nothing_is_not_kept(name: str) -> None:
-    (sentence,) = problems("main", **{name: -1})
+    (sentence,) = problems(**{name: -1})
     assert name in sentence
-    assert problems("main", **{name: 0}) == []
+    assert problems(**{name: 0}) == []
