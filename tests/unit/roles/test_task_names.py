@@ -16,6 +16,7 @@ from tests.unit.stage import PROJECT
 
 FILES = [*(PROJECT / "roles").rglob("tasks/*.yml"), *(PROJECT / "roles").rglob("handlers/*.yml")]
 FILES += (PROJECT / "playbooks").glob("*.yml")
+FILES += (path for path in (PROJECT / "molecule").rglob("*.yml") if path.name not in ("molecule.yml", "hosting.yml"))
 _RETIRED = ("ask", "enter", "look", "lead", "settle", "say", "way back")
 
 
@@ -28,7 +29,7 @@ def names(node: Any) -> Iterator[str]:
             yield from names(each.get(inner))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_a_name_is_short_and_an_order(path: Any) -> None:
     found = list(names(yaml.safe_load(path.read_text(encoding="utf-8"))))
 
