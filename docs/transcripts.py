@@ -126,7 +126,37 @@ class Copy:
                 self._names.setdefault(found[0], f"20261123T03{number:02}00Z-5f3a{number:02}")
         for real, shown in self._names.items():
             text = text.replace(real, shown)
-        return text.replace(str(self.folder), "…")
+        return shorten_paths(text, str(self.folder), "…")
+
+
+def shorten_paths(text: str, path: str, shown: str) -> str:
+    """Return a text with another name of a path; the tables in it keep their columns below each other."""
+    lines = text.splitlines(keepends=True)
+    rows: list[int] = []  # of one table: its head, and the lines below it that have its columns
+    columns: list[int] = []
+    for number, line in enumerate([*lines, ""]):
+        is_row = bool(columns and line.strip()) and not any(line[at - 2 : at].strip() for at in columns[1:])
+        if is_row:
+            rows.append(number)
+            continue
+        if any(path in lines[row] for row in rows):
+            for row, new in zip(rows, _aligned([_cells(lines[row], columns) for row in rows], path, shown)):
+                lines[row] = new
+        is_head = bool(re.match(r" *[A-Z]+( [A-Z]+)*( {2,}[A-Z]+( [A-Z]+)*)+$", line))
+        columns = [found.start() for found in re.finditer(r"\S+( \S+)*", line)] if is_head else []
+        rows = [number] if is_head else []
+    return "".join(lines).replace(path, shown)
+
+
+def _cells(line: str, columns: list[int]) -> list[str]:
+    return [line[: columns[0]], *(line[at:end].strip() for at, end in zip(columns, [*columns[1:], None]))]
+
+
+def _aligned(table: list[list[str]], path: str, shown: str) -> list[str]:
+    table = [[cell.replace(path, shown) for cell in row] for row in table]
+    widths = [max(map(len, column)) for column in zip(*table)]
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths)] for row in table)
+    return [f"{margin}{'  '.join(cells).rstrip()}\n" for margin, *cells in padded]
 
 
 def shorten(output: str) -> list[str]:

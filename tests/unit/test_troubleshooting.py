@@ -15,6 +15,7 @@ from itertools import chain
 import yaml
 
 from tests.lab import PROJECT
+from tests.unit.docs.pages import PAGES, name_of
 
 PAGE = PROJECT / "docs" / "troubleshooting.md"
 SOURCES = {path: ast.parse(path.read_text()) for path in sorted((PROJECT / "plugins").rglob("*.py"))}
@@ -166,6 +167,24 @@ def test_each_entry_has_a_text_of_few_short_lines() -> None:
     assert not wrong, _listed(wrong)
     long = [line for line in PAGE.read_text().splitlines() if len(line) > LONGEST_LINE]
     assert not long, _listed(long)
+
+
+#: A code in brackets, as messages have it, in parentheses, at the end of a row, or in a link.
+_ON_A_PAGE = re.compile(
+    r"\[(?:\\\[)?([a-z]+(?:-[a-z]+)+)(?:\\\])?\]|\(`([a-z]+(?:-[a-z]+)+)`\)|\| `([a-z]+(?:-[a-z]+)+)` \|$"
+    r"|troubleshooting\.md#([a-z-]+)",
+    re.MULTILINE,
+)
+
+
+def test_each_code_on_a_page_has_an_entry() -> None:
+    named = {
+        (name_of(page), next(filter(None, found.groups())))
+        for page in PAGES
+        for found in _ON_A_PAGE.finditer(page.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert [place for place in sorted(named) if place[1] not in ENTRIES] == []
 
 
 def test_the_entries_of_a_group_are_in_alphabetical_order() -> None:

@@ -71,6 +71,18 @@ def test_the_pages_with_console_blocks_are_those_that_are_run() -> None:
     assert with_blocks == {f"docs/{name}" for name in TRANSCRIPTS.PAGES}
 
 
+def test_a_table_keeps_its_columns_where_a_path_is_shortened() -> None:
+    printed = (
+        "localhost\n"
+        "  DATABASE  NAME                   AGE\n"
+        "  app       /long/path/of/app.db   0 days\n"
+        "  b         /long/path/of/other.d\n"
+        "at /long/path/of/app\n"
+    )
+    shown = "localhost\n  DATABASE  NAME       AGE\n  app       …/app.db   0 days\n  b         …/other.d\nat …/app\n"
+    assert TRANSCRIPTS.shorten_paths(printed, "/long/path/of", "…") == shown
+
+
 def test_no_command_is_listed_twice_or_gone() -> None:
     assert set(RUN_BY) & set(NOT_RUN) == set()
     assert set(RUN_BY) | set(NOT_RUN) <= set(SHOWN)
