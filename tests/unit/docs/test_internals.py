@@ -1,0 +1,41 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""docs/internals/packages.md leads from file to file: each one names the one that its arrow leads to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+
+from tests.lab import PROJECT
+
+_PATH = r"`((?:plugins|roles|playbooks)/[\w/]+\.\w+)`"
+_ARROW = re.compile(rf"{_PATH}(?=[^`.;]* → {_PATH})")
+
+
+def _arrows() -> list[tuple[str, str]]:
+    """Return each file of the page with the one that its arrow leads to."""
+    text = (PROJECT / "docs/internals/packages.md").read_text(encoding="utf-8")
+    return _ARROW.findall(" ".join(text.split()))
+
+
+def _names(source: str, other: PurePath) -> bool:
+    """Return whether a file imports another one, includes it, or has its module as a task."""
+    package, name = other.parent.name, other.stem
+    written = {
+        "action": rf"\bhosting\.alembic\.{name}:",
+        "tasks": rf"\b{name}\.yml\b|\btasks_from: {name}\b",
+        "handlers": r"\bnotify: ",
+    }
+    imported = rf"(?m)^ *from \S*\.{name} import |^ *from \S* import .*\b{name}\b|\b{package}\.{name}\b"
+    return re.search(written.get(package, imported), source) is not None
+
+
+def test_each_arrow_leads_to_a_file_that_is_named() -> None:
+    found = _arrows()
+
+    assert len(found) > 50
+    missing = [(a, b) for a, b in found if not _names((PROJECT / a).read_text(encoding="utf-8"), PurePath(b))]
+    assert missing == []
