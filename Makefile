@@ -40,8 +40,8 @@ test-setup: setup
 	@tests/environment $(VENV) $(PYTHON) requirements requirements-test requirements-docs
 
 .PHONY: test-lint
-test-lint: test-setup ## ruff, mypy, the layers, retired words, ansible-lint
-	@tests/each "ruff check ." "ruff format --check ." "mypy plugins tests" "python -m tests.layers" "python -m tests.words" "ansible-lint --strict"
+test-lint: test-setup ## ruff, mypy, the layers, retired words, spelling, ansible-lint
+	@tests/each "ruff check ." "ruff format --check ." "mypy plugins tests" "python -m tests.layers" "python -m tests.words" "codespell" "ansible-lint --strict"
 
 .PHONY: docs
 docs: setup ## build the pages into .hosting-alembic/docs/html; a warning or a broken link fails

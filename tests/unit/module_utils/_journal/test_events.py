@@ -219,9 +219,9 @@ def test_each_step_is_on_the_disk_before_it_is_done(host: Host, file: Path, disk
     begun = ["planned", "locked", "backed_up", "begun"]
     step = ["ran", "committed", "begun"]
     assert words(read_events(seen)) == [*begun, *step, *step]
-    befores = [words(read_events(path)) for path in sorted(tmp_path.glob(f"{committing.name}*"))]
+    earlier = [words(read_events(path)) for path in sorted(tmp_path.glob(f"{committing.name}*"))]
     # The last event before a revision's commit says that it ran, and no commit of another one came between.
-    assert [before for before in befores if before[-1] == "ran"] == [
+    assert [before for before in earlier if before[-1] == "ran"] == [
         [*begun, "ran"],
         [*begun, *step, "ran"],
         [*begun, *step, *step, "ran"],
