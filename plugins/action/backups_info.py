@@ -6,15 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
 
 
 class ActionModule(FollowingAction):
     """Call the module once; of what the host answers, only what is declared is passed on."""
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the module's answer."""
-        super().run(tmp, task_vars)
-        return self.call(self._task.args, task_vars or {})
+    FOLLOWS = False

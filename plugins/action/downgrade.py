@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
 
 
@@ -15,8 +13,3 @@ class ActionModule(FollowingAction):
     """Follow the downgrade until it has ended."""
 
     FAILS_SHORT = True
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the module's last answer."""
-        super().run(tmp, task_vars)
-        return self.follow(self._task.args, task_vars or {})

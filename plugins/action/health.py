@@ -6,15 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
 
 
 class ActionModule(FollowingAction):
     """Call the module until there is an answer; a lost host is a failed result, and not an unreachable one."""
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the module's last answer."""
-        super().run(tmp, task_vars)
-        return self.follow(self._task.args, task_vars or {})

@@ -28,23 +28,21 @@ class ActionModule(FollowingAction):
     # Else Ansible makes a temporary folder on the host before it is known whether anything is to be sent.
     TRANSFERS_FILES = False
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def perform(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's answer."""
-        super().run(tmp, task_vars)
-        facts = task_vars or {}
-        answer = self._planned(facts)
+        answer = self._planned(task_vars)
         shareable = [entry for entry in answer.get("databases", []) if entry["pending"] and entry["can_be_shared"]]
         invocation.share(
             "plans",
-            facts["inventory_hostname"],
+            task_vars["inventory_hostname"],
             {entry["name"]: entry.get("instance") or entry["identity"] for entry in shareable},
         )
-        refusals = _refusals(answer, facts["inventory_hostname"])
+        refusals = _refusals(answer, task_vars["inventory_hostname"])
         if self._task.args.get("on_refusal") == "stop" and refusals:
             refused = {"failed": True, "ok": False, "msg": "\n".join([_STOPPED, *refusals])}
-            raise keep_whole("plan", facts["inventory_hostname"], {**answer, **refused})
+            raise keep_whole("plan", task_vars["inventory_hostname"], {**answer, **refused})
         if self._task.args.get("run"):  # the report of a plan by itself says the same
-            _warn(answer, facts["inventory_hostname"])
+            _warn(answer, task_vars["inventory_hostname"])
         return answer
 
     def _planned(self, facts: dict[str, Any]) -> dict[str, Any]:

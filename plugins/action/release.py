@@ -19,16 +19,14 @@ class ActionModule(FollowingAction):
     # Else Ansible makes a temporary folder on the host before it is known whether anything is to be sent.
     TRANSFERS_FILES = False
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def perform(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's last answer."""
-        super().run(tmp, task_vars)
-        facts = task_vars or {}
         arguments, local = self.split_archives()
-        answer = self.call(arguments, facts)
+        answer = self.call(arguments, task_vars)
         if self._task.check_mode or answer.get("failed") or not answer["needs"]:
             return answer
         try:
             with self.sent({ARCHIVES[need]: local[ARCHIVES[need]] for need in answer["needs"]}) as sent:
-                return {**self.call({**arguments, **sent}, facts), "needs": answer["needs"]}
+                return {**self.call({**arguments, **sent}, task_vars), "needs": answer["needs"]}
         except AnsibleConnectionFailure as error:
             return lost(error.message)

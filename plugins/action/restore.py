@@ -20,15 +20,13 @@ class ActionModule(FollowingAction):
 
     FAILS_SHORT = True
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def perform(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's last answer."""
-        super().run(tmp, task_vars)
-        facts = task_vars or {}
-        found = [invocation.shared("restorable", host) for host in facts["ansible_play_hosts_all"]]
+        found = [invocation.shared("restorable", host) for host in task_vars["ansible_play_hosts_all"]]
         if not any(count is None or count for count in found):
             return _failed("No host of this play has such a backup")
-        answer = self.follow(self._task.args, facts)
-        host = facts["inventory_hostname"]
+        answer = self.follow(self._task.args, task_vars)
+        host = task_vars["inventory_hostname"]
         if answer.get("failed"):
             return answer
         names = [entry["name"] for entry in answer["databases"]]

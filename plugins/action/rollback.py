@@ -21,27 +21,25 @@ class ActionModule(FollowingAction):
 
     FAILS_SHORT = True
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def perform(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's last answer."""
-        super().run(tmp, task_vars)
-        facts = task_vars or {}
         named = self._task.args.get("of_run")
-        if named and not self._is_known(named, facts):
+        if named and not self._is_known(named, task_vars):
             shown = f"This shows the last runs: {playbook_command('status')}"
             unknown = Refused(f"No host of this play knows run {named}", "", shown, code="run-unknown")
             message = this_invocation().completed(str(unknown))
             facts_of_it = {"error": unknown.facts(), "of_run": named, "databases": []}
             return {"failed": True, "msg": message, "ok": False, **facts_of_it}
-        of_run = named or self._last_change(facts)
+        of_run = named or self._last_change(task_vars)
         if self._task.check_mode:  # check mode waits for no other host
-            return {**self.follow({**self._task.args, "of_run": of_run}, facts), "of_run": of_run}
-        turns = Turns("reverts", of_run, facts)
+            return {**self.follow({**self._task.args, "of_run": of_run}, task_vars), "of_run": of_run}
+        turns = Turns("reverts", of_run, task_vars)
         turns.begin()
         try:
             # The host that migrated a shared database comes last: those that only verified it have gone by then.
             for verifier in sorted(set(turns.sharing().values())):
                 turns.wait_for(verifier)
-            answer = self.follow({**self._task.args, "of_run": of_run}, facts)
+            answer = self.follow({**self._task.args, "of_run": of_run}, task_vars)
         finally:
             turns.end()
         answer["of_run"] = of_run

@@ -16,12 +16,14 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invoca
 class ActionModule(FollowingAction):
     """Read the status, and leave out the host's last change."""
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def perform(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's answer."""
-        super().run(tmp, task_vars)
-        facts = task_vars or {}
-        answer = call_in_parts(lambda part: self.call(part, facts), self._task.args, self.progress(facts), "read")
+        answer = call_in_parts(
+            lambda part: self.call(part, task_vars), self._task.args, self.progress(task_vars), "read"
+        )
         changes = [entry["last_change"] for entry in answer.get("databases", []) if entry["last_change"]]
-        invocation.share("changes", facts["inventory_hostname"], [[change["at"], change["run"]] for change in changes])
-        invocation.share("runs_known", facts["inventory_hostname"], answer.get("runs", []))
+        invocation.share(
+            "changes", task_vars["inventory_hostname"], [[change["at"], change["run"]] for change in changes]
+        )
+        invocation.share("runs_known", task_vars["inventory_hostname"], answer.get("runs", []))
         return answer

@@ -19,17 +19,15 @@ class ActionModule(FollowingAction):
 
     FAILS_SHORT = True
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def perform(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's last answer."""
-        super().run(tmp, task_vars)
-        facts = task_vars or {}
-        turns = Turns("migrates", self._task.args["run"], facts)
+        turns = Turns("migrates", self._task.args["run"], task_vars)
         turns.begin()
         try:
             migrators = turns.sharing()
             came = {migrator: turns.wait_for(migrator) for migrator in sorted(set(migrators.values()))}
             verified = sorted(name for name, migrator in migrators.items() if came[migrator])
-            return self.follow({**self._task.args, "verify_only": verified}, facts)
+            return self.follow({**self._task.args, "verify_only": verified}, task_vars)
         finally:
             turns.end()
 

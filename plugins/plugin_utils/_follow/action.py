@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 
 from ansible.errors import AnsibleAction, AnsibleConnectionFailure
@@ -34,7 +33,6 @@ from .reducing import interpreter_facts, reduced, without_controls
 from .strategy import refuse_mitogen
 
 Result = dict[str, Any]
-Run = Callable[..., Result]
 
 display = Display()
 
@@ -68,11 +66,36 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
 
     #: Whether a report follows that says all of a failure; then its task says what each cause is and no more.
     FAILS_SHORT = False
+    #: Whether the module is called until its work has ended; else it is called once.
+    FOLLOWS = True
 
-    def __init_subclass__(cls) -> None:
-        """Have each failure of a subclass's ``run`` kept whole for those who judge the run, and printed once."""
-        super().__init_subclass__()
-        cls.run = _keeping_failures(cls.run)
+    def run(self, tmp: Any = None, task_vars: Result | None = None) -> Result:
+        """Return the module's last answer; a failure is kept whole for those who judge the run, and printed once."""
+        facts = task_vars or {}
+        try:
+            refuse_mitogen(type(self))
+            self.select(facts)
+            super().run(tmp, task_vars)
+            answer = self.perform(facts)
+            self.note_found(answer, facts)
+        except AnsibleAction:  # Ansible's own way to skip and to end
+            raise
+        except Refused as refusal:
+            answer = judged(self._task.action, {"failed": True, **answer_for(refusal)})
+        except Exception as error:  # noqa: BLE001 - what it is, the result says
+            failed = {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"}
+            answer = judged(self._task.action, failed)
+        host = facts.get("inventory_hostname", "")
+        if answer.get("failed"):
+            kind = results.kind_of(self._task.action, self._task.args)
+            raise keep_whole(kind, host, answer, _short_message(answer) if self.FAILS_SHORT else "")
+        results.keep(self._task.action, host, answer, self._task.args)
+        return answer
+
+    def perform(self, task_vars: Result) -> Result:
+        """Return the module's last answer; an action that does more than to call its module does it here."""
+        call_module = self.follow if self.FOLLOWS else self.call
+        return call_module(self._task.args, task_vars)
 
     def select(self, task_vars: Result) -> None:
         """Leave which databases this host lists for the other ones, and have the module know what it alone can have.
@@ -230,31 +253,6 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             self._connection.reset()
         except Exception as error:  # noqa: BLE001 - the next attempt says what is wrong
             display.vvv(f"reset: {error}")
-
-
-def _keeping_failures(run: Run) -> Run:
-    @wraps(run)
-    def guarded(self: FollowingAction, tmp: Any = None, task_vars: Result | None = None) -> Result:
-        try:
-            refuse_mitogen(type(self))
-            self.select(task_vars or {})
-            answer = run(self, tmp, task_vars)
-            self.note_found(answer, task_vars or {})
-        except AnsibleAction:  # Ansible's own way to skip and to end
-            raise
-        except Refused as refusal:
-            answer = judged(self._task.action, {"failed": True, **answer_for(refusal)})
-        except Exception as error:  # noqa: BLE001 - what it is, the result says
-            failed = {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"}
-            answer = judged(self._task.action, failed)
-        host = (task_vars or {}).get("inventory_hostname", "")
-        if answer.get("failed"):
-            kind = results.kind_of(self._task.action, self._task.args)
-            raise keep_whole(kind, host, answer, _short_message(answer) if self.FAILS_SHORT else "")
-        results.keep(self._task.action, host, answer, self._task.args)
-        return answer
-
-    return guarded
 
 
 def _count(cursor: Result) -> int:
