@@ -1,5 +1,7 @@
 """The floors of the house: a package imports from floors below its own, and no files import each other in a circle.
 
+Nothing above the engines names a kind of database.
+
 `python -m tests.layers` says what does not keep to it; `make test-lint` runs it. Every import counts, also one in a
 function or for types alone, since Ansible ships the files of all of them.
 """
@@ -7,6 +9,7 @@ function or for types alone, since Ansible ships the files of all of them.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +31,15 @@ FLOORS = (
 #: What the controller's half may use of the host's: what reads files, and what names things.
 OF_THE_HOST = ("_core", "_journal", "_release", "_backup", "_application", "_discovery")
 CONTROLLER = ("_follow", "_preflight", "_report", "_rollout", "_run", "_schedule", "_windows")
-#: Engines do not know each other, and only these files know which there are.
+#: Engines do not know each other, and no file imports one: ``_engines/places.py`` has their parts by texts.
 ENGINES = ("mariadb", "postgresql", "sqlite")
-REGISTRIES = ("registry", "restorers", "write_trackers", "rehearsers", "probe", "select_rows", "migration_url")
+#: What an identifier or a text above ``_engines`` has if it knows a database; in a message, names have capitals.
+DIALECT = re.compile("postgres|mariadb|mysql|sqlite")
+#: Where one may be named above, and why.
+MAY_NAME_DIALECTS = {
+    "_backup/manifest.py": "reads fingerprints without an engine, in which tables of a server have a schema",
+    "_release/exclusions.py": "leaves files of SQLite out of a release, on the controller, where no engine is",
+}
 
 
 def files() -> list[Path]:
@@ -77,12 +86,31 @@ def wrong(path: Path, other: Path) -> str | None:
     if other_half == "plugin_utils":
         return "the host's half has nothing of the controller's"
     if package == other_package:
-        if other_engine and engine != other_engine and path.stem not in REGISTRIES:
-            return "only a registry knows an engine"
-        return None
+        return "an engine is reached by its places" if other_engine and engine != other_engine else None
     if floor_of(other_package) >= floor_of(package):
         return f"{other_package} does not stand below {package}"
-    return "an engine is reached by a registry" if other_engine else None
+    return "an engine is reached by its places" if other_engine else None
+
+
+def names_of_dialects(path: Path) -> Iterator[str]:
+    """Yield what in a file names a kind of database, with its line: identifiers and texts, but no docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        for _field, value in ast.iter_fields(node):
+            text = value.decode(errors="replace") if isinstance(value, bytes) else value
+            is_text = isinstance(node, ast.Constant)
+            if isinstance(text, str) and node not in docstrings and DIALECT.search(text if is_text else text.lower()):
+                yield f"line {getattr(node, 'lineno', 0)}: {text.strip()}"
+
+
+def knows_dialects(path: Path) -> list[str]:
+    """Return what a file above ``_engines`` names of the databases below it, if anything."""
+    half, package, _engine = place_of(path)
+    is_above = half == "plugin_utils" or floor_of(package) > floor_of("_engines")
+    if not is_above or f"{package}/{path.name}" in MAY_NAME_DIALECTS:
+        return []
+    return list(names_of_dialects(path))
 
 
 def circles(graph: dict[Path, set[Path]]) -> list[list[Path]]:
@@ -122,6 +150,7 @@ def problems() -> list[str]:
         for other in sorted(others)
         if (why := wrong(path, other))
     ]
+    lines += [f"{path.relative_to(PLUGINS)} names a database, {why}" for path in graph for why in knows_dialects(path)]
     for half in ("module_utils", "plugin_utils"):
         lines += [f"{path.relative_to(PLUGINS)} has no package" for path in (PLUGINS / half).glob("*.py")]
     lines += ["in a circle: " + ", ".join(str(path.relative_to(PLUGINS)) for path in each) for each in circles(graph)]

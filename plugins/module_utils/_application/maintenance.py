@@ -18,6 +18,7 @@ from typing import Any
 from .._core.errors import Failed, Refused
 from .._core.paths import Layout, locked_folder, private_directory, sync
 from .._core.playbook_command import playbook_command
+from .._core.urls import can_be_pooled
 from .._journal.events import now
 from .maintenance_record import Maintenance, read_record, record_of, write_record
 from .pgbouncer import PgBouncer, place_of, pools_for, without_password
@@ -142,7 +143,7 @@ def _pools_to_pause(options: Result) -> tuple[PgBouncer | None, list[str]]:
         options["pgbouncer_url"], options["pgbouncer_password"] or "", options["pg_bin"], options["pgbouncer_timeout"]
     )
     entries = [entry for entry in options["databases"] if entry["name"] in options["names"]]
-    entries = [entry for entry in entries if entry["url"].startswith("postgres")]
+    entries = [entry for entry in entries if can_be_pooled(entry["url"])]
     if not entries:
         return None, []
     known = console.databases()

@@ -29,6 +29,11 @@ def backend_of(url: str) -> str:
     return {"postgres": "postgresql", "mysql": "mariadb"}.get(scheme, scheme)
 
 
+def can_be_pooled(url: str) -> bool:
+    """Return whether PgBouncer can serve the database of a URL."""
+    return backend_of(url) == "postgresql"
+
+
 def password_of(database: Database) -> str | None:
     """Return the password that a database is opened with, or None where its driver has to find one."""
     if database.password is not None:

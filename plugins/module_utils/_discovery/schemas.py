@@ -11,20 +11,12 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .._core.errors import Failed
-from .._core.urls import backend_of
-from .._engines.select_rows import select_rows
+from .._engines.select_rows import list_schemas
 from .command import LARGEST
 from .files import MOST
 from .source import Source
 from .template import Unfit, entry_of, used_of
 
-#: What restores have left is not a tenant.
-_SCHEMAS = r"""
-select nspname as schema from pg_namespace
- where nspname not like 'pg\_%' and nspname <> 'information_schema'
-   and nspname not like 'alembic\_aside\_%' and nspname not like 'alembic\_retained\_%'
-"""
 #: What of a template says where the database is; the same for all its schemas.
 _OF_DATABASE = ("url", "direct_url", "password")
 _SHORTEST = 0.1
@@ -48,12 +40,8 @@ def rows_of_schemas(source: Source, rows: Iterable[dict[str, Any]] | None, folde
             found.append(row)
             continue
         url, password = place
-        if backend_of(url) != "postgresql":
-            why = f"a source of schemas is a database of PostgreSQL, and a url leads to one of {backend_of(url)!r}"
-            raise Failed("The schemas cannot be listed", why, "Correct the url", code="database-type-unsupported")
         seconds = max(ends - time.monotonic(), _SHORTEST)
-        answer = select_rows(url, password, _SCHEMAS, folder=folder, seconds=seconds, most=MOST + 1, largest=LARGEST)
-        names = sorted(str(each["schema"]) for each in answer)
+        names = list_schemas(url, password, folder=folder, seconds=seconds, most=MOST + 1, largest=LARGEST)
         found += [{**row, "schema": name} for name in names if any(fnmatchcase(name, each) for each in source.schemas)]
     return found
 

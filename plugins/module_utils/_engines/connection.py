@@ -283,7 +283,7 @@ def errno_of(error: BaseException) -> int:
         for candidate in (inside, getattr(inside, "orig", None)):
             package = type(candidate).__module__.partition(".")[0]
             number = getattr(candidate, "errno", None) or next(iter(getattr(candidate, "args", ())), None)
-            if package in DRIVERS["mariadb"].values() and isinstance(number, int):
+            if package in DRIVERS["mariadb"].packages.values() and isinstance(number, int):
                 return number
         seen.append(inside)
         inside = inside.__cause__ or inside.__context__

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Refused
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 #: Means each table in ``WrittenRows.replaced``.
 ANY_TABLE = "*"
@@ -32,6 +35,22 @@ class Identity:
 
     def __str__(self) -> str:
         return f"{self.database} on {self.server}"
+
+
+@dataclass(frozen=True)
+class Drivers:
+    """The drivers of an engine that can be used here, and what they need of a URL."""
+
+    #: The package of each by its name in a URL, the ones to prefer for our own connections first.
+    packages: Mapping[str, str]
+    #: What to install where there is none.
+    to_install: str
+    #: Returns the URL of a connection of our own by a driver.
+    own_url: Callable[[URL, str], URL]
+    #: The port of its servers; None where a database is a file.
+    port: int | None = None
+    #: Returns a URL with what the environment of the migration, the second argument, adds to it.
+    with_defaults: Callable[[URL, Mapping[str, str]], URL] | None = None
 
 
 @dataclass(frozen=True)

@@ -389,19 +389,3 @@ class Engine(AcrossProcesses, ABC):
     def facts(self) -> dict[str, Any]:
         """Return what results show of this database's URL: nothing secret."""
         return {"engine": self.name, "url": self.url.render_as_string(hide_password=True)}
-
-
-class ServerEngine(Engine):
-    """An engine that queries a server for which database it is, once: the answer does not change in a run."""
-
-    _own_identity: Identity | None = None
-
-    def own_identity(self) -> Identity:
-        """Query the server once."""
-        if self._own_identity is None:
-            self._own_identity = self.own_connection().run(self.identity)
-        return self._own_identity
-
-    def know_identity(self, identity: Identity) -> None:
-        """Need no connection of its own for it."""
-        self._own_identity = identity

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .._core.urls import backend_of
+from .places import ENGINES
 from .registry import load_engine
 from .rehearsers import load_rehearser
 from .restorers import load_restorer
@@ -21,12 +22,10 @@ from .write_trackers import load_write_tracker
 if TYPE_CHECKING:
     from .._core.job import Database
 
-_KNOWN = ("mariadb", "postgresql", "sqlite")
-
 
 def load_engines(databases: Iterable[Database]) -> None:
     """Load the engines of databases with all their parts, before a process is forked that works on one."""
     for backend in {backend_of(database.direct_url or database.url) for database in databases}:
-        if backend in _KNOWN:
+        if backend in ENGINES:
             for load in (load_engine, load_restorer, load_write_tracker, load_rehearser):
                 load(backend)

@@ -14,27 +14,15 @@ from .._core.errors import Refused
 from .._core.job import Database
 from .._core.secrets import NOT_ENCODED, encoding_remedy
 from .._core.urls import backend_of
-from .mariadb.options import own_query
-from .postgresql.libpq_options import driver_query, with_defaults
+from .data import Drivers
+from .places import ENGINES, load_part
 from .sqlalchemy_import import sa
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-#: The drivers of each backend that can be used here, the ones to prefer for our own connections first.
-DRIVERS = {
-    "postgresql": {"psycopg2": "psycopg2", "psycopg": "psycopg", "asyncpg": "asyncpg"},
-    "mariadb": {
-        "pymysql": "pymysql",
-        "mysqldb": "MySQLdb",
-        "mariadbconnector": "mariadb",
-        "asyncmy": "asyncmy",
-        "aiomysql": "aiomysql",
-    },
-    "sqlite": {"pysqlite": "sqlite3", "aiosqlite": "aiosqlite"},
-}
-_PORTS = {"postgresql": 5432, "mariadb": 3306}
-_TO_INSTALL = {"postgresql": "psycopg2-binary", "mariadb": "PyMySQL"}
+#: By kind of database; imported at once, since an error is looked up in it when nothing can be imported any more.
+DRIVERS: dict[str, Drivers] = {kind: load_part(kind, "drivers") for kind in ENGINES}
 ASYNC_DRIVERS = {"asyncpg", "aiosqlite", "psycopg_async", "asyncmy", "aiomysql"}
 
 
@@ -58,8 +46,8 @@ def migration_url(database: Database, option: str = "url") -> URL:
         url = url.set(username=str(url.query["user"])).difference_update_query(["user"])
     if database.password is not None:
         url = url.set(password=database.password)
-    backend, _plus, driver = url.drivername.partition("+")
     kind = backend_of(url.drivername)
+    backend, _plus, driver = url.drivername.partition("+")
     if backend == "postgres":
         backend = "postgresql"
     if kind not in DRIVERS:
@@ -70,7 +58,8 @@ def migration_url(database: Database, option: str = "url") -> URL:
         )
     url = url.set(drivername=f"{backend}+{driver or _installed(kind)[0]}")
     given = {name: value for name, value in database.environment.items() if "{url" not in value}
-    return with_defaults(url, {**os.environ, **given}) if kind == "postgresql" else url
+    with_defaults = DRIVERS[kind].with_defaults
+    return with_defaults(url, {**os.environ, **given}) if with_defaults else url
 
 
 def _parsed(database: Database, option: str) -> URL:
@@ -105,7 +94,7 @@ def _misread(url: URL, text: str) -> str:
     """Return what shows that a URL is not read as it was meant; a path of SQLite may hold anything."""
     if url.host is not None and "@" in url.host:
         return "its host would contain an @"
-    if backend_of(url.drivername) == "sqlite":
+    if not has_server(url):
         return ""
     # Behind a host, user:password@server or user@server/name: a / in a user name ended the host. Else it is a name.
     before, _at, behind = text.partition("://")[2].partition("?")[0].partition("/")[2].rpartition("@")
@@ -134,20 +123,16 @@ def own_url(url: URL) -> URL:
     driver = url.get_driver_name()
     if driver in ASYNC_DRIVERS or driver not in drivers:
         driver = drivers[0]
-    if backend == "mariadb":
-        # SQLAlchemy's own dialect of that name refuses MySQL before it can be named.
-        return url.set(drivername=f"mysql+{driver}", query=own_query(url, driver))
-    query = driver_query(url, driver) if backend == "postgresql" else url.query
-    return url.set(drivername=f"{backend}+{driver}", query=query)
+    return DRIVERS[backend].own_url(url, driver)
 
 
 def _installed(backend: str) -> list[str]:
-    found = [driver for driver, package in DRIVERS[backend].items() if importlib.util.find_spec(package)]
+    found = [driver for driver, package in DRIVERS[backend].packages.items() if importlib.util.find_spec(package)]
     if not found:
         raise Refused(
             f"No driver for {backend} is installed in the virtualenv of the release",
-            "it needs one of " + ", ".join(DRIVERS[backend]),
-            f"Add one to the requirements or to migrate_packages, for example {_TO_INSTALL.get(backend, backend)}",
+            "it needs one of " + ", ".join(DRIVERS[backend].packages),
+            f"Add one to the requirements or to migrate_packages, for example {DRIVERS[backend].to_install}",
             code="driver-missing",
         )
     return found
@@ -155,9 +140,11 @@ def _installed(backend: str) -> list[str]:
 
 def has_server(url: URL) -> bool:
     """Return whether a URL leads to a server, and not to a file."""
-    return url.get_backend_name() != "sqlite"
+    drivers = DRIVERS.get(backend_of(url.drivername))
+    return drivers is None or drivers.port is not None
 
 
 def port_of(url: URL) -> int | None:
     """Return the port of a URL, its server's own where it names none."""
-    return url.port or _PORTS.get(backend_of(url.drivername))
+    drivers = DRIVERS.get(backend_of(url.drivername))
+    return url.port or (drivers.port if drivers else None)

@@ -9,14 +9,14 @@ An engine leaves its ``connect_options`` with the record of what it verified; a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .data import Probe
-from .mariadb.probe import read_probe as probe_mariadb
-from .postgresql.probe import read_probe as probe_postgresql
-from .sqlite.probe import read_probe as probe_sqlite
+from .places import ENGINES, load_part
 
-_PROBES = {"mariadb": probe_mariadb, "postgresql": probe_postgresql, "sqlite": probe_sqlite}
+#: Imported at once: the processes that probe are forked, and each would import them for itself.
+_PROBES: dict[str, Callable[..., Probe | None]] = {name: load_part(name, "probe") for name in ENGINES}
 
 
 def probe_database(

@@ -13,6 +13,7 @@ from .._core.errors import ROW_UNFIT, Refused
 from .._core.urls import backend_of
 from .interface import Engine
 from .migration_url import migration_url
+from .places import ENGINES, load_part
 
 if TYPE_CHECKING:
     from .._core.job import Database, Job
@@ -32,7 +33,7 @@ def engine_for(database: Database, job: Job) -> Engine:
             code=ROW_UNFIT,
         )
     url = migration_url(database)
-    if database.schema and backend_of(url.drivername) != "postgresql":
+    if database.schema and not ENGINES[backend_of(url.drivername)].schemas:
         raise Refused(
             f"Database {database.name!r} has no schema {database.schema!r}",
             "only a database of PostgreSQL has schemas that are migrated one by one",
@@ -50,14 +51,5 @@ def prepare(backends: Iterable[str], job: Job) -> None:
 
 def load_engine(backend: str) -> type[Engine]:
     """Return the engine of a kind of database."""
-    if backend == "postgresql":
-        from .postgresql.engine import PostgreSQL  # noqa: PLC0415 - its half of the code is not for a host with files only
-
-        return PostgreSQL
-    if backend == "mariadb":
-        from .mariadb.engine import MariaDB  # noqa: PLC0415 - as above
-
-        return MariaDB
-    from .sqlite.engine import SQLite  # noqa: PLC0415 - as above
-
-    return SQLite
+    kind: type[Engine] = load_part(backend, "engine")
+    return kind

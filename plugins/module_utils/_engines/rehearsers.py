@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .interface import Engine
+from .places import load_part
 from .rehearser import Rehearser
 
 
@@ -20,14 +21,5 @@ def rehearser_of(engine: Engine) -> Rehearser:
 
 def load_rehearser(name: str) -> Callable[[Any], Rehearser]:
     """Return what makes the part, for an engine of a name."""
-    if name == "postgresql":
-        from .postgresql.scratch import PostgreSQLRehearser  # noqa: PLC0415 - its code is not for a host with files only
-
-        return PostgreSQLRehearser
-    if name == "mariadb":
-        from .mariadb.scratch import MariaDBRehearser  # noqa: PLC0415 - as above
-
-        return MariaDBRehearser
-    from .sqlite.scratch import SQLiteRehearser  # noqa: PLC0415 - as above
-
-    return SQLiteRehearser
+    kind: type[Rehearser] = load_part(name, "rehearser")
+    return kind

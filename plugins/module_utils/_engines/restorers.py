@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .interface import Engine
+from .places import load_part
 from .restorer import Restorer
 
 
@@ -20,14 +21,5 @@ def restorer_of(engine: Engine) -> Restorer:
 
 def load_restorer(name: str) -> Callable[[Any], Restorer]:
     """Return what makes the part, for an engine of a name."""
-    if name == "postgresql":
-        from .postgresql.restorer import PostgreSQLRestorer  # noqa: PLC0415 - its code is not for a host with files only
-
-        return PostgreSQLRestorer
-    if name == "mariadb":
-        from .mariadb.restorer import MariaDBRestorer  # noqa: PLC0415 - as above
-
-        return MariaDBRestorer
-    from .sqlite.restore import SQLiteRestorer  # noqa: PLC0415 - as above
-
-    return SQLiteRestorer
+    kind: type[Restorer] = load_part(name, "restorer")
+    return kind

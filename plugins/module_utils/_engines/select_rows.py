@@ -6,15 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from .._core.errors import Refused
+from .._core.errors import Failed, Refused
 from .._core.urls import backend_of
-from .mariadb.select_rows import select_rows as select_from_mariadb
-from .postgresql.select_rows import select_rows as select_from_postgresql
-from .sqlite.select_rows import select_rows as select_from_sqlite
-
-_READERS = {"mariadb": select_from_mariadb, "postgresql": select_from_postgresql, "sqlite": select_from_sqlite}
+from .places import ENGINES, load_part
 
 
 def select_rows(
@@ -35,12 +32,34 @@ def select_rows(
         Refused: there is no such type of database.
         Failed: it cannot be reached, or the statement failed or took too long.
     """
-    reader = _READERS.get(backend_of(url))
-    if reader is None:
+    if backend_of(url) not in ENGINES:
         raise Refused(
             "The database that lists the others cannot be queried",
-            f"its URL names {backend_of(url)!r}, and known are {', '.join(sorted(_READERS))}",
+            f"its URL names {backend_of(url)!r}, and known are {', '.join(sorted(ENGINES))}",
             "Correct the url of the source, or list the databases with a command",
             code="database-type-unsupported",
         )
-    return reader(url, password, statement, folder=folder, seconds=seconds, most=most, largest=largest)
+    read: Callable[..., list[dict[str, Any]]] = load_part(backend_of(url), "select_rows")
+    return read(url, password, statement, folder=folder, seconds=seconds, most=most, largest=largest)
+
+
+def list_schemas(url: str, password: str | None, *, folder: str, seconds: float, most: int, largest: int) -> list[str]:
+    """Return the names of the schemas of a database that may be migrated one by one, sorted.
+
+    Args:
+        url: as for ``select_rows``, like all others.
+
+    Raises:
+        Failed: databases of its kind have none, or it cannot be read.
+    """
+    backend = backend_of(url)
+    statement = load_part(backend, "schemas") if backend in ENGINES else None
+    if statement is None:
+        raise Failed(
+            "The schemas cannot be listed",
+            f"a source of schemas is a database of PostgreSQL, and a url leads to one of {backend!r}",
+            "Correct the url",
+            code="database-type-unsupported",
+        )
+    rows = select_rows(url, password, statement, folder=folder, seconds=seconds, most=most, largest=largest)
+    return sorted(str(row["schema"]) for row in rows)

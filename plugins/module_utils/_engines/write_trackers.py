@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .interface import Engine
+from .places import load_part
 from .write_tracker import WriteTracker
 
 
@@ -20,14 +21,5 @@ def write_tracker_of(engine: Engine) -> WriteTracker:
 
 def load_write_tracker(name: str) -> Callable[[Any], WriteTracker]:
     """Return what makes the part, for an engine of a name."""
-    if name == "postgresql":
-        from .postgresql.write_tracker import PostgreSQLWriteTracker  # noqa: PLC0415 - its code is not for a host with files only
-
-        return PostgreSQLWriteTracker
-    if name == "mariadb":
-        from .mariadb.write_tracker import MariaDBWriteTracker  # noqa: PLC0415 - as above
-
-        return MariaDBWriteTracker
-    from .sqlite.write_tracker import SQLiteWriteTracker  # noqa: PLC0415 - as above
-
-    return SQLiteWriteTracker
+    kind: type[WriteTracker] = load_part(name, "write_tracker")
+    return kind

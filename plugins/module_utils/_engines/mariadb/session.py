@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Refused
 from ..connection import OwnConnection, driver_connection, errno_of, execute, first_line
 from ..data import Identity
-from ..interface import ServerEngine
 from ..migration_url import own_url
+from ..server_engine import ServerEngine
 from .locks import NamedLock, lost, session_of
 from .probe import CONNECT_TIMEOUT, IDENTITY, STARTED, connect_options_of, described
 from .quoting import qualified

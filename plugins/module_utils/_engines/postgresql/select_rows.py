@@ -17,6 +17,12 @@ from .client_tools import conninfo_by_hand, find_tools
 from .libpq_options import options_of
 
 _CONNECT_TIMEOUT = 10  # seconds
+#: What restores have left is not a tenant.
+SCHEMAS = r"""
+select nspname as schema from pg_namespace
+ where nspname not like 'pg\_%' and nspname <> 'information_schema'
+   and nspname not like 'alembic\_aside\_%' and nspname not like 'alembic\_retained\_%'
+"""
 #: As JSON, in which a value holds no line feed and NULL is not an empty text. Options of a URL go before PGOPTIONS.
 _QUERY = """\
 SET default_transaction_read_only = on;

@@ -26,8 +26,8 @@ from ..connection import (
     sqlstate,
 )
 from ..data import Identity
-from ..interface import ServerEngine
 from ..migration_url import own_url
+from ..server_engine import ServerEngine
 from ..sql import quoted
 from . import catalog, row_authors
 from .libpq_options import options_of
