@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 Heads = tuple[str, ...]
@@ -13,6 +14,11 @@ Heads = tuple[str, ...]
 
 #: The branches of a release that is deployed in two steps, around the application's own deployment.
 EXPAND, CONTRACT = "expand", "contract"
+
+
+def heads_or_base(heads: Iterable[str]) -> str:
+    """Return heads as people read them; without any a database is at its base."""
+    return ", ".join(heads) or "base"
 
 
 @dataclass(frozen=True)

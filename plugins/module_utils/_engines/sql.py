@@ -32,6 +32,11 @@ def qualified(table: str) -> str:
     return ".".join(map(quoted, table.rsplit(".", 1)))
 
 
+def escaped(statement: str) -> str:
+    """Return a statement without parameters as SQLAlchemy's text has it, where a colon would begin one."""
+    return statement.replace(":", "\\:")
+
+
 def is_constant(default: str | None) -> bool:
     """Return whether a column's default is the same whenever it is taken; no default is none."""
     return default is None or _CONSTANT.fullmatch(default) is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._core.revisions import heads_or_base
 from .._engines.connection import OwnConnection
 from .._engines.interface import Engine
 from .environment import Environment
@@ -31,7 +32,7 @@ class Position:
         return sorted({head for heads in self.heads.values() for head in heads})
 
     def __str__(self) -> str:
-        return ", ".join(self.revisions) or "base"
+        return heads_or_base(self.revisions)
 
     def facts(self) -> dict[str, Any]:
         """Return what the journal keeps, enough to compare with later."""

@@ -18,6 +18,7 @@ from .._core.argument_specs import Spec
 from .._core.errors import CRASHED, Failed, Refused, cause_of
 from .._core.masking import learn, masked, masked_text
 from .._core.ownership import refuse_if_root_is_not_ours
+from .._core.revisions import heads_or_base
 from .._core.secrets import mask_for
 from .._release.lookup import release_of_all
 
@@ -102,4 +103,4 @@ def difference(results: list[Result]) -> dict[str, str]:
 
 
 def _position(heads: list[str] | None) -> str:
-    return "unknown" if heads is None else ", ".join(heads) or "base"
+    return "unknown" if heads is None else heads_or_base(heads)

@@ -17,7 +17,7 @@ from .._core.errors import Failed, Refused, first_of
 from .._core.job import Answer, Database, Job, counted_from_now, is_over
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
-from .._core.revisions import Stream
+from .._core.revisions import Stream, heads_or_base
 from .._engines.data import WrittenRows
 from .._engines.interface import Engine, Lock
 from .._engines.registry import engine_for
@@ -310,7 +310,7 @@ class Upgrade(OneDatabase):
         """Note a database that another session has migrated past its target; a revert would undo what is not ours."""
         if all(set(after.heads.get(stream.table, ())) == set(stream.goal) for stream in streams):
             return []
-        planned = ", ".join(sorted({head for stream in streams for head in stream.goal})) or "base"
+        planned = heads_or_base(sorted({head for stream in streams for head in stream.goal}))
         return [f"it is at {after}, and {planned} was planned: another session has migrated it further"]
 
     def _content_digest(self, after: Position) -> dict[str, Any]:

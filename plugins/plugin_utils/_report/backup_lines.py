@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.revisions import heads_or_base
 
 from .cells import moment
 from .grouping import Column, View, listing, name_column
@@ -96,7 +97,7 @@ def _cells(backup: Result) -> list[str]:
         _of(backup, "taken", moment),
         _of(backup, "age", age),
         _of(backup, "size", size),
-        _of(backup, "revision", lambda heads: _cut(", ".join(heads) or "base")),
+        _of(backup, "revision", lambda heads: _cut(heads_or_base(heads))),
         str(backup.get("run") or ""),
         _of(backup, "proven", _yes_or_no),
         _of(backup, "sealed", _yes_or_no),

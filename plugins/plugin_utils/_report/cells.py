@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.revisions import heads_or_base
+
 from .sizes import size
 
 Result = dict[str, Any]
@@ -16,7 +18,7 @@ Result = dict[str, Any]
 
 def heads(revisions: Sequence[str] | None) -> str:
     """Return the heads of a database."""
-    return "unknown" if revisions is None else ", ".join(revisions) or "base"
+    return "unknown" if revisions is None else heads_or_base(revisions)
 
 
 def seconds(value: float | None) -> str:

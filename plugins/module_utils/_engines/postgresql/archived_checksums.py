@@ -20,6 +20,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..sql import quoted
+
 _MAGIC = b"PGDMP"
 #: Of pg_dump 12 to 15, of 16, and of 17 and 18.
 _VERSIONS = ((1, 14), (1, 15), (1, 16))
@@ -96,14 +98,9 @@ def second_half(rows: Iterable[ArchivedRows]) -> list[str]:
     left, chosen, sizes = sum(each.size for each in largest), [], 0
     for each in largest:
         if sizes + each.size <= left / 2 and all(part.isascii() for part in each.table):
-            chosen.append(".".join(_quoted(part.decode()) for part in each.table))
+            chosen.append(".".join(quoted(part.decode()) for part in each.table))
             sizes += each.size
     return chosen
-
-
-def _quoted(name: str) -> str:
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
 
 
 def _rows_of(plain: Path, table: tuple[bytes, bytes]) -> ArchivedRows:

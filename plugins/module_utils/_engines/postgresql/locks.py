@@ -15,6 +15,7 @@ from ..._core.playbook_command import playbook_command
 from ..connection import OwnConnection
 from ..interface import Lock, Report
 from . import catalog
+from .restore_statements import end_session
 
 if TYPE_CHECKING:
     from ..._core.job import Database
@@ -167,7 +168,7 @@ def wait_for_orphan(own: OwnConnection, key: int, database: Database, patience: 
 
 def _end(own: OwnConnection, pid: int, name: str, who: str) -> None:
     try:
-        own.rows("select pg_terminate_backend(:pid)", pid=pid)
+        end_session(own, pid)
     except Exception as error:
         raise _works_on(name, who, str(getattr(error, "orig", error)).strip()) from error
 

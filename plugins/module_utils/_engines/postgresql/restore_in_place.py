@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed, Refused
-from ..connection import client_encoding, execute, sqlstate
+from ..connection import client_encoding, execute
 from ..data import Archive, Restored
 from ..interface import Guard, Report
 from ..sql import quoted
@@ -32,7 +32,7 @@ from .rendering import fixed_statements, normalised
 from .replay import header
 from .replayed_content import ReplayedContent
 from .restore_method import verify
-from .restore_statements import RETAINED_SCHEMA, fitted, literal, mark, now
+from .restore_statements import RETAINED_SCHEMA, end_sessions, fitted, free_name, literal, mark, now
 from .restored_schema import refuse_in_place, refuse_what_stays
 from .run_sessions import close_sessions_of_run
 from .session import major_version
@@ -186,14 +186,7 @@ class InPlace:
 
     def _end_sessions(self) -> list[str]:
         own = self._engine.own_connection()
-        found = []
-        for pid, user, application in own.rows(OTHERS, application=self._engine.application):
-            found.append(f"pid {pid} ({user}, {application or 'unnamed'})")
-            try:
-                own.rows("select pg_terminate_backend(:pid)", pid=pid)
-            except Exception as error:
-                if sqlstate(error) != "42501":
-                    raise
+        found = end_sessions(own, own.rows(OTHERS, application=self._engine.application))
         for _try in range(20):
             if not own.rows(OTHERS, application=self._engine.application):
                 break
@@ -243,11 +236,8 @@ class InPlace:
         return names if "public" in names else {**names, "": group}
 
     def _free_name(self, psql: Psql) -> str:
-        number, name = 1, fitted(RETAINED_SCHEMA, self._run)
-        while psql.execute(f"select 1 from pg_namespace where nspname = {literal(name)};"):
-            number += 1
-            name = fitted(RETAINED_SCHEMA, f"{self._run}_{number}")
-        return name
+        statement = "select 1 from pg_namespace where nspname = {};"
+        return free_name(RETAINED_SCHEMA, self._run, lambda name: bool(psql.execute(statement.format(literal(name)))))
 
     def _retain_current(self, group: str, names: dict[str, str], schemas: dict[str, bool]) -> str:
         statements = []

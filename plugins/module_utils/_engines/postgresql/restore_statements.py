@@ -7,18 +7,21 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ..connection import OwnConnection
+from ..connection import OwnConnection, sqlstate
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 MARK = "hosting.alembic "
 _NAME_BYTES = 63
+_NOT_PERMITTED = "42501"
 #: The word stays in names on servers and beside files: what older versions retained is recognised by it.
 RETAINED_SCHEMA = "alembic_aside_"
 
@@ -41,10 +44,37 @@ def fitted(name: str, suffix: str) -> str:
     return name.encode()[:space].decode(errors="ignore") + kept + tail
 
 
+def free_name(name: str, suffix: str, is_taken: Callable[[str], bool]) -> str:
+    """Return a name with a suffix, as ``fitted``, that nothing has yet: a number follows where it is taken."""
+    numbered = itertools.chain([suffix], (f"{suffix}_{number}" for number in itertools.count(2)))
+    return next(found for found in (fitted(name, each) for each in numbered) if not is_taken(found))
+
+
 def literal(text: str) -> str:
     """Return a string constant."""
     escaped = text.replace("'", "''")
     return "'" + escaped + "'" if "\\" not in text else "E'" + escaped.replace("\\", "\\\\") + "'"
+
+
+def end_session(own: OwnConnection, pid: int) -> None:
+    """Send a session the signal to end."""
+    own.rows("select pg_terminate_backend(:pid)", pid=pid)
+
+
+def end_sessions(own: OwnConnection, sessions: Iterable[tuple[Any, ...]]) -> list[str]:
+    """End sessions, each a pid, its user and its name, and return them as text.
+
+    One that is not ours to end can only be waited for.
+    """
+    found = []
+    for pid, user, application in sessions:
+        found.append(f"pid {pid} ({user}, {application or 'unnamed'})")
+        try:
+            end_session(own, pid)
+        except Exception as error:
+            if sqlstate(error) != _NOT_PERMITTED:
+                raise
+    return found
 
 
 def mark(**facts: Any) -> str:

@@ -28,12 +28,12 @@ from . import client_tools, made_with, publications
 from .psql import Contents, Psql, database_facts, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
 from .restore_method import beside, powers, verify
-from .restore_statements import SWAPPING, fitted, in_transaction, literal, mark, now, run_sql
+from .restore_statements import SWAPPING, free_name, in_transaction, literal, mark, now, run_sql
 from .restored_content import RestoredContent
 from .restored_schema import RestoredSchema
 from .session import major_version
 from .sessions import in_use, refusal_of_prepared
-from .swap_state import DATABASE, drop_scratch, end_sessions, open_again, put_right, scratch_name
+from .swap_state import DATABASE, drop_scratch, end_sessions_in, open_again, put_right, scratch_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -129,11 +129,8 @@ class Swap:
         return bool(other.rows(statement, swapping=SWAPPING, oid=signed)[0][0])
 
     def _retained_name(self, other: OwnConnection) -> str:
-        number, name = 1, fitted(self._name, f"_aside_{self._run}")
-        while other.rows("select 1 from pg_database where datname = :name", name=name):
-            number += 1
-            name = fitted(self._name, f"_aside_{self._run}_{number}")
-        return name
+        statement = "select 1 from pg_database where datname = :name"
+        return free_name(self._name, f"_aside_{self._run}", lambda name: bool(other.rows(statement, name=name)))
 
     def _fill(self, other: OwnConnection, url: URL, folder: Path) -> None:
         """Make the scratch database, restore into it, verify and analyze it."""
@@ -236,7 +233,7 @@ class Swap:
     def _send_away(self, other: OwnConnection, keep: tuple[int, ...]) -> None:
         deadline = time.monotonic() + _PATIENCE
         while True:
-            left = end_sessions(other, self._oid, keep)
+            left = end_sessions_in(other, self._oid, keep)
             if not left:
                 return
             if time.monotonic() >= deadline:

@@ -22,11 +22,11 @@ from ..connection import OwnConnection, client_encoding, execute, first_line, sq
 from ..data import Archive, Content, RetainedCopy
 from ..interface import Report, Scratch
 from ..rehearser import Rehearser
-from ..sql import quoted
+from ..sql import escaped, quoted
 from . import catalog, client_tools, copy_state, made_with
 from .psql import Contents, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
-from .restore_statements import run_sql
+from .restore_statements import end_session, literal, run_sql
 from .schema_bonds import EXTENSION, needed_of_elsewhere
 from .scratch_place import Place, aimed_at, place_of
 from .session import PostgreSQLSession, major_version
@@ -264,7 +264,7 @@ class PostgreSQLRehearser(Rehearser):
         if place.by_superuser:
             options.append("connection limit 0")
         run_sql(place.own, f"create database {name} template template0 {' '.join(options)}")
-        place.own.rows(f"comment on database {name} is {_string(_COMMENT)}")
+        place.own.rows(f"comment on database {name} is {escaped(literal(_COMMENT))}")
         notes = [
             self._set(place, name, everybodys, setting)
             for everybodys, setting in self.engine.own_connection().rows(_SETTINGS)
@@ -274,7 +274,7 @@ class PostgreSQLRehearser(Rehearser):
     def _set(self, place: Place, name: str, everybodys: bool, setting: str) -> str:
         key, _equals, value = setting.partition("=")
         whose = "" if everybodys else f"role {_name(str(place.url.username))} in "
-        words = value if key in _LISTS else _string(value)
+        words = value if key in _LISTS else escaped(literal(value))
         try:
             place.own.rows(f"alter {whose}database {name} set {_name(key)} to {words}")
         except Exception as error:  # noqa: BLE001 - some only a superuser may set; the rehearsal goes on without
@@ -360,7 +360,8 @@ def _drop(own: OwnConnection, name: str) -> None:
             if version >= _FORCE_SINCE:
                 own.rows(f"drop database if exists {_name(name)} with (force)")
             else:
-                own.rows("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name", name=name)
+                for (pid,) in own.rows("select pid from pg_stat_activity where datname = :name", name=name):
+                    end_session(own, pid)
                 own.rows(f"drop database if exists {_name(name)}")
             return
         except Exception as error:
@@ -372,8 +373,4 @@ def _drop(own: OwnConnection, name: str) -> None:
 
 def _name(name: str) -> str:
     """Return a name as SQL wants it, safe from SQLAlchemy's own reading of colons."""
-    return '"' + name.replace('"', '""').replace(":", "\\:") + '"'
-
-
-def _string(value: Any) -> str:
-    return "'" + str(value).replace("'", "''").replace(":", "\\:") + "'"
+    return escaped(quoted(name))

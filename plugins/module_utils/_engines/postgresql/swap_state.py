@@ -10,10 +10,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
-from ..connection import OwnConnection, sqlstate
+from ..connection import OwnConnection
 from ..sql import quoted
 from .restore_method import beside
-from .restore_statements import SWAPPING, fitted, in_transaction, literal, marked, run_sql
+from .restore_statements import SWAPPING, end_sessions, fitted, in_transaction, literal, marked, run_sql
 from .sessions import IS_CLIENT
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def drop_scratch(other: OwnConnection, scratch: str) -> bool:
         return False
     # A pg_restore outlives its killed parent.
     for _try in range(50):
-        sessions = end_sessions(other, int(rows[0][6]), ())
+        sessions = end_sessions_in(other, int(rows[0][6]), ())
         if not sessions:
             break
         time.sleep(0.1)
@@ -114,16 +114,6 @@ def open_again(other: OwnConnection, name: str, facts: dict[str, Any]) -> None:
     )
 
 
-def end_sessions(other: OwnConnection, oid: int, keep: tuple[int, ...]) -> list[str]:
+def end_sessions_in(other: OwnConnection, oid: int, keep: tuple[int, ...]) -> list[str]:
     """End the sessions in a database and return those that were there."""
-    found = []
-    for pid, user, application in other.rows(_SESSIONS, oid=oid):
-        if pid in keep:
-            continue
-        found.append(f"pid {pid} ({user}, {application})")
-        try:
-            other.rows("select pg_terminate_backend(:pid)", pid=pid)
-        except Exception as error:
-            if sqlstate(error) != "42501":  # it is not ours to end, so it can only be waited for
-                raise
-    return found
+    return end_sessions(other, [session for session in other.rows(_SESSIONS, oid=oid) if session[0] not in keep])

@@ -14,6 +14,7 @@ from typing import Any
 from ..._core.job import Job, left
 from ..connection import OPENING_OWN
 from ..sqlalchemy_import import listening, sa
+from .restore_statements import literal
 from .run_sessions import remember_pooled
 from .scope import setting_of
 from .session import is_postgresql
@@ -96,9 +97,5 @@ class _Timeouts:
         return (
             f"select set_config('lock_timeout', '{int(lock_timeout * 1000)}', false),"
             f" set_config('statement_timeout', '{int(statement_timeout * 1000)}', false),"
-            f" set_config('application_name', {_string(self._application)}, false)"
+            f" set_config('application_name', {literal(self._application)}, false)"
         )
-
-
-def _string(value: str) -> str:
-    return "'" + value.replace("'", "''").replace("\\", "") + "'"

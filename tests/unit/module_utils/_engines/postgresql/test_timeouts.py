@@ -53,6 +53,14 @@ def test_a_connection_of_postgresql_waits_for_a_short_time_only(postgres_databas
     assert found == ["3s", "of the run"]
 
 
+def test_a_session_has_the_name_that_its_own_connections_have_whatever_is_in_it(postgres_database: Database) -> None:
+    url = sa.make_url(postgres_database.url).set(drivername="postgresql+psycopg2")
+    name = "hosting.alembic on o'host\\shop"
+
+    with timeouts.watch(JOB, name, ""), sa.create_engine(url).connect() as connection:
+        assert connection.exec_driver_sql("show application_name").scalar() == name
+
+
 @pytest.mark.parametrize("kind", ["the driver's", "derived", "wrapped"])
 def test_a_connection_of_mariadb_waits_for_a_short_time_only(mariadb_database: MariaDatabase, kind: str) -> None:
     server = mariadb_database.server
