@@ -9,8 +9,6 @@ Runs at the end of every verb, for all backups of the database, so what a crash 
 
 from __future__ import annotations
 
-import fcntl
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.paths import locked_folder, sync
 from .._journal.events import Event, Journal, net_outcome, newest_first, now
+from .._journal.worker_lock import any_verb_works
 from . import encryption
 from .manifest import Manifest, check, check_sealed, proven, write_manifest
 from .offsite import copy_off
@@ -74,7 +73,7 @@ def _find_unrecovered(database: Database, job: Job, journal: Journal, result: Re
     needed = set()
     for run, events in newest_first(job.layout.journals_of(database.name)):
         ended: list[Event] = []
-        if run != journal.path.stem and _is_at_work(job, run):
+        if run != journal.path.stem and any_verb_works(job.layout, run):
             needed.add(run)  # it has a backup already, and may begin its first revision any moment
             continue
         if run == journal.path.stem:
@@ -86,19 +85,6 @@ def _find_unrecovered(database: Database, job: Job, journal: Journal, result: Re
         elif (how and began) or how in ("restored", "downgraded"):
             break
     return needed
-
-
-def _is_at_work(job: Job, run: str) -> bool:
-    """Return whether a worker of a run holds its lock, whatever its verb."""
-    for path in job.layout.workers.glob(f"{run}.*"):
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-    return False
 
 
 def seal(manifest: Manifest, to: str) -> None:

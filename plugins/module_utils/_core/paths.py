@@ -141,19 +141,33 @@ def locked_file(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked_folder(path: Path) -> Iterator[None]:
-    """Let one process at a time do something, by the lock on a folder that is there."""
-    with _locked(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)):
-        yield
+def locked_folder(path: Path) -> Iterator[int]:
+    """Let one process at a time do something, by the lock on a folder that is there; yield its descriptor."""
+    with _locked(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)) as descriptor:
+        yield descriptor
 
 
 @contextmanager
-def _locked(descriptor: int) -> Iterator[None]:
+def _locked(descriptor: int) -> Iterator[int]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Take the lock on an open file or folder if no other process has it, and return whether that was so.
+
+    Args:
+        descriptor: of the file; the lock lives until each copy of it is closed.
+        shared: let others do the same at once: who only checks whether a worker lives must not be taken for one.
+    """
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def known_facts(record: type, facts: Any) -> dict[str, Any]:

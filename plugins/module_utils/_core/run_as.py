@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import functools
 import os
 import pwd
@@ -20,6 +19,7 @@ from typing import Any
 
 from .access_list import GROUP, MASK, NO_ID, OTHERS, OWNER, USER, entries_of, set_entries
 from .errors import Refused
+from .paths import locked_folder
 
 #: Requests from the kernel the present number, and changes nothing.
 _PRESENT = 0xFFFFFFFF
@@ -209,21 +209,9 @@ def _add_to_list(path: Path, uid: int) -> None:
     Raises:
         Refused: its file system has none.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        mode = os.fstat(descriptor).st_mode
-        known = entries_of(descriptor)
-        # What a default list of the folder above has named is kept out by the mask until now, and stays out.
-        limit = next((rights for tag, rights, _number in known if tag == MASK), 7)
-        users = {number: rights & limit for tag, rights, number in known if tag == USER}
-        if users.get(uid) == _READ_AND_TRAVERSE:
-            return
-        users[uid] = _READ_AND_TRAVERSE
-        group = next((rights & limit for tag, rights, _number in known if tag == GROUP), mode >> 3 & 7)
-        named = [(USER, rights, number) for number, rights in sorted(users.items())]
-        rest = [(GROUP, group, NO_ID), (MASK, _READ_AND_TRAVERSE, NO_ID), (OTHERS, mode & 7, NO_ID)]
-        set_entries(descriptor, [(OWNER, mode >> 6 & 7, NO_ID), *named, *rest])
+        with locked_folder(path) as descriptor:
+            _let_in(descriptor, uid)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL):
             raise
@@ -233,5 +221,18 @@ def _add_to_list(path: Path, uid: int) -> None:
             f"Type `chmod o+rx {path}` if all users on the host may read the release, or set migrate_run_as to root",
             code="run-as-not-possible",
         ) from error
-    finally:
-        os.close(descriptor)
+
+
+def _let_in(descriptor: int, uid: int) -> None:
+    mode = os.fstat(descriptor).st_mode
+    known = entries_of(descriptor)
+    # What a default list of the folder above has named is kept out by the mask until now, and stays out.
+    limit = next((rights for tag, rights, _number in known if tag == MASK), 7)
+    users = {number: rights & limit for tag, rights, number in known if tag == USER}
+    if users.get(uid) == _READ_AND_TRAVERSE:
+        return
+    users[uid] = _READ_AND_TRAVERSE
+    group = next((rights & limit for tag, rights, _number in known if tag == GROUP), mode >> 3 & 7)
+    named = [(USER, rights, number) for number, rights in sorted(users.items())]
+    rest = [(GROUP, group, NO_ID), (MASK, _READ_AND_TRAVERSE, NO_ID), (OTHERS, mode & 7, NO_ID)]
+    set_entries(descriptor, [(OWNER, mode >> 6 & 7, NO_ID), *named, *rest])

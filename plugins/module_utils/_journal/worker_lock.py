@@ -6,16 +6,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
-from .._core.paths import Layout
+from .._core.paths import Layout, try_lock
 
 
 def works(layout: Layout, run: str, verb: str) -> bool:
     """Return whether the worker of any run's verb holds its lock."""
     return _is_held(layout.worker(run, verb))
+
+
+def any_verb_works(layout: Layout, run: str) -> bool:
+    """Return whether the worker of a run is alive, whatever its verb."""
+    return any(_is_held(path) for path in layout.workers.glob(f"{run}.*"))
 
 
 def any_works(layout: Layout) -> bool:
@@ -29,15 +33,6 @@ def _is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not locked(descriptor)
+        return not try_lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
-
-
-def locked(descriptor: int) -> bool:
-    """Take the lock on an open file if no other process has it, and return whether that was so."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

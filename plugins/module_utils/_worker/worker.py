@@ -19,13 +19,12 @@ from .._backup.finish import finish_backups
 from .._core.entries import ENTRIES
 from .._core.errors import Failed, Refused
 from .._core.job import Database, Job
-from .._core.paths import private_directory
+from .._core.paths import private_directory, try_lock
 from .._core.processes import Died, Late, redirect_descriptors, redirect_output, run_in_processes
 from .._core.progress import Progress
 from .._core.serve import clean_for
 from .._engines.loaded import load_engines
 from .._journal.events import Journal, ending
-from .._journal.worker_lock import locked
 from .._migration.preload import warm
 from .deadline import GRACE, cancelled, too_late
 from .follow import POLL_INTERVAL, ending_of, is_alive, not_ended, report, result_of_dead
@@ -80,7 +79,7 @@ def _is_started(job: Job, databases: list[Database], task: Task) -> bool:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(job.layout.worker(job.run, job.verb), flags, 0o600)
     try:
-        is_idle = locked(descriptor)
+        is_idle = try_lock(descriptor)
         started = _read_names(descriptor)
         new = [database for database in databases if database.name not in started]
         if is_idle and len(new) < len(databases) and not job.attach:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import secrets
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import locked_file
 
 
 def folder() -> Path:
@@ -29,8 +30,7 @@ def folder() -> Path:
 @contextmanager
 def locked(name: str) -> Iterator[None]:
     """Let one fork at a time do something."""
-    with (folder() / f"{name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with locked_file(folder() / f"{name}.lock"):
         yield
 
 

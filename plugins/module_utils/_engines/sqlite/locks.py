@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from ..._core.errors import Refused
+from ..._core.paths import try_lock
 from ..interface import Lock
 
 _LONGEST = 200
@@ -71,11 +71,11 @@ class FileLock(Lock):
                     "Remove it",
                     code="sqlite-file-not-regular",
                 )
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Its last holder may have removed the file between our open and our lock.
-            if os.fstat(descriptor).st_ino != os.stat(path).st_ino:
-                raise BlockingIOError
-        except (BlockingIOError, FileNotFoundError):
+            is_ours = try_lock(descriptor) and os.fstat(descriptor).st_ino == os.stat(path).st_ino
+        except FileNotFoundError:
+            is_ours = False
+        if not is_ours:
             os.close(descriptor)
             return None
         os.truncate(descriptor, 0)

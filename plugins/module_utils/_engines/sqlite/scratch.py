@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
-from ..._core.paths import locked_folder, private_directory
+from ..._core.paths import locked_folder, private_directory, try_lock
 from ..._core.run_as import admit
 from ..comparison import Comparison
 from ..connection import driver_connection
@@ -104,7 +103,7 @@ class SQLiteRehearser(Rehearser):
     def _scratches(self) -> Path:
         return self.engine.job.layout.scratches_of(self.engine.database.name)
 
-    def _lock_folder(self) -> AbstractContextManager[None]:
+    def _lock_folder(self) -> AbstractContextManager[int]:
         """Lock the folder: no other process makes or removes folders meanwhile."""
         return locked_folder(private_directory(self._scratches))
 
@@ -181,12 +180,10 @@ def _fill(dump: Path, path: Path, acting: Callable[[], AbstractContextManager[No
 def _locked(folder: Path) -> int | None:
     """Lock a folder for as long as this process has it open, or return None if another has."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    if try_lock(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _is_free(folder: Path) -> bool:

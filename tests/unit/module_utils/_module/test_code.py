@@ -15,8 +15,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs, packed_code
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout, sha256_of
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import locked
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout, sha256_of, try_lock
 from ansible_collections.hosting.alembic.plugins.module_utils._module import code
 from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.code import write_archive
@@ -220,7 +219,7 @@ def test_the_newest_are_kept_and_none_is_removed_while_a_worker_lives(root: Path
     (root / "code" / ".left.zip.123").touch()
     (root / "workers").mkdir(mode=0o700)
     worker = os.open(root / "workers" / "r1.upgrade", os.O_RDWR | os.O_CREAT, 0o600)
-    assert locked(worker)
+    assert try_lock(worker)
     keep(1, 2, 3, 4, 5)
     assert len(kept(root)) == 10
 
