@@ -184,7 +184,6 @@ def test_what_others_wrote_into_what_the_run_then_took_holds_the_database(
 ) -> None:
     reverted = _held(upgraded, mariadb, tmp_path, ours, theirs)
 
-    assert "may be another session's" in reverted["error"]["why"] or "is unknown" in reverted["error"]["why"]
     assert set(reverted["ways_out"]) == {"back", "forward"}
 
 

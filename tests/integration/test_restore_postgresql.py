@@ -23,7 +23,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
-from tests.codes import failed, refused
+from tests.codes import assert_error, failed, refused
 from tests.lab.postgres import PostgresServer
 
 #: What a customer's database holds, a little of everything; run as its owner.
@@ -457,7 +457,7 @@ def test_who_may_nothing_is_reported(make: Callable[..., Customer]) -> None:
     with customer.engine() as engine:
         obstacle = engine.restore_method().obstacle
         assert obstacle is not None
-        assert "belongs to postgres" in str(obstacle)
+        assert_error(obstacle, "restore-not-possible", "postgres")
         with refused("restore-not-possible", "postgres"):
             restorer_of(engine).restore(archive, "r1", quiet, lambda: None)
 

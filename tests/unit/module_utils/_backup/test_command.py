@@ -164,7 +164,7 @@ def test_without_a_restore_command_it_is_refused_with_what_to_set(
     result = host.result("restore", database(filled), run="r2", of_run="r1", **options)
 
     assert result["outcome"] == "refused"
-    assert "migrate_restore_command is empty" in result["error"]["why"]
+    assert_error(result["error"], "backup-command-without-restore", "migrate_restore_command")
 
 
 @pytest.mark.parametrize("hanging", ["backup_command", "backup_check_command"])

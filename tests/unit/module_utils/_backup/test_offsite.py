@@ -16,7 +16,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch impo
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import key_of
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow import fetch_backups
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_backups import fetch
-from tests.codes import assert_error
+from tests.codes import assert_error, refused
 from tests.unit.keys import Person
 from tests.unit.stage import Host, database, names, script, sql, tables
 
@@ -215,7 +215,7 @@ def test_a_plain_backup_is_not_handed_over_where_backups_are_encrypted(
     options = given(host, tmp_path, backup_encrypt_to=age.to)
 
     assert waiting(options) == []
-    with pytest.raises(Exception, match="leaves this host encrypted only"):
+    with refused("backup-not-encrypted"):
         handed_over({**options, "database": "app", "run": "plain"})
 
 

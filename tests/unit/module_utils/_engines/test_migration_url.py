@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url, own_url
-from tests.codes import assert_error, refused
+from tests.codes import assert_error, assert_names, refused
 
 
 def url_of(url: str, **more: str) -> sa.URL:
@@ -52,7 +52,7 @@ def test_a_url_that_is_not_read_as_it_was_meant_is_explained_without_a_part_of_i
     password = {"admin_url": "admin_password", "rehearse_url": "rehearse_password"}.get(option, "password")
     if "@" in url:
         assert f"`{password}`" in refused.remedy
-        assert "% is %25, @ is %40" in refused.remedy
+        assert_names(refused.remedy, "%25", "%40")
     assert "`" in refused.remedy or ":fivethousand" in url
     for part in ("p@ss", "w0rd", "secret", "corp", "fivethousand"):
         assert part not in str(refused)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import restore
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import HeldFolder
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
@@ -503,12 +504,10 @@ def test_a_restore_that_died_while_there_was_no_whole_file_is_held(
 
 
 def test_a_failed_database_names_its_remedy_once() -> None:
-    left = RunState(
-        "app", "failed", "r1", error={"code": "revision-failed", "what": "It failed", "remedy": "Correct it"}
-    )
+    left = RunState("app", "failed", "r1", error={"code": "revision-failed", "what": "It failed", "remedy": CORRECT_IT})
 
     obstacle = left.obstacle(pending=True, retry=False)
 
     assert obstacle is not None
-    assert obstacle.why == "It failed [revision-failed]."
-    assert obstacle.remedy.startswith("Correct what failed, then: ansible-playbook ")
+    assert_error(obstacle, "database-failed-before", "It failed", "revision-failed", "migrate_retry_failed")
+    assert CORRECT_IT not in str(obstacle)

@@ -138,7 +138,7 @@ def test_a_transaction_that_env_py_had_begun_is_known_and_nothing_is_kept(
     back = host.result("downgrade", one)
 
     assert (failed["outcome"], back["outcome"]) == ("failed", "untouched")
-    assert "executes a statement before configure()" in failed["error"]["why"]
+    assert_error(failed["error"], "target-not-reached", "configure()")
     assert postgres_database.execute("select count(*) from pg_class where relnamespace = 2200") == [["0"]]
 
 

@@ -147,7 +147,7 @@ def test_a_transaction_that_env_py_had_begun_is_known_and_nothing_is_kept(host: 
     host.do("downgrade", database(file))
 
     assert failed["outcome"] == "failed"
-    assert "executes a statement before configure()" in failed["error"]["why"]
+    assert_error(failed["error"], "target-not-reached", "configure()")
     assert dump(file) == before
 
 

@@ -183,17 +183,18 @@ def test_a_file_that_another_took_the_place_of_is_reported_and_one_that_was_rest
     copy = file.read_bytes()
     file.unlink()
 
-    assert "Database 'app' is gone since run first" in found(host.plan(one))
+    (gone,) = host.plan(one)["changed_history"]
+    assert_error(gone, "database-made-anew", "'app'", "first")
     assert not host.plan(one)["obstacles"]
-    refused = host.plan(one, on_changed_history="refuse")["obstacles"]
-    assert refused[0]["what"].startswith("Database 'app' is gone")
+    assert host.plan(one, on_changed_history="refuse")["obstacles"] == [gone]
     file.write_bytes(copy)
     for _ in range(2):
         plan = host.plan(one, remember=True)
-        assert "Database 'app' was made anew since run first" in found(plan)
-        assert "migrate_restore_databases" in plan["changed_history"][0]["remedy"]
+        (anew,) = plan["changed_history"]
+        assert_error(anew, "database-made-anew", "'app'", "first", "migrate_restore_databases")
+        assert anew != gone
     (status,) = host.do("status", one)["databases"]
-    assert "was made anew" in status["changed_history"][0]["what"]
+    assert status["changed_history"] == [anew]
 
     done = host.result("restore", one, run="second", of_run="first", restore_loses_writes=True)
     assert done["outcome"] == "restored", done

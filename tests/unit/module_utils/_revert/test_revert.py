@@ -552,8 +552,7 @@ def test_a_run_that_later_runs_built_on_is_refused_with_which(host: Host, mine: 
     result = rolled_back(host, mine)
 
     assert result["outcome"] == "refused"
-    assert "run r2 has upgraded it since" in result["error"]["why"]
-    assert "migrate_rollback_run=r2" in result["error"]["remedy"]
+    assert_error(result["error"], "rollback-not-possible", "r2", "migrate_rollback_run=r2")
     assert heads(mine) == ["0002"]
 
 

@@ -497,8 +497,7 @@ def test_what_a_driver_without_an_authorizer_has_done_is_called_unknown(host: Ho
     result = host.result("downgrade", database(mine))
 
     assert result["outcome"] == "held", result
-    assert "more may have been changed by others" in result["error"]["why"]
-    assert "more was changed by others" not in result["error"]["why"]
+    assert_error(result["error"], "others-wrote", "more")
     assert [event["wrote"] for event in host.events() if event["event"] == "ran"] == [{"*": 1}]
 
 
