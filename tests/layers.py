@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -30,7 +30,12 @@ FLOORS = (
 )
 #: What the controller's half may use of the host's: what reads files, and what names things.
 OF_THE_HOST = ("_core", "_journal", "_release", "_backup", "_application", "_discovery")
-CONTROLLER = ("_follow", "_preflight", "_report", "_rollout", "_run", "_schedule", "_windows")
+#: As FLOORS, of the controller's half.
+CONTROLLER = (
+    ("_run", "_windows"),
+    ("_report",),
+    ("_follow", "_preflight", "_rollout", "_schedule"),
+)
 #: Engines do not know each other, and no file imports one: ``_engines/places.py`` has their parts by texts.
 ENGINES = ("mariadb", "postgresql", "sqlite")
 #: What an identifier or a text above ``_engines`` has if it knows a database; in a message, names have capitals.
@@ -64,9 +69,15 @@ def imported(path: Path) -> Iterator[Path]:
                 yield candidate.with_suffix(".py")
 
 
-def floor_of(package: str) -> int:
-    """Return the floor of a package of the host's half, 0 the lowest."""
-    return next(number for number, packages in enumerate(FLOORS) if package in packages)
+def floor_of(package: str, floors: Sequence[Sequence[str]] = FLOORS) -> int:
+    """Return the floor of a package, 0 the lowest."""
+    return next(number for number, packages in enumerate(floors) if package in packages)
+
+
+def arrows() -> set[tuple[str, str, str]]:
+    """Return each half and package with each other package of that half that it imports from."""
+    found = {(place_of(path)[:2], place_of(other)[:2]) for path in files() for other in imported(path)}
+    return {(*ours, other[1]) for ours, other in found if ours[0] == other[0] and ours != other}
 
 
 def place_of(path: Path) -> tuple[str, str, str]:
@@ -81,8 +92,10 @@ def wrong(path: Path, other: Path) -> str | None:
     half, package, engine = place_of(path)
     other_half, other_package, other_engine = place_of(other)
     if half == "plugin_utils":
-        allowed = other_half == half or other_package in OF_THE_HOST
-        return None if allowed else "the controller's half uses what only hosts do"
+        if other_half != half:
+            return None if other_package in OF_THE_HOST else "the controller's half uses what only hosts do"
+        is_below = package == other_package or floor_of(other_package, CONTROLLER) < floor_of(package, CONTROLLER)
+        return None if is_below else f"{other_package} does not stand below {package}"
     if other_half == "plugin_utils":
         return "the host's half has nothing of the controller's"
     if package == other_package:

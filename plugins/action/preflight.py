@@ -23,10 +23,10 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_va
     refusal,
     variable_problems,
 )
-from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.unknown_variables import misspelt
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import begin
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import earlier_parts
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation, results, selected
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.unknown_variables import misspelt
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import Permit, permit
 
 display = Display()

@@ -84,8 +84,3 @@ def _without_python(words: str) -> Result:
 def answer_for(error: Refused) -> Result:
     """Return what an answer says of an error."""
     return {"msg": str(error), "code": error.code, "error": error.facts()}
-
-
-def has_failed(answer: Result) -> bool:
-    """Return whether an answer is a failure, also where ``failed_when`` has overwritten its own ``failed``."""
-    return bool(answer.get("failed")) or answer.get("ok") is False

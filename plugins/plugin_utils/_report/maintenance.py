@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
-from .._follow.judge import has_failed
+from .._run.results import has_failed
 from .cells import moment
 
 Result = dict[str, Any]

@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 
-from .._follow.judge import has_failed
+from .._run.results import has_failed
 from .backup_lines import backup_lines
 from .causes import MOST_NAMED, cause_lines
 from .columns import (

@@ -17,7 +17,7 @@ from ansible.parsing.splitter import parse_kv
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import extra_variables
 
-from .._preflight.unknown_variables import known_variables
+from .unknown_variables import known_variables
 
 #: Decided for one run: a later command says itself what it is to do.
 OF_ONE_RUN = re.compile(

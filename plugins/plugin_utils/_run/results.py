@@ -65,6 +65,11 @@ def of_host(host: str) -> Result:
     return {_PACKED: packed, **{kind: answer for kind, answer in answers.items() if answer is not None}}
 
 
+def has_failed(answer: Mapping[str, Any]) -> bool:
+    """Return whether an answer is a failure, also where ``failed_when`` has overwritten its own ``failed``."""
+    return bool(answer.get("failed")) or answer.get("ok") is False
+
+
 def _name(kind: str, host: str) -> str:
     run = (invocation.shared(_PACKED, host) or {}).get("run")
     return f"{kind}-{run}" if run else kind

@@ -10,6 +10,7 @@ import re
 from pathlib import PurePath
 
 from tests.lab import PROJECT
+from tests.layers import CONTROLLER, FLOORS, arrows
 
 _PATH = r"`((?:plugins|roles|playbooks)/[\w/]+\.\w+)`"
 _ARROW = re.compile(rf"{_PATH}(?=[^`.;]* → {_PATH})")
@@ -39,3 +40,16 @@ def test_each_arrow_leads_to_a_file_that_is_named() -> None:
     assert len(found) > 50
     missing = [(a, b) for a, b in found if not _names((PROJECT / a).read_text(encoding="utf-8"), PurePath(b))]
     assert missing == []
+
+
+def test_the_page_has_each_package_on_its_floor_and_counts_their_arrows() -> None:
+    text = (PROJECT / "docs/internals/packages.md").read_text(encoding="utf-8")
+    found = [half for half, _package, _other in arrows()]
+
+    for half, floors in (("module_utils", FLOORS), ("plugin_utils", CONTROLLER)):
+        count = sum(map(len, floors))
+        assert f"{count} packages on {len(floors)} floors, with {found.count(half)} arrows between them" in text
+        for number, packages in enumerate(floors, start=1):
+            row = re.search(rf"\n\| {number} \| (`{packages[0]}`|[^|]*`{packages[0]}`)[^|]*\|", text)
+            assert row
+            assert set(packages) == set(re.findall(r"`(\w+)`", row[0]))

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.judge import has_failed, judged, with_message
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.judge import judged, with_message
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.results import has_failed
 
 FOLLOWED = ["backup", "downgrade", "recover", "rehearse", "restore", "rollback", "upgrade"]
 EVERY = [*FOLLOWED, "backups_info", "health", "maintenance", "plan_info", "prune", "release", "status_info"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.unknown_variables import misspelt
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.unknown_variables import misspelt
 
 
 @pytest.mark.parametrize(
