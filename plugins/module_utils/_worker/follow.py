@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
@@ -21,8 +23,8 @@ POLL_INTERVAL = 0.05  # seconds
 def still_at_work(job: Job) -> dict[str, Any] | None:
     """Follow a worker that was started before, or return None once it has ended: then its verb has the last word."""
     patience_ends = monotonic() + job.follow
-    unfinished = list(job.databases)
-    while unfinished := not_ended(job, unfinished):
+    unfinished = Unfinished(job, job.databases)
+    while unfinished.poll():
         if not is_alive(job, job.verb):
             return None
         if monotonic() > patience_ends:
@@ -56,9 +58,38 @@ def _heads(heads: dict[str, list[str]]) -> list[str]:
     return sorted({revision for revisions in heads.values() for revision in revisions})
 
 
-def not_ended(job: Job, databases: list[Database]) -> list[Database]:
-    """Return the databases that a verb still works on, or was working on when it died."""
-    return [database for database in databases if not ending_of(job, database)]
+class Unfinished:
+    """The databases that a verb still works on, or was working on when it died.
+
+    Polling costs the work its time: a journal is read again only when it has changed. Each event makes it larger, so
+    its size shows a change within one tick of the file system's clock.
+    """
+
+    def __init__(self, job: Job, databases: Iterable[Database]) -> None:
+        self._job = job
+        self._databases = list(databases)
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def poll(self) -> bool:
+        """Return whether there is still one."""
+        self._databases = [database for database in self._databases if not self._has_ended(database)]
+        return bool(self._databases)
+
+    def _has_ended(self, database: Database) -> bool:
+        # Before it is read: what is written meanwhile is a change for the next time.
+        state = _size_and_time(self._job.journal(database.name))
+        if self._known.get(database.name) == state:
+            return False
+        self._known[database.name] = state
+        return ending_of(self._job, database) is not None
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return -1, 0
+    return facts.st_size, facts.st_mtime_ns
 
 
 def ending_of(job: Job, database: Database) -> Event | None:

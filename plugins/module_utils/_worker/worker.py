@@ -27,7 +27,7 @@ from .._engines.loaded import load_engines
 from .._journal.events import Journal, ending
 from .._migration.preload import warm
 from .deadline import GRACE, cancelled, too_late
-from .follow import POLL_INTERVAL, ending_of, is_alive, not_ended, report, result_of_dead
+from .follow import POLL_INTERVAL, Unfinished, ending_of, is_alive, report, result_of_dead
 from .output import CleanedOutput
 
 Task = Callable[[Database, Job, Journal, Progress], dict[str, Any]]
@@ -55,12 +55,11 @@ def attend(job: Job, databases: list[Database], task: Task) -> dict[str, Any]:
         if monotonic() >= patience_ends:
             return report(job, databases, finished=False)
         sleep(POLL_INTERVAL)
-    # Polling costs the work its time: a database that has ended is not read again.
-    unfinished = not_ended(job, databases)
-    while unfinished and monotonic() < patience_ends:
+    unfinished = Unfinished(job, databases)
+    finished = not unfinished.poll()
+    while not finished and monotonic() < patience_ends:
         sleep(POLL_INTERVAL)
-        unfinished = not_ended(job, unfinished)
-    finished = not unfinished
+        finished = not unfinished.poll()
     if not finished and not is_alive(job, job.verb):
         _bury(job, databases)
         finished = True
