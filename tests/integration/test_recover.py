@@ -95,6 +95,7 @@ def test_a_long_query_whose_worker_was_killed_ends_by_itself(site: Site, postgre
     settings = at_first(site, postgres)
     kill_in_a_long_query(site, postgres, settings)
     wait_until(lambda: not backends(postgres), "its backend works on", 60)
+    assert postgres.revisions == ["0002"]
 
 
 @pytest.mark.parametrize("patience", [60, 1])

@@ -18,6 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest i
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.retention import remove_old_backups
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.take import take
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.codes import failed
 from tests.unit.stage import Host, database, names, script, sql
@@ -141,7 +142,10 @@ def damage(manifest: Manifest, how: str) -> None:
 def test_an_untouched_backup_is_proven(host: Host, filled: Path) -> None:
     back_up(host, filled)
 
-    check(proven(host.layout.backups_of("app"))[0])
+    (found,) = proven(host.layout.backups_of("app"))
+    check(found)
+    assert {name: sha256_of(Path(found.path) / name) for name in found.files} == found.files
+    assert sql(Path(found.path) / found.dump, "select * from t") == sql(filled, "select * from t")
 
 
 @pytest.mark.parametrize("how", ["deleted", "truncated", "emptied", "one bit flipped"])

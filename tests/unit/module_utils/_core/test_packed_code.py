@@ -35,7 +35,10 @@ def test_a_file_that_this_python_does_not_understand_stops_none_of_the_others(tm
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
-    compile_beside(tmp_path / "missing" / "code.zip")
+    archive = tmp_path / "missing" / "code.zip"
+    assert compile_beside(archive) is False
+    assert not compiled_beside(archive).exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_process_of_the_virtualenv_compiles_for_its_own_python(host: Host, tmp_path: Path) -> None:

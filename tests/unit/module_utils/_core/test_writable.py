@@ -31,3 +31,7 @@ def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_can_be_made_is_not(tmp_path: Path) -> None:
     refuse_if_root_cannot_be_written(tmp_path / "a" / "root")
+    assert list(tmp_path.iterdir()) == []  # it is checked, and not made
+    (tmp_path / "a").write_text("")
+    with refused("root-not-writable", tmp_path / "a"):
+        refuse_if_root_cannot_be_written(tmp_path / "a" / "root")

@@ -9,6 +9,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._discovery.change 
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.found_list import FoundList, Row
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.source import Source
+from tests.codes import refused
 
 SOURCE = Source(name="s", template={})
 
@@ -46,11 +47,15 @@ def test_more_than_a_tenth_is_refused(names: list[str], fits: bool) -> None:
 
 def test_without_a_last_list_everything_is_believed() -> None:
     refuse_if_changed(SOURCE, numbered(0, 100), None)
+    with refused("discovery-changed", "t050"):
+        refuse_if_changed(SOURCE, numbered(0, 100), last(*numbered(0, 50)))
 
 
 def test_a_limit_of_its_own() -> None:
     lenient = Source(name="s", template={}, maximum_change=100)
     refuse_if_changed(lenient, ["c", "d"], last("a", "b"))
+    with refused("discovery-changed", "100 %"):
+        refuse_if_changed(lenient, ["c", "d", "e"], last("a", "b"))
 
 
 @pytest.mark.parametrize(("minimum", "count", "fits"), [(1, 0, False), (0, 0, True), (5, 4, False), (5, 5, True)])

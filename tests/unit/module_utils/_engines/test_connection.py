@@ -70,8 +70,11 @@ def test_an_error_that_is_raised_again_out_of_its_own_wrapping_ends_the_search()
 
 def test_closing_twice_is_not_an_error(tmp_path: Path) -> None:
     own = OwnConnection(sa.make_url(f"sqlite:///{script(tmp_path / 'app.db', 'create table t (a)')}"))
+    assert own.run(lambda connection: connection.execute(sa.text("select count(*) from t")).scalar()) == 0
     own.close()
     own.close()
+    open_files = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert str(tmp_path / "app.db") not in open_files
 
 
 def test_a_drivers_words_are_reported_without_statement_and_link(tmp_path: Path) -> None:

@@ -45,4 +45,7 @@ def test_a_call_is_not_repeated_behind_our_back() -> None:
 
 
 def test_a_connection_that_is_not_ssh_is_left_alone() -> None:
-    notice_losses(connection("local", {}))
+    local = connection("local", {})
+    before = local.get_options()
+    notice_losses(local)
+    assert local.get_options() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,14 @@ def revision(folder: Path) -> None:
     (folder / "first.py").write_text('revision = "1"\n')
 
 
-@pytest.mark.parametrize("fixture", sorted(path.name for path in FIXTURES.iterdir() if path.is_dir()))
-def test_every_sample_has_its_env_py(fixture: str) -> None:
+@pytest.mark.parametrize("fixture", sorted(path.name for path in FIXTURES.iterdir() if any(path.rglob("env.py"))))
+def test_every_sample_has_its_env_py(fixture: str, tmp_path: Path) -> None:
     refuse_without_env_py(FIXTURES / fixture, {})
+    without = Path(shutil.copytree(FIXTURES / fixture, tmp_path / "without"))
+    for env_py in without.rglob("env.py"):
+        env_py.unlink()
+    with refused("env-py-missing"):
+        refuse_without_env_py(without, {})
 
 
 @pytest.mark.parametrize(
@@ -85,11 +91,17 @@ def test_what_only_the_host_can_find_is_not_refused(tmp_path: Path, line: str, e
     (tmp_path / "db" / "versions").mkdir(parents=True)
     (tmp_path / "db" / "env.py").write_text(env_py)
     refuse_without_env_py(tmp_path, {})
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = db\n")
+    (tmp_path / "db" / "env.py").write_text("")
+    with refused("release-empty"):  # the same without what only the host can find
+        refuse_without_env_py(tmp_path, {})
 
 
 def test_a_package_is_left_to_the_host(tmp_path: Path) -> None:
     (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = shop:migrations\n")
     refuse_without_env_py(tmp_path, {})
+    with refused("env-py-missing"):  # the option outranks it
+        refuse_without_env_py(tmp_path, {"script_location": "shop"})
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,13 @@ def test_the_newest_on_the_host_is_found(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_whole_archive_is_proven(archive: Path) -> None:
+    files = sorted(archive.iterdir())
     client_tools.check_archive(LISTING, archive, "shop", 2)
-    client_tools.check_archive(LISTING.replace("dbname: shop", "dbname: a shop"), archive, "a\nshop", 2)
+    spaced = LISTING.replace("dbname: shop", "dbname: a shop")
+    client_tools.check_archive(spaced, archive, "a\nshop", 2)
+    with failed("dump-invalid"):
+        client_tools.check_archive(spaced, archive, "shop", 2)
+    assert sorted(archive.iterdir()) == files
 
 
 @pytest.mark.parametrize(
