@@ -46,7 +46,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         view = View(bool(self._task.check_mode), shows_all, len(hosts))
         view = view if shows_all else replace(view, first_on=first_on)
         report = reporting.report(self._task.args, view)
-        total = _total(self._task._uuid, host, facts.get("ansible_play_hosts") or [], report.kinds)
+        total = _total(self._task._uuid, host, facts.get("ansible_play_hosts") or [], hosts, report.kinds)
         batch = _batch_of(self._task._uuid, host, facts.get("ansible_play_batch") or [])
         is_joint = bool(self._task.args.get("joint")) and len(batch) > 1
         every: list[str] = []
@@ -133,22 +133,23 @@ def _has_databases(results: dict[str, Any]) -> bool:
     return any(isinstance(result, dict) and result.get("databases") for result in results.values())
 
 
-def _total(task: str, host: str, hosts: list[str], kinds: list[str] | None) -> list[str]:
+def _total(task: str, host: str, left: list[str], hosts: list[str], kinds: list[str] | None) -> list[str]:
     """Return the last line of all hosts together, for the last host that reports; else nothing.
 
     Args:
         task: the same on each host, and another one where a playbook reports again.
         host: the one that reports.
-        hosts: those that are to report; one that has failed or was lost before is not among them.
+        left: those that have not failed and were not lost; one whose report has failed is not among them any more.
+        hosts: all hosts.
         kinds: a word for each database of this host; nothing where its report has no last line.
     """
     if len(hosts) < 2:
         return []
     invocation.share(f"kinds-{task}", host, {"kinds": kinds})
-    found = [invocation.shared(f"kinds-{task}", each) for each in hosts]
-    if None in found or invocation.first_with(f"total {task}", host) != host:
+    found = {each: invocation.shared(f"kinds-{task}", each) for each in hosts}
+    if None in [found[each] for each in left] or invocation.first_with(f"total {task}", host) != host:
         return []
-    counted = [each["kinds"] for each in found if each["kinds"] is not None]
+    counted = [each["kinds"] for each in found.values() if each is not None and each["kinds"] is not None]
     return [f"{len(counted)} hosts, {tally(kind for each in counted for kind in each)}"] if len(counted) > 1 else []
 
 

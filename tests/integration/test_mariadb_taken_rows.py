@@ -39,6 +39,7 @@ _Q_NEW = "create table q_new (id int primary key, n int)"
 _P2 = "partition p2 values less than (100)"
 _MORE = "alter table item modify note text"
 INTO_Q = "insert into q values (77, 7)"
+THEIRS = "create table theirs (id int primary key); insert into theirs values (77)"
 
 #: The revision's statements, and what others have written where there is an empty one.
 CASES: dict[str, tuple[list[str], str]] = {
@@ -91,6 +92,7 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["create table made (a int)", "", "create or replace table made (a int)"],
         "insert into made values (1)",
     ),
+    "what others have made, dropped": (["", "drop table if exists nothing, theirs"], THEIRS),
     # In a transaction, the server itself waits here for what it has read.
     "a partition exchanged": (
         ["set autocommit = 1", "create table made (id int, n int)", "",
@@ -103,8 +105,19 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a partition truncated": (["", "alter table parted truncate partition p2"], "insert into parted values (77, 7)"),
 }  # fmt: skip
+#: Where nothing works that others have not made.
+OF_OTHERS = {
+    "what others have made, truncated": (["", "truncate `theirs`", _MORE], THEIRS),
+    "what others have made, dropped and made": (["", "drop table theirs", "create table theirs (a int)"], THEIRS),
+}
 #: What the revision defines anew, and others after it, or before it where the revision's is what there is in the end.
 REDEFINED = {
+    "a new view": (["create view made as select a from p", ""], "create or replace view made as select id from p"),
+    "a new view is dropped": (["create view made as select a from p", ""], "drop view made"),
+    "a new procedure": (["create procedure made() select 2", ""], "create or replace procedure made() select 3"),
+    "a new event": (["create event made on schedule every 1 day do set @a = 1", ""], "alter event made do set @a = 3"),
+    "a new trigger": (["create trigger made before update on p for each row set new.a = 2", ""],
+                      "create or replace trigger made before update on p for each row set new.a = 3"),
     "a view": (["create or replace view v as select b as a from p", ""],
                "create or replace view v as select id from p"),
     "a view, before it": (["", "create or replace view v as select a from p"],
@@ -178,7 +191,7 @@ def _held(upgraded: Upgraded, mariadb: MariaDBTarget, folder: Path, ours: list[s
     return reverted
 
 
-@pytest.mark.parametrize(("ours", "theirs"), _marked(CASES))
+@pytest.mark.parametrize(("ours", "theirs"), _marked({**CASES, **OF_OTHERS}))
 def test_what_others_wrote_into_what_the_run_then_took_holds_the_database(
     upgraded: Upgraded, mariadb: MariaDBTarget, tmp_path: Path, ours: list[str], theirs: str
 ) -> None:
@@ -253,7 +266,7 @@ def test_what_the_run_and_others_define_anew_is_held_and_named(
 ) -> None:
     reverted = _held(upgraded, mariadb, tmp_path, ours, theirs)
 
-    assert any(name in reverted["error"]["why"] for name in ("view v", "procedure one", "trigger first", "event e"))
+    assert any(name in reverted["error"]["why"] for name in (" v", " one", " first", " e", " made"))
 
 
 @pytest.mark.exhaustive

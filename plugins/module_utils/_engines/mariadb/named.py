@@ -163,8 +163,6 @@ class Definition:
 
     kind: str
     name: str
-    #: Whether one of that name may have been there before.
-    replaces: bool
 
 
 def definition_by(statement: str) -> Definition | None:
@@ -178,13 +176,12 @@ def _definition_in(tokens: list[_Token]) -> Definition | None:
     kind = "".join(token.word for token in tokens[first : first + 1])
     if kind not in _WITH_BODIES:
         return None
-    replaces = tokens[0].word != "CREATE" or "REPLACE" in [token.word for token in tokens[:first]]
     behind = first + 1
     while behind < len(tokens) and tokens[behind].word in (*_BEFORE_NAME, "BODY"):
         behind += 1
     names = [token.text for token in tokens[behind : behind + 3]]
     name = names[2] if names[1:2] == ["."] and len(names) > 2 else "".join(names[:1])
-    return Definition(kind.lower(), name, replaces)
+    return Definition(kind.lower(), name)
 
 
 def names_in(text: str) -> list[str]:

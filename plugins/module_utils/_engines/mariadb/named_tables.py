@@ -110,6 +110,8 @@ class Catalog:
     other_schemas: set[str] = field(default_factory=set)
     #: Tables that statements of the run have made since.
     made: set[str] = field(default_factory=set)
+    #: Tables that only the run's own session sees.
+    temporary: set[str] = field(default_factory=set)
     #: The name of the database itself.
     schema: str = ""
     #: Whether each table takes part in transactions.

@@ -41,7 +41,7 @@ def counted_definitions(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def redefined(executed: Iterable[str], before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what statements have altered, replaced or dropped of a kind of which others have defined any meanwhile.
+    """Return what statements have defined or dropped of a kind of which others have defined any meanwhile.
 
     Args:
         executed: the statements of DDL of a run.
@@ -54,7 +54,7 @@ def redefined(executed: Iterable[str], before: Mapping[str, Any], now: Mapping[s
         {
             f"{each.kind} {each.name}"
             for each in found
-            if each.replaces and not _is_sole_definer(_KINDS.get(each.kind, each.kind), ours, before, now)
+            if not _is_sole_definer(_KINDS.get(each.kind, each.kind), ours, before, now)
         }
     )
 

@@ -61,6 +61,14 @@ _NEW_NAMES = {
     "RENAME": re.compile(rf"\bto\s+(?:{_NAME}\s*\.\s*)?{_NAME}"),
     "ALTER": re.compile(rf"\brename\s+(?:(?:to|as)\s+|=\s*)?(?!(?:column|index|key)\b)(?:{_NAME}\s*\.\s*)?{_NAME}"),
 }
+#: A table that is only of the session that makes it, and what a statement empties or drops by its names alone.
+_TEMPORARY = re.compile(
+    rf"\bcreate\s+(?:or\s+replace\s+)?temporary\s+table\s+(?:if\s+not\s+exists\s+)?(?:{_NAME}\s*\.\s*)?{_NAME}"
+)
+_DROPPED = re.compile(r"\s*(?:drop\s+tables?|truncate(?:\s+table)?)\b(?:\s*if\s+exists\b)?(?P<names>.*)", re.DOTALL)
+_LISTED = re.compile(rf"(?:{_NAME}\s*\.\s*)?{_NAME}")
+#: Words that may be behind the tables that a statement drops, and how long it waits.
+_BEHIND_NAMES = {"restrict", "cascade", "wait", "nowait", *map(str, range(100))}
 #: A comment; of one whose content is executed what it begins and ends with.
 _COMMENT = re.compile(r"/\*(?!m?!).*?\*/|/\*m?!\d*|\*/|--\s[^\n]*|#[^\n]*", re.DOTALL | re.IGNORECASE)
 #: The first words of a statement are within so many characters; if not, it is not known what it does.
@@ -92,8 +100,10 @@ def taken_by(text: Text, written: Written, catalog: Catalog) -> Taken:
     words = (*first_words(_COMMENT.sub(" ", text.text[:_BEGINNING])), "", "")
     names = written.names | named_in(text, catalog.made)
     catalog.made |= _new_names(text.folded, words[0])
+    catalog.temporary |= _names(_TEMPORARY, text.folded)
     if ";" in text.folded.rstrip().removesuffix(";"):
         return Taken(names)
+    names |= _dropped(text.folded) - catalog.temporary
     if words[0] in ("DROP", "ALTER", "ANALYZE", "OPTIMIZE") and words[1] in _WITHOUT_ROWS[words[0]]:
         return Taken()
     if words[0] == "ALTER" and words[1] != "SEQUENCE":
@@ -125,6 +135,17 @@ def _new_names(folded: str, first_word: str) -> set[str]:
     pattern = _NEW_NAMES.get(first_word)
     if pattern is None:
         return set()
+    return _names(pattern, folded)
+
+
+def _dropped(folded: str) -> set[str]:
+    """Return the names of all tables that a statement drops or empties: others may have made one that is new."""
+    match = _DROPPED.fullmatch(_COMMENT.sub(" ", folded))
+    return _names(_LISTED, match["names"]) - _BEHIND_NAMES if match else set()
+
+
+def _names(pattern: re.Pattern[str], folded: str) -> set[str]:
+    """Return the names that are in the last group of what a pattern finds."""
     found = {match[match.lastindex or 0] for match in pattern.finditer(_COMMENT.sub(" ", folded))}
     return {name[1:-1].replace(name[0] * 2, name[0]) if name[0] in '`"' else name for name in found}
 
