@@ -284,7 +284,7 @@ def test_what_a_plan_refuses_on_several_hosts_is_printed_once(fleet: Fleet, site
     rehearsal = fleet.run("rehearse", code=2, migrate_source=source, migrate_retry_failed=True).output
     (rehearsed,) = [line for line in rehearsal.splitlines() if "UPDATE itme" in line]
     assert "versions/b2_total.py:" in rehearsed
-    assert rehearsal.count("4 hosts, 16 databases: 16 failed") == 1  # also where a host has failed before the next began
+    assert rehearsal.count("4 hosts, 16 databases: 16 failed") == 1  # also where one has failed before the next began
 
 
 def test_what_preflight_refuses_on_each_host_is_printed_once(fleet: Fleet, site: Site) -> None:

@@ -17,6 +17,7 @@ import re
 import shutil
 import stat
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -40,16 +41,17 @@ KEPT = 3
 _LEFT_FREE = 64 << 20
 
 
-def answer_by_code(name: str, spec: Spec) -> None:
+def answer_by_code(name: str, spec: Spec, *, makes_root: bool = False) -> None:
     """Be a module: find the code that it works with, and have it answer.
 
     Args:
         name: the module, and the file of ``_answers`` that answers for it.
         spec: its options.
+        makes_root: whether the code is kept where ``root`` is not there yet.
     """
     module = module_of(spec)
     with answering(module):
-        archive, kept = (None, "") if _is_there(f"{_UTILS}._answers.{name}") else use_code(module)
+        archive, kept = (None, "") if _is_there(f"{_UTILS}._answers.{name}") else use_code(module, makes_root)
         import_module(f"{_UTILS}._module.answer").answer(name, module, archive, kept)
 
 
@@ -61,7 +63,7 @@ def _is_there(entry: str) -> bool:
         return False
 
 
-def use_code(module: AnsibleModule) -> tuple[Path, str]:
+def use_code(module: AnsibleModule, makes_root: bool = False) -> tuple[Path, str]:
     """Have the code of this module's caller be imported from now on; where the host does not have it, answer so.
 
     Returns:
@@ -86,6 +88,9 @@ def use_code(module: AnsibleModule) -> tuple[Path, str]:
         if not sent:
             leave(module, changed=False, needs_code=True)
         content = read_sent(Path(sent), digest)
+        if makes_root and not module.check_mode:
+            with suppress(Refused):  # the module refuses it for itself
+                private_directory(layout.root)
         is_kept = not module.check_mode and keep_code(layout, digest, content)
     if not is_kept:
         _import_from(Path(sent))
