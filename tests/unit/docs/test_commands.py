@@ -21,15 +21,18 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from tests.lab import PROJECT
 from tests.unit.docs.pages import PAGES, blocks, commands, name_of
 
+_MARK = r"@pytest\.mark\.exhaustive\n(?:@.*\n)*"
+_LIST = Path(__file__).with_name("commands.txt")
+
 
 def _read_list() -> tuple[dict[str, str], dict[str, str]]:
     """Return the test of each command that one runs, and the reason of each other one."""
     run_by: dict[str, str] = {}
     not_run: dict[str, str] = {}
     heading = ""
-    for line in Path(__file__).with_name("commands.txt").read_text().splitlines():
+    for line in _LIST.read_text().splitlines():
         if line.startswith("    "):
-            (run_by if heading.startswith("test_") else not_run)[line.strip()] = heading
+            (run_by if heading.startswith("test_") else not_run)[line.strip()] = heading.partition(",")[0]
         elif line and not line.startswith("#"):
             heading = line.rstrip(":")
     return run_by, not_run
@@ -91,6 +94,18 @@ def test_no_command_is_listed_twice_or_gone() -> None:
 def test_each_test_that_is_named_exists() -> None:
     sources = "".join(path.read_text() for path in (PROJECT / "tests").rglob("test_*.py"))
     assert [name for name in set(RUN_BY.values()) if f"def {name}(" not in sources] == []
+
+
+def test_one_that_is_left_to_make_faults_has_a_reason() -> None:
+    folder = PROJECT / "tests" / "integration"
+    left = {line.partition("::")[2] for line in (folder / "exhaustive.txt").read_text().splitlines()}
+    for path in folder.glob("test_*.py"):
+        source = path.read_text()
+        is_whole = "\npytestmark = pytest.mark.exhaustive\n" in source
+        left |= set(re.findall(rf"(?m)^{'' if is_whole else _MARK}def (test_\w+)", source))
+    headings = re.findall(r"(?m)^(test_\w+)(, only by make faults, because)?", _LIST.read_text())
+    assert headings
+    assert [name for name, reason in headings if (name in left) is not bool(reason)] == []
 
 
 @pytest.mark.parametrize("command", PLAYED)
