@@ -107,7 +107,7 @@ def test_a_module_that_raises_fails_the_run(
 
     assert stage.raised.exists(), f"{verb} makes no call {number} of {module}:\n{outcome.output}"
     assert outcome.code not in (0, 4), outcome.output
-    assert outcome.stats["here"]["failures"] == 1
+    assert outcome.stats["here"]["failures"] == 1, outcome.output
     found = sqlite.revisions
     if verb == "backup":
         assert site.backups(sqlite.entry["name"]) == backups
