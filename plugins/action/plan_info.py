@@ -11,7 +11,11 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction, display, lost
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import (
+    FollowingAction,
+    display,
+    make_lost_result,
+)
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.parts import call_in_parts
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.causes import cause_lines
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
@@ -52,10 +56,10 @@ class ActionModule(FollowingAction):
         if not self._task.check_mode or answer.get("shipped", True) or not local["archive"]:
             return answer
         try:
-            with self.sent(local) as sent:
+            with self.send_archives(local) as sent:
                 return self.call({**arguments, **sent}, facts)
         except AnsibleConnectionFailure as error:
-            return lost(error.message)
+            return make_lost_result(error.message)
 
 
 def _view() -> View:
@@ -68,14 +72,16 @@ def _refused(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _refusals(answer: dict[str, Any], host: str) -> list[str]:
     """Return what is refused, each cause once."""
-    return [this_invocation().completed(line, host) for line in _view().bounded(cause_lines(_refused(answer)))]
+    return [
+        this_invocation().complete_commands(line, host) for line in _view().limit_lines(cause_lines(_refused(answer)))
+    ]
 
 
 def _warn(answer: dict[str, Any], host: str) -> None:
     """Print what is refused before anything is changed, while a person can still decide; on one of several hosts."""
     causes, view = [*_refused(answer), *_unrestorable(answer)], _view()
-    for line in view.bounded(cause_lines(causes, partial(invocation.first_before, host=host), view.most)):
-        display.warning(f"{host}: {this_invocation().completed(line, host)}")
+    for line in view.limit_lines(cause_lines(causes, partial(invocation.first_before, host=host), view.most)):
+        display.warning(f"{host}: {this_invocation().complete_commands(line, host)}")
 
 
 def _unrestorable(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -10,7 +10,11 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import ARCHIVES, FollowingAction, lost
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import (
+    ARCHIVES,
+    FollowingAction,
+    make_lost_result,
+)
 
 
 class ActionModule(FollowingAction):
@@ -26,7 +30,7 @@ class ActionModule(FollowingAction):
         if self._task.check_mode or answer.get("failed") or not answer["needs"]:
             return answer
         try:
-            with self.sent({ARCHIVES[need]: local[ARCHIVES[need]] for need in answer["needs"]}) as sent:
+            with self.send_archives({ARCHIVES[need]: local[ARCHIVES[need]] for need in answer["needs"]}) as sent:
                 return {**self.call({**arguments, **sent}, task_vars), "needs": answer["needs"]}
         except AnsibleConnectionFailure as error:
-            return lost(error.message)
+            return make_lost_result(error.message)

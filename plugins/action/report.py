@@ -83,7 +83,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return the table of all hosts of a batch and their total, for the last one that reports; else nothing."""
         task = f"{self._task._uuid}-{hashlib.sha256(json.dumps(hosts).encode()).hexdigest()}"
         invocation.share(f"results-{task}", host, self._results())
-        found = {name: invocation.shared(f"results-{task}", name) for name in hosts}
+        found = {name: invocation.read_shared(f"results-{task}", name) for name in hosts}
         if None in found.values() or invocation.first_with(f"joint {task}", host) != host:
             return []
         every = View(view.check_mode, view.shows_all, completed=partial(_for_hosts, hosts), names_hosts=True)
@@ -97,7 +97,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     ) -> list[str]:
         """Keep what is known of each database where it is not printed, and return the line that says where."""
         found = self._results()
-        is_grouped = reporting.is_grouped(found if of_hosts is None else reporting.merged(of_hosts), view)
+        is_grouped = reporting.is_grouped(found if of_hosts is None else reporting.merge_results(of_hosts), view)
         # One line says all there is: nothing is retained, no run has left anything.
         if self._task.args.get("summarised") or len(lines) < 2 or not is_grouped:
             return []
@@ -115,8 +115,8 @@ def _batch_of(task: str, host: str, batch: list[str]) -> list[str]:
 
     A host whose report fails is in no batch from then on, and another one may begin its report only after that.
     """
-    with invocation.locked("batches"):
-        known = invocation.shared("batches", task) or []
+    with invocation.hold_lock("batches"):
+        known = invocation.read_shared("batches", task) or []
         found = next((each for each in known if host in each), None)
         if found is None:
             invocation.share("batches", task, [*known, batch])
@@ -125,7 +125,7 @@ def _batch_of(task: str, host: str, batch: list[str]) -> list[str]:
 
 def _for_hosts(every: list[str], line: str, hosts: Sequence[str]) -> str:
     """Return a line whose commands are for some hosts of all."""
-    return this_invocation().completed(line, "" if {*hosts} >= {*every} else ",".join(hosts))
+    return this_invocation().complete_commands(line, "" if {*hosts} >= {*every} else ",".join(hosts))
 
 
 def _has_databases(results: dict[str, Any]) -> bool:
@@ -146,7 +146,7 @@ def _total(task: str, host: str, left: list[str], hosts: list[str], kinds: list[
     if len(hosts) < 2:
         return []
     invocation.share(f"kinds-{task}", host, {"kinds": kinds})
-    found = {each: invocation.shared(f"kinds-{task}", each) for each in hosts}
+    found = {each: invocation.read_shared(f"kinds-{task}", each) for each in hosts}
     if None in [found[each] for each in left] or invocation.first_with(f"total {task}", host) != host:
         return []
     counted = [each["kinds"] for each in found.values() if each is not None and each["kinds"] is not None]
@@ -157,4 +157,4 @@ def _completed(lines: list[str], host: str, results: dict[str, Any]) -> list[str
     """Return lines whose commands are for this host alone: names and runs may be the same on others."""
     invocation = this_invocation()
     migrates = bool(results.get("upgrade") or results.get("downgrade"))
-    return [invocation.completed(line, host, migrates=migrates) for line in lines] + invocation.note(lines)
+    return [invocation.complete_commands(line, host, migrates=migrates) for line in lines] + invocation.note(lines)

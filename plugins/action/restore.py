@@ -22,7 +22,7 @@ class ActionModule(FollowingAction):
 
     def perform(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's last answer."""
-        found = [invocation.shared("restorable", host) for host in task_vars["ansible_play_hosts_all"]]
+        found = [invocation.read_shared("restorable", host) for host in task_vars["ansible_play_hosts_all"]]
         if not any(count is None or count for count in found):
             return _failed("No host of this play has such a backup")
         answer = self.follow(self._task.args, task_vars)
@@ -33,7 +33,7 @@ class ActionModule(FollowingAction):
         if self._task.args.get("names_only"):
             invocation.share("restorable", host, names)
             return answer
-        gone = [name for name in invocation.shared("restorable", host) or () if name not in names]
+        gone = [name for name in invocation.read_shared("restorable", host) or () if name not in names]
         if gone:
             failure = _failed(f"Backups that were found a moment ago are not there any more: {', '.join(gone)}")
             return {**answer, **failure, "databases": answer["databases"]}
@@ -47,5 +47,5 @@ def _failed(what: str) -> dict[str, Any]:
         f"This shows the last ones: {playbook_command('status')}",
         code="backup-not-found",
     )
-    message = this_invocation().completed(str(nowhere))
+    message = this_invocation().complete_commands(str(nowhere))
     return {"failed": True, "msg": message, "error": nowhere.facts(), "databases": [], "ok": False}

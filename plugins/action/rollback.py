@@ -27,7 +27,7 @@ class ActionModule(FollowingAction):
         if named and not self._is_known(named, task_vars):
             shown = f"This shows the last runs: {playbook_command('status')}"
             unknown = Refused(f"No host of this play knows run {named}", "", shown, code="run-unknown")
-            message = this_invocation().completed(str(unknown))
+            message = this_invocation().complete_commands(str(unknown))
             facts_of_it = {"error": unknown.facts(), "of_run": named, "databases": []}
             return {"failed": True, "msg": message, "ok": False, **facts_of_it}
         of_run = named or self._last_change(task_vars)
@@ -48,13 +48,15 @@ class ActionModule(FollowingAction):
     @staticmethod
     def _is_known(named: str, facts: dict[str, Any]) -> bool:
         """Return whether any host knows a run; a typing mistake must not look like a rollback with nothing to do."""
-        answers = [invocation.shared("runs_known", host) for host in facts["ansible_play_hosts_all"]]
+        answers = [invocation.read_shared("runs_known", host) for host in facts["ansible_play_hosts_all"]]
         known = [answer for answer in answers if answer is not None]
         return not known or any(named in answer for answer in known)
 
     @staticmethod
     def _last_change(facts: dict[str, Any]) -> str:
         changes = [
-            change for host in facts["ansible_play_hosts_all"] for change in invocation.shared("changes", host) or []
+            change
+            for host in facts["ansible_play_hosts_all"]
+            for change in invocation.read_shared("changes", host) or []
         ]
         return str(max(changes)[1]) if changes else ""

@@ -87,10 +87,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _take_down(found: Manifest, still_there: Sequence[str], on_deferred: str) -> None:
         """Record in the manifest how each host of the batch has ended; one that Ansible has given up is lost."""
         for name in found.batches[found.ended]:
-            recorded = invocation.taken("ended", name)
+            recorded = invocation.take_shared("ended", name)
             if recorded is None and found.hosts[name].state == "failed":
                 continue  # it failed at the plan, and had no turn
-            host = this_invocation().completed_in({**results.of_host(name), **(recorded or {})}, name)
+            host = this_invocation().complete_all({**results.of_host(name), **(recorded or {})}, name)
             failure = decide.failure_of(host, on_deferred, is_lost=name not in still_there)
             decide.has_ended(found.hosts[name], {**host, "failure": failure})
         found.ended += 1
@@ -100,7 +100,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Record in the manifest the health checks after the soak; a host without an answer has failed."""
         for name in found.batches[found.ended - 1]:
             if not found.hosts[name].is_bad:
-                decide.note_checked_again(found.hosts[name], invocation.taken("soaked", name))
+                decide.note_checked_again(found.hosts[name], invocation.take_shared("soaked", name))
 
     @staticmethod
     def _soaked(found: Manifest, options: Result, facts: Result) -> list[str]:

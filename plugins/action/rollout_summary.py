@@ -37,7 +37,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         folder = "" if self._task.check_mode else self._task.args.get("manifests") or ""
         try:
-            with run.locked("summary"):
+            with run.hold_lock("summary"):
                 found = self._finished_rollback(folder)
         except Refused as refusal:
             raise FailedOnce(str(refusal)) from None
@@ -48,12 +48,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
         def completed_of(host: str) -> dict[str, Any]:
             kept = results.of_host(host)
-            return dict(invocation.completed_in(kept, host)) if found.hosts[host].is_bad else kept
+            return dict(invocation.complete_all(kept, host)) if found.hosts[host].is_bad else kept
 
         view = View(check_mode=bool(self._task.check_mode), shows_all=display.verbosity > 0)
         details = self._details(found, folder) if view.groups(found.count) else ""
-        lines = summary(found, where, completed_of, view=view, details=details, completed=invocation.completed)
-        lines = [invocation.completed(line, migrates=True) for line in lines]
+        lines = summary(found, where, completed_of, view=view, details=details, completed=invocation.complete_commands)
+        lines = [invocation.complete_commands(line, migrates=True) for line in lines]
         lines[-1:-1] = invocation.note(lines)
         show(["", *lines])
         return {"changed": False, "lines": lines, "run": found.run, "batches": found.batches}
@@ -77,14 +77,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not found.rolls_back or found.state == "rolled_back":
             return found
         for name in [name for batch in found.to_roll_back for name in batch]:
-            recorded = run.taken("rolled_back", name)
+            recorded = run.take_shared("rolled_back", name)
             if recorded is None:
                 found.hosts[name].state, found.hosts[name].why = (
                     "not_rolled_back",
                     "it was lost before it was rolled back",
                 )
             else:
-                host = this_invocation().completed_in({**results.of_host(name), **recorded}, name)
+                host = this_invocation().complete_all({**results.of_host(name), **recorded}, name)
                 decide.note_rolled_back(found.hosts[name], host)
         found.state = "rolled_back"
         manifest.keep(found, folder)

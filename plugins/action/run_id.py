@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import check_run_id
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import all_problems, refusal
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import selected
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
@@ -44,4 +44,4 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         selected.note_listed(host, select, databases or [], has_sources=bool(sources))
 
     def _run_id(self, facts: dict[str, Any]) -> str:
-        return checked_run(run_id(self._task.args.get("run", ""), facts.get("inventory_hostname", "")))
+        return check_run_id(run_id(self._task.args.get("run", ""), facts.get("inventory_hostname", "")))

@@ -31,7 +31,7 @@ class ActionModule(FollowingAction):
         finally:
             turns.end()
 
-    def expected(self) -> int:
+    def count_databases(self) -> int:
         """Return how many databases the hosts of all batches have."""
         found = manifest.current()
         return sum(len(found.hosts[name].databases) for name in found.order) if found else 0

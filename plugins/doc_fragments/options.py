@@ -316,7 +316,7 @@ options:
     default: 14400
 """
 
-    KEPT_DISCOVERY = r"""
+    DISCOVERY_OF_NAMES = r"""
 options:
   found_by:
     description: Names of the sources whose databases count too, as they were kept on the host.

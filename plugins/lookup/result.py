@@ -50,4 +50,6 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     ) -> list[dict[str, Any]]:
         """Return the whole results."""
         host = (variables or {}).get("inventory_hostname", "")
-        return [{**term, **(invocation.shared(term["kept"], host) or {})} if "kept" in term else term for term in terms]
+        return [
+            {**term, **(invocation.read_shared(term["kept"], host) or {})} if "kept" in term else term for term in terms
+        ]

@@ -16,7 +16,7 @@ description:
   - Opens files for reading only, takes no lock, and connects to no database. Needs no virtualenv.
   - What cannot be read is null, with the reason in RV(databases[].backups[].problem). It does not fail the module.
 extends_documentation_fragment:
-  - hosting.alembic.options.kept_discovery
+  - hosting.alembic.options.discovery_of_names
   - hosting.alembic.options.code
   - hosting.alembic.options.platform
 attributes:

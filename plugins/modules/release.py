@@ -16,7 +16,7 @@ description:
   - The archive is sent only to hosts that need it.
   - Removes old releases, but neither the current one nor one that a revert needs.
 extends_documentation_fragment:
-  - hosting.alembic.options.kept_discovery
+  - hosting.alembic.options.discovery_of_names
   - hosting.alembic.options.installation
   - hosting.alembic.options.code
   - hosting.alembic.options.platform

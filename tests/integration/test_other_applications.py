@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import upgraded_by
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import list_upgraded
 from tests.codes import assert_error
 from tests.integration.targets import PostgresTarget, SQLiteTarget, Target
 from tests.unit.stage import Answer, Host
@@ -115,7 +115,7 @@ def test_one_fails_and_is_reverted_and_nothing_of_the_other_is_touched(shared_da
     assert_error(shared_database.plan("shop")["obstacles"][0], "database-failed-before", "r3")
     shared_database.assert_recovered("blog")
     shared_database.upgraded("blog", "r4")
-    assert upgraded_by(str(shared_database.host.root), "r4", ["shop", "blog"]) == ["blog"]
+    assert list_upgraded(str(shared_database.host.root), "r4", ["shop", "blog"]) == ["blog"]
     assert (shared_database.heads("shop"), shared_database.heads("blog")) == (["0002"], ["0004"])
     shared_database.assert_recovered("blog")
     assert shared_database.plan("shop")["changed_history"] == []

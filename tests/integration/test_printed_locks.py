@@ -96,7 +96,7 @@ def test_a_lock_that_another_run_took_meanwhile_is_explained_by_the_status(
     # It is too short a moment for a playbook to meet it: what prints it completes it thus.
     here = Invocation(options=("-i", str(site.inventory(**settings))))
 
-    shown = typed(printed(here.completed(str(lost.value)), "its last run: ")).ended()
+    shown = typed(printed(here.complete_commands(str(lost.value)), "its last run: ")).ended()
 
     assert " 0001 " in shown.output
     assert postgres.dump() == before

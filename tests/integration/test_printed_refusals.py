@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._verbs.restore import chosen
+from ansible_collections.hosting.alembic.plugins.module_utils._verbs.restore import choose_backup
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import Invocation
 from tests.codes import assert_code
 from tests.integration.site import Site
@@ -24,7 +24,7 @@ def releases(site: Site) -> int:
 
 @types(
     "plugin_utils/_report/report._plan ship",
-    "module_utils/_journal/history.unshipped_status ship",
+    "module_utils/_journal/history.make_unshipped_status ship",
     "module_utils/_release/lookup.missing_release ship",
 )
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def first(site: Site, sqlite: SQLiteTarget) -> dict[str, Any]:
 
 
 @types(
-    "action/rollback.ActionModule.run status",
+    "action/rollback.ActionModule.perform status",
     "action/restore._failed status",
-    "module_utils/_backup/choose.backed_up backups",
+    "module_utils/_backup/choose.list_backed_up backups",
 )
 def test_what_there_is_instead_is_listed(site: Site, sqlite: SQLiteTarget, first: dict[str, Any]) -> None:
     before = sqlite.dump()
@@ -69,21 +69,21 @@ def test_what_there_is_instead_is_listed(site: Site, sqlite: SQLiteTarget, first
     assert sqlite.dump() == before
 
 
-@types("module_utils/_verbs/restore.chosen status")
+@types("module_utils/_verbs/restore.choose_backup status")
 def test_a_backup_that_is_gone_once_it_was_chosen(site: Site, sqlite: SQLiteTarget, first: dict[str, Any]) -> None:
     before = sqlite.dump()
     with pytest.raises(Refused) as gone:
-        chosen(Database.from_options(sqlite.entry), Job("restore", str(site.root), run="two", of_run="no"))
+        choose_backup(Database.from_options(sqlite.entry), Job("restore", str(site.root), run="two", of_run="no"))
     # It is too short a moment for a playbook to meet it: what prints it completes it thus.
     here = Invocation(options=("-i", str(site.inventory(**first))))
 
-    shown = typed(printed(here.completed(str(gone.value)), "shows the last one: ")).ended()
+    shown = typed(printed(here.complete_commands(str(gone.value)), "shows the last one: ")).ended()
 
     assert " one " in shown.output
     assert sqlite.dump() == before
 
 
-@types("module_utils/_journal/history.moved_since rollback migrate_rollback_run")
+@types("module_utils/_journal/history.find_later_move rollback migrate_rollback_run")
 def test_the_later_run_is_rolled_back_first(site: Site, sqlite: SQLiteTarget, first: dict[str, Any]) -> None:
     site.run("migrate", "-e", "migrate_target=0002 migrate_run=two", **first)
     outcome = site.run("rollback", code=2, migrate_rollback_run="one", **first)

@@ -240,7 +240,7 @@ def test_an_interrupted_run_is_recovered(
     assert sqlite.dump() == before
 
 
-@types("plugin_utils/_follow/action.lost recover")
+@types("plugin_utils/_follow/action.make_lost_result recover")
 def test_a_host_that_was_lost_at_work_is_recovered(site: Site, sqlite: SQLiteTarget, first: dict[str, Any]) -> None:
     before, hook = sqlite.dump(), site.folder / "hook.yml"
     hook.write_text(yaml.safe_dump([{"name": "Lose it", "ansible.builtin.set_fact": UNREACHABLE}]))

@@ -148,7 +148,7 @@ def test_a_database_at_head_is_answered_for_by_the_older_record(older: Older) ->
     job = older.host.job("plan", older.one("rolled"), release="generic")
     record = json.loads((older.host.layout.journals_of("rolled") / "verified.json").read_text())
     # The first version did not record which file it was: a full plan finds that out.
-    assert list(at_head.known_plans(job)) == (["rolled"] if "made" in record else [])
+    assert list(at_head.read_known_plans(job)) == (["rolled"] if "made" in record else [])
 
 
 def test_a_run_of_the_older_version_is_rolled_back(older: Older) -> None:

@@ -15,7 +15,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._application.servi
 from ansible_collections.hosting.alembic.plugins.module_utils._core.commands import run_command
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import check_run_id
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import last_change
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import RunState
@@ -33,7 +33,7 @@ EXAMPLE = "postgresql://user@server/name or sqlite:////srv/app.db"
 
 MESSAGES: dict[str, tuple[Callable[[], object], str]] = {
     "run-id-invalid": (
-        lambda: checked_run("../up"),
+        lambda: check_run_id("../up"),
         (
             "The run id '../up' cannot be used [run-id-invalid]: it becomes a file name."
             " Use letters, digits, dots, dashes and underscores, 64 at most."

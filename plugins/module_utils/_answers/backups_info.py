@@ -12,10 +12,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._backup.listing import list_backups
 from .._module.result import leave
-from .._module.stored_databases import selected_names
+from .._module.stored_databases import select_names
 
 
 def respond(module: AnsibleModule) -> NoReturn:
     """Answer, and end the process."""
-    names = selected_names(module.params["databases"], module.params)
+    names = select_names(module.params["databases"], module.params)
     leave(module, changed=False, databases=list_backups(module.params["root"], names))

@@ -10,14 +10,14 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._backup.fetch import handed_over, remember, waiting
+from .._backup.fetch import read_part, remember, waiting
 from .._module.result import leave
 
 
 def respond(module: AnsibleModule) -> NoReturn:
     """Answer, and end the process."""
     if module.params["run"]:
-        leave(module, changed=False, data=handed_over(module.params))
+        leave(module, changed=False, data=read_part(module.params))
     if not module.check_mode:
         remember(module.params)
     leave(module, changed=False, waiting=waiting(module.params))

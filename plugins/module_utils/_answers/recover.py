@@ -12,7 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._journal.run_state import find_unrecovered
 from .._module.databases import use_databases
-from .._module.recover import littered, recover, strangers
+from .._module.recover import list_littered, recover, strangers
 from .._module.result import BAD, difference, fail, format_errors, leave
 
 
@@ -23,7 +23,7 @@ def respond(module: AnsibleModule) -> NoReturn:
     if module.check_mode:
         results = [
             {"name": left.name, "outcome": "unrecovered", "changed": True, "of_run": left.run}
-            for left in [*find_unrecovered(options), *littered(options)]
+            for left in [*find_unrecovered(options), *list_littered(options)]
         ]
         answer: dict[str, Any] = {"finished": True, "lines": [], "cursor": {}, "results": results}
     else:

@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._core.paths import Layout
 from .._core.writable import refuse_if_root_cannot_be_written
 from .._module.result import leave
-from .._module.stored_databases import selected_names
+from .._module.stored_databases import select_names
 from .._release.install import Installation, Installer, facts_of, prune
 from .._release.lookup import current_release, note_current
 
@@ -26,7 +26,7 @@ def respond(module: AnsibleModule) -> NoReturn:
     refuse_if_root_cannot_be_written(layout.root)
     wanted = Installation.from_options(options)
     installer = Installer(layout, wanted)
-    names = selected_names(options["names"], options)
+    names = select_names(options["names"], options)
     before = current_release(options["root"])
     needs = installer.needs()
     changed = not (installer.is_installed() and installer.is_current())

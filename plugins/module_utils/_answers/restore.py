@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._backup.choose import backed_up
+from .._backup.choose import list_backed_up
 from .._core.errors import Refused
 from .._module.databases import use_databases
 from .._module.verb import follow, foresee, foretell, have_done
@@ -28,7 +28,7 @@ def respond(module: AnsibleModule) -> NoReturn:
             "Set migrate_restore_run, migrate_restore_backup or migrate_restore_databases",
             code="backup-not-named",
         )
-    names = backed_up(options["root"], options["databases"], options["of_run"], options["backup"], options["only"])
+    names = list_backed_up(options["root"], options["databases"], options["of_run"], options["backup"], options["only"])
     if options["names_only"] or not names:
         foresee(module, "restored", names)
     options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]

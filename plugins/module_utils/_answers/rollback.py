@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._journal.history import last_change, predicted_rollback, rolled_back_by
+from .._journal.history import last_change, list_to_roll_back, predict_rollback
 from .._module.databases import use_databases
 from .._module.verb import follow, foretell
 from .._release.by_application import group_by_release_of_run
@@ -23,9 +23,9 @@ def respond(module: AnsibleModule) -> NoReturn:
     options["of_run"] = options["of_run"] or last_change(options["root"])
     names = [entry["name"] for entry in options["databases"]]
     request = (options["root"], options["run"], options["of_run"], names, options["only"])
-    names = rolled_back_by(*request, attach=options["attach"])
+    names = list_to_roll_back(*request, attach=options["attach"])
     if module.check_mode or not names:
         # What is refused here does not keep the others from being rolled back; the report fails.
-        foretell(module, predicted_rollback(options["root"], options["run"], options["of_run"], names), fails=False)
+        foretell(module, predict_rollback(options["root"], options["run"], options["of_run"], names), fails=False)
     options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
     follow(module, "rollback", group_by_release_of_run(options))

@@ -16,7 +16,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
-from .._core.errors import Refused, unknown_keys
+from .._core.errors import Refused, describe_unknown_keys
 from .._core.masking import STARS
 
 Result = dict[str, Any]
@@ -51,11 +51,11 @@ class Check:
         """
         names = {each.name for each in fields(cls)}
         if not isinstance(entry, dict) or bool(entry.get("url")) == bool(entry.get("sql")):
-            why = "; ".join(filter(None, ["it needs either a url or an sql", unknown_keys(entry, names)]))
+            why = "; ".join(filter(None, ["it needs either a url or an sql", describe_unknown_keys(entry, names)]))
             raise Refused(f"{_shown(entry)} is not a health check", why, _EXAMPLE, code="health-check-invalid")
         what = f"The health check {_shown(entry)} cannot be used"
         foreign = set(_OF_SQL if entry.get("url") else _OF_URL)
-        unknown = unknown_keys(entry, names - foreign)
+        unknown = describe_unknown_keys(entry, names - foreign)
         if unknown:
             raise Refused(what, unknown, _EXAMPLE, code="health-check-invalid")
         if entry.get("sql") and "expect" not in entry:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core.errors import Refused
-from .._core.paths import FORMAT, Layout, known_facts, write_durably
+from .._core.paths import FORMAT, Layout, select_known_facts, write_durably
 from .._journal.run_state import last_run_state
 
 Result = dict[str, Any]
@@ -40,7 +40,7 @@ class Maintenance:
     started: list[str] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
 
-    def kept_by(self, layout: Layout) -> list[dict[str, str]]:
+    def list_blocking_databases(self, layout: Layout) -> list[dict[str, str]]:
         """Return the databases that one of its runs works on, or has left where no application may use them."""
         found = [last_run_state(layout, name) for name in self.databases]
         return [
@@ -62,7 +62,7 @@ class Maintenance:
             "seconds": round(
                 max((datetime.now(timezone.utc) - datetime.fromisoformat(self.since)).total_seconds(), 0), 1
             ),
-            "kept_by": self.kept_by(layout),
+            "kept_by": self.list_blocking_databases(layout),
         }
 
 
@@ -80,7 +80,7 @@ def read_record(layout: Layout) -> Maintenance | None:
         Refused: it cannot be read.
     """
     try:
-        return Maintenance(**known_facts(Maintenance, json.loads(record_of(layout).read_text(encoding="utf-8"))))
+        return Maintenance(**select_known_facts(Maintenance, json.loads(record_of(layout).read_text(encoding="utf-8"))))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from time import monotonic, sleep
 from typing import Any
 
-from .._core.errors import Failed, Refused, unknown_keys
+from .._core.errors import Failed, Refused, describe_unknown_keys
 
 _COMMANDS = ("start", "stop", "status")
 _RUNNING = ("active", "reloading", "activating")
@@ -43,7 +43,7 @@ class Service:
             Refused: it is none.
         """
         facts = {"name": entry} if isinstance(entry, str) else entry
-        unknown = unknown_keys(facts, (each.name for each in fields(cls)))
+        unknown = describe_unknown_keys(facts, (each.name for each in fields(cls)))
         if not isinstance(facts, dict) or not isinstance(facts.get("name"), str) or not facts["name"].strip():
             shown = sorted(map(str, entry)) if isinstance(entry, dict) else f"A {type(entry).__name__}"
             why = "; ".join(filter(None, ["it has no name", unknown]))

@@ -16,7 +16,7 @@ from .._journal.history import refuse_unlisted
 from .manifest import Manifest, proven
 
 
-def backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, only: list[str]) -> list[str]:
+def list_backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, only: list[str]) -> list[str]:
     """Return the databases that have a backup of a run, at a path, or any; ``only`` those that are named.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .manifest import Manifest, proven
-from .offsite import chunk, listed, note_copy, waiting_for_controller
+from .offsite import chunk, describe_copies, note_copy, waiting_for_controller
 
 Options = dict[str, Any]
 
@@ -22,10 +22,10 @@ def waiting(options: Options) -> list[dict[str, Any]]:
     Raises:
         Failed: one is damaged.
     """
-    return [listed(database, manifest) for database, manifest in waiting_for_controller(_job(options))]
+    return [describe_copies(database, manifest) for database, manifest in waiting_for_controller(_job(options))]
 
 
-def handed_over(options: Options) -> str:
+def read_part(options: Options) -> str:
     """Return a part of a backup in base64.
 
     Raises:

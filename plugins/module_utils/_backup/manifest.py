@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Failed, Refused
-from .._core.paths import FORMAT, known_facts, sha256_of, write_durably
+from .._core.paths import FORMAT, select_known_facts, sha256_of, write_durably
 from . import encryption
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def read_manifest(facts: Any) -> Manifest:
     Raises:
         TypeError: it lacks something, or is not a manifest.
     """
-    manifest = Manifest(**known_facts(Manifest, facts))
+    manifest = Manifest(**select_known_facts(Manifest, facts))
     if "sequences" in manifest.activity:  # as it was called before there were formats
         manifest.activity.setdefault("sequence_uses", manifest.activity.pop("sequences"))
     if manifest.row_counts:
@@ -129,7 +129,7 @@ def check_sealed(manifest: Manifest) -> None:
         )
 
 
-def taken_at(manifest: Manifest) -> float:
+def parse_taken_time(manifest: Manifest) -> float:
     """Return when a backup was taken, in seconds since the epoch."""
     return datetime.fromisoformat(manifest.taken).timestamp()
 

@@ -25,7 +25,7 @@ from typing import Any
 from .._core.commands import program_of, run_command
 from .._core.errors import Failed
 from .._core.job import Job
-from .._core.paths import key_of, private_directory, sha256_of, sync, unused, write_durably
+from .._core.paths import find_unused_path, key_of, private_directory, sha256_of, sync, write_durably
 from .._journal.events import now
 from .copy_place import CONTROLLER, COPY_COMMAND, copy_obstacles
 from .manifest import COPIES, MANIFEST, Manifest, check_sealed, proven
@@ -161,7 +161,7 @@ def _copy_to_directory(manifest: Manifest, to: Path) -> None:
         for file in leaving(manifest):
             _copy(Path(manifest.path) / file.name, beside / file.name, file.sha256)
         if place.exists():
-            os.rename(place, unused(place.with_name(f"{place.name}.replaced")))
+            os.rename(place, find_unused_path(place.with_name(f"{place.name}.replaced")))
         os.rename(beside, place)
         sync(parent)
     except OSError as error:
@@ -232,7 +232,7 @@ def _staged(manifest: Manifest) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def listed(database: str, manifest: Manifest) -> dict[str, Any]:
+def describe_copies(database: str, manifest: Manifest) -> dict[str, Any]:
     """Return what the controller has to know to fetch a backup."""
     files = [{"name": file.name, "size": file.size, "sha256": file.sha256} for file in leaving(manifest)]
     return {"database": database, "run": manifest.run, "files": files}

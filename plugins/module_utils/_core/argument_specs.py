@@ -64,7 +64,7 @@ def discovery() -> Spec:
     }
 
 
-def kept_discovery() -> Spec:
+def discovery_of_names() -> Spec:
     """Options of the modules that need no more of found databases than their names, as they were kept."""
     return {
         "found_by": {"type": "list", "elements": "str", "default": []},
@@ -175,7 +175,7 @@ def prune() -> Spec:
 def backups() -> Spec:
     """Options of the backups_info module."""
     return {
-        **kept_discovery(),
+        **discovery_of_names(),
         **code(),
         "root": {"type": "path", "required": True},
         "databases": {"type": "list", "elements": "str", "required": True},
@@ -301,7 +301,7 @@ def shipping() -> Spec:
     """Options of the release module."""
     return {
         **installation(),
-        **kept_discovery(),
+        **discovery_of_names(),
         **code(),
         "root": {"type": "path", "required": True},
         "names": {"type": "list", "elements": "str", "default": []},

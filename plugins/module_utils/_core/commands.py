@@ -22,7 +22,7 @@ _MOST_WORDS = 2000  # characters of a command's output
 _TO_CLEAN_UP = 5  # seconds that a command has after the signal to end
 
 
-def filled(command: Sequence[str], placeholders: dict[str, str]) -> list[str]:
+def fill_placeholders(command: Sequence[str], placeholders: dict[str, str]) -> list[str]:
     """Return the words of a command with its placeholders filled in; braces that mean nothing here stay."""
     words = []
     for word in command:
@@ -53,7 +53,7 @@ def run_command(
     Raises:
         Failed: it ended with another code than 0 or not at all, or could not be started.
     """
-    words = filled(command, placeholders)
+    words = fill_placeholders(command, placeholders)
     # Not a pipe: what it leaves running may keep that open for ever.
     with tempfile.TemporaryFile() as output:
         try:

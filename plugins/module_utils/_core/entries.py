@@ -29,7 +29,7 @@ _PUBLIC = ("name", "target", "url_variables", "problem")
 
 
 @contextmanager
-def handed_over(options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
+def hand_over_secrets(options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield options without the secrets of their databases, and the descriptor that has these."""
     close_to_others()
     descriptor = _file_without_a_name()

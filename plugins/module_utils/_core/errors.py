@@ -89,7 +89,7 @@ def cause_of(error: BaseException) -> str:
     return f"{type(error).__name__}{where}{words}"
 
 
-def unknown_keys(entry: Any, known: Iterable[str]) -> str:
+def describe_unknown_keys(entry: Any, known: Iterable[str]) -> str:
     """Return for a message which keys of an entry are unknown; nothing where none is, or it is not a mapping."""
     unknown = sorted(map(str, entry.keys() - {*known})) if isinstance(entry, dict) else []
     return f"unknown keys: {', '.join(unknown)}" if unknown else ""

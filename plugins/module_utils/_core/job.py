@@ -189,17 +189,17 @@ class Job:
         return cls(**known)
 
 
-def counted_from_now(job: Job) -> Job:
+def start_deadline(job: Job) -> Job:
     """Return a job with the moment by this host's monotonic clock at which the time that it was given is over."""
     return job if job.time_left is None else replace(job, ends_at=monotonic() + job.time_left)
 
 
-def left(job: Job) -> float | None:
+def count_seconds_left(job: Job) -> float | None:
     """Return the seconds that are left, less than nothing if the deadline is over, None if there is none."""
     return None if job.ends_at is None else job.ends_at - monotonic()
 
 
 def is_over(job: Job) -> bool:
     """Return whether there was a deadline and it has passed."""
-    seconds = left(job)
+    seconds = count_seconds_left(job)
     return seconds is not None and seconds <= 0

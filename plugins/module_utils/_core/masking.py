@@ -254,11 +254,11 @@ def learn(make: Callable[[], Mask]) -> None:
     _OWN.make, _OWN.made = make, None
 
 
-def masked(data: Any) -> Any:
+def mask_data(data: Any) -> Any:
     """Return data as this process may write it."""
     return _OWN.mask().data(data)
 
 
-def masked_text(text: str) -> str:
+def mask_text(text: str) -> str:
     """Return words as this process may write them."""
     return _OWN.mask().text(text)

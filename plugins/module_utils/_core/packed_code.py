@@ -30,7 +30,7 @@ _UNCHECKED_HASH = (1).to_bytes(4, "little")
 _SEAL = 64
 
 
-def compiled_beside(archive: Path) -> Path:
+def locate_compiled(archive: Path) -> Path:
     """Return where an archive's code is compiled for this Python; ``call.py`` has the same name."""
     return archive.with_name(f"{archive.stem}.{sys.implementation.cache_tag}-{sys.hexversion:x}.zip")
 
@@ -40,7 +40,7 @@ def compile_beside(archive: Path) -> bool:
 
     Without it the next process is slower, and no more.
     """
-    target = compiled_beside(archive)
+    target = locate_compiled(archive)
     with suppress(OSError), locked_file(archive.with_name(LOCK)):
         if not is_intact(target):  # else it is never replaced: a process that uses it knows where in it things are
             write_bytes_durably(target, _compiled(archive))

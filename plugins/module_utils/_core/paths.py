@@ -39,7 +39,7 @@ def key_of(name: str) -> str:
     return f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
-def checked_run(run: str) -> str:
+def check_run_id(run: str) -> str:
     """Return the run id unchanged if it can be a file name.
 
     Raises:
@@ -105,7 +105,7 @@ def _remove_lists(path: Path) -> None:
         os.close(descriptor)
 
 
-def unused(path: Path) -> Path:
+def find_unused_path(path: Path) -> Path:
     """Return a path that nothing has yet: a retained copy is never replaced."""
     others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(candidate for candidate in itertools.chain([path], others) if not candidate.exists())
@@ -170,7 +170,7 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     return True
 
 
-def known_facts(record: type, facts: Any) -> dict[str, Any]:
+def select_known_facts(record: type, facts: Any) -> dict[str, Any]:
     """Return what a class of records knows of the facts that were written; another version may have added some.
 
     Raises:
@@ -277,7 +277,7 @@ class Layout:
 
     def partial_backup(self, database: str, run: str) -> Path:
         """Return the folder of a run's backup that is not proven yet."""
-        return self.backups_of(database) / f".{checked_run(run)}.partial"
+        return self.backups_of(database) / f".{check_run_id(run)}.partial"
 
     def journals_of(self, database: str) -> Path:
         """Return the folder of a database's journals."""
@@ -289,7 +289,7 @@ class Layout:
         Raises:
             Refused: the run id cannot be a file name.
         """
-        return self.journals_of(database) / f"{checked_run(run)}.jsonl"
+        return self.journals_of(database) / f"{check_run_id(run)}.jsonl"
 
     def rehearsal(self, database: str, run: str) -> Path:
         """Return the journal of a rehearsal, which does not describe the database itself.
@@ -297,9 +297,9 @@ class Layout:
         Raises:
             Refused: the run id cannot be a file name.
         """
-        return self.journals_of(database) / "rehearsals" / f"{checked_run(run)}.jsonl"
+        return self.journals_of(database) / "rehearsals" / f"{check_run_id(run)}.jsonl"
 
-    def pruned(self, database: str) -> Path:
+    def prune_journal(self, database: str) -> Path:
         """Return where it is written down which retained copies of a database were dropped."""
         return self.journals_of(database) / "pruned" / "pruned.jsonl"
 
@@ -309,4 +309,4 @@ class Layout:
         Raises:
             Refused: the run id cannot be a file name.
         """
-        return self.workers / f"{checked_run(run)}.{verb}"
+        return self.workers / f"{check_run_id(run)}.{verb}"

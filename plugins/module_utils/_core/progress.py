@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .masking import masked_text
+from .masking import mask_text
 
 _EVERY = 1.0  # seconds
 
@@ -63,7 +63,7 @@ class Progress:
         beside = self._path.with_suffix(".writing")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-            json.dump({"line": masked_text(line), "at": time.time()}, handle)
+            json.dump({"line": mask_text(line), "at": time.time()}, handle)
         os.replace(beside, self._path)
 
 

@@ -29,7 +29,7 @@ def patterns_of(value: Any) -> list[str]:
     return [str(word).strip() for word in words if str(word).strip()]
 
 
-def unmatched(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
+def list_unmatched(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
     """Return the names and patterns that none of some databases has."""
     known = list(names)
     return [pattern for pattern in patterns if not any(is_selected(name, [pattern]) for name in known)]
@@ -47,7 +47,7 @@ def refuse_unmatched(patterns: Iterable[str], names: Iterable[str], where: str) 
         Refused: one has none.
     """
     known = sorted(set(names))
-    missing = unmatched(patterns, known)
+    missing = list_unmatched(patterns, known)
     if not missing:
         return
     near = {name for word in missing for name in get_close_matches(word, known, n=_MOST_NEAR)}

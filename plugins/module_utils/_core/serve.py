@@ -21,7 +21,7 @@ from typing import Any
 from .entries import ENTRIES
 from .errors import Refused, cause_of
 from .job import Database, Job
-from .masking import Mask, learn, masked, masked_text
+from .masking import Mask, learn, mask_data, mask_text
 from .processes import prepare_each
 from .secrets import mask_for
 
@@ -56,7 +56,7 @@ def _mask_of(entries: list[dict[str, Any] | None]) -> Mask:
 def clean_for(name: str) -> Callable[[str], str]:
     """Return what keeps a database's secrets out of words, in a process that runs nothing of a customer's."""
     entry = ENTRIES.entry_of(name)
-    return masked_text if entry is None else _mask_of([entry]).text
+    return mask_text if entry is None else _mask_of([entry]).text
 
 
 def serve(do: Callable[[Job], dict[str, Any]], before_secrets: Callable[[], None]) -> None:
@@ -81,4 +81,4 @@ def serve(do: Callable[[Job], dict[str, Any]], before_secrets: Callable[[], None
     except Exception as error:  # noqa: BLE001 - a traceback may hold secrets, and only its last line would be read
         answer = {"crashed": cause_of(error)}
     with os.fdopen(answer_to, "w") as handle:
-        json.dump(masked(answer), handle, default=str)
+        json.dump(mask_data(answer), handle, default=str)

@@ -17,7 +17,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from .._core.paths import FORMAT, Layout, checked_run, is_run, key_of, known_facts, private_directory, write_durably
+from .._core.paths import (
+    FORMAT,
+    Layout,
+    check_run_id,
+    is_run,
+    key_of,
+    private_directory,
+    select_known_facts,
+    write_durably,
+)
 
 #: The lists of so many runs are kept.
 KEPT = 200
@@ -111,11 +120,11 @@ def forget_lists(root: str, run: str) -> None:
 
 
 def _list(facts: Mapping[str, Any], rows: list[Any]) -> FoundList:
-    return FoundList(str(facts["run"]), str(facts["at"]), tuple(Row(**known_facts(Row, row)) for row in rows))
+    return FoundList(str(facts["run"]), str(facts["at"]), tuple(Row(**select_known_facts(Row, row)) for row in rows))
 
 
 def _of_run(root: str, run: str) -> Path:
-    return Layout(Path(root)).discovered / "runs" / f"{checked_run(run)}.json"
+    return Layout(Path(root)).discovered / "runs" / f"{check_run_id(run)}.json"
 
 
 def _last(root: str, source: str) -> Path:

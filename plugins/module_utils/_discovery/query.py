@@ -22,7 +22,7 @@ from .found_list import FoundList, Row, last_list, now
 from .names import names_for, safe_name
 from .schemas import rows_of_schemas
 from .source import Source
-from .template import Entry, Unfit, columns_in, entry_of, place_of, refused_entry, used_of
+from .template import Entry, Unfit, columns_in, entry_of, make_refused_entry, place_of, read_used_values
 
 Options = dict[str, Any]
 
@@ -113,7 +113,7 @@ def _made(source: Source, found: Sequence[dict[str, Any]]) -> tuple[list[tuple[E
     unfit: dict[str, Entry] = {}
     for row in found:
         try:
-            values = used_of(source.template, row)
+            values = read_used_values(source.template, row)
             made.append((entry_of(source.template, values), values))
         except Unfit as problem:
             entry = _refused_entry(source, row, str(problem))
@@ -131,7 +131,7 @@ def _refused_entry(source: Source, row: dict[str, Any], problem: str) -> Entry:
         if f"{{{name}}}" in str(source.template["name"]) or name == "path"
     )
     why = f"source {source.name} found a row that cannot be used: {problem}"
-    return refused_entry(safe_name(f"{source.name}-row-{digest}"), f"{why} ({shown})" if shown else why)
+    return make_refused_entry(safe_name(f"{source.name}-row-{digest}"), f"{why} ({shown})" if shown else why)
 
 
 def _is_excluded(source: Source, entry: Entry, values: dict[str, str]) -> bool:

@@ -15,7 +15,7 @@ from .._engines.select_rows import list_schemas
 from .command import LARGEST
 from .files import MOST
 from .source import Source
-from .template import Unfit, entry_of, used_of
+from .template import Unfit, entry_of, read_used_values
 
 #: What of a template says where the database is; the same for all its schemas.
 _OF_DATABASE = ("url", "direct_url", "password")
@@ -56,7 +56,7 @@ def _databases(
     template = {key: source.template[key] for key in _OF_DATABASE if source.template.get(key)}
     for row in rows:
         try:
-            entry = entry_of(template, used_of(template, row))
+            entry = entry_of(template, read_used_values(template, row))
         except Unfit:
             yield row, None
             continue

@@ -55,7 +55,7 @@ def is_whole(text: str) -> bool:
     return bool(_PLACEHOLDER.fullmatch(text))
 
 
-def used_of(template: Mapping[str, Any], row: Row) -> dict[str, str]:
+def read_used_values(template: Mapping[str, Any], row: Row) -> dict[str, str]:
     """Return the values of a row that a template needs, as text.
 
     Raises:
@@ -69,7 +69,7 @@ def entry_of(template: Mapping[str, Any], values: Mapping[str, str]) -> Entry:
 
     Args:
         template: as an entry, with ``{column}`` in its texts.
-        values: from ``used_of``.
+        values: from ``read_used_values``.
 
     Raises:
         Unfit: a value cannot be written where the template has it.
@@ -90,7 +90,7 @@ def entry_of(template: Mapping[str, Any], values: Mapping[str, str]) -> Entry:
     return made
 
 
-def refused_entry(name: str, problem: str) -> Entry:
+def make_refused_entry(name: str, problem: str) -> Entry:
     """Return the entry of a database with which nothing can be done."""
     return {"name": name, "url": "unfit://", "problem": problem}
 

@@ -62,7 +62,7 @@ class Probe:
     heads: list[str]
     #: Which of several clusters of one image it is; nothing where there can be only one.
     instance: str = ""
-    #: As ``Engine.made``.
+    #: As ``Engine.read_creation_id``.
     made: str = ""
 
 

@@ -137,7 +137,7 @@ class Engine(AcrossProcesses, ABC):
     def changing_only_here(self) -> AbstractContextManager[None]:
         """Keep connections that env.py opens inside the block from changing another database than this one.
 
-        ``explained`` knows an error that comes of it. For a process that is thrown away.
+        ``explain_error`` knows an error that comes of it. For a process that is thrown away.
         """
         return nullcontext()
 
@@ -146,10 +146,10 @@ class Engine(AcrossProcesses, ABC):
         return False
 
     def state_of_writes(self) -> Any:
-        """Return what ``written_since`` compares with, before env.py is run where it is to change nothing."""
+        """Return what ``describe_writes_since`` compares with, before env.py is run where it is to change nothing."""
         return None
 
-    def written_since(self, before: Any) -> list[str]:
+    def describe_writes_since(self, before: Any) -> list[str]:
         """Return in words what was changed since, by env.py or by others, as far as that shows."""
         return []
 
@@ -185,7 +185,7 @@ class Engine(AcrossProcesses, ABC):
         """Return what is the same for all paths of one file, nothing of a database that is not a file."""
         return ""
 
-    def made(self, connection: Connection) -> str | None:
+    def read_creation_id(self, connection: Connection) -> str | None:
         """Return what distinguishes a database from an earlier one of its name, nothing where that is unknown.
 
         None means that it is not there, which of an open connection can be true of a schema only.
@@ -230,7 +230,7 @@ class Engine(AcrossProcesses, ABC):
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return the schema as sorted lines, without the version tables named in ``leave_out`` (schema.table)."""
 
-    def dumped(self, fingerprint: list[str]) -> list[str]:
+    def select_dumped_lines(self, fingerprint: list[str]) -> list[str]:
         """Return the lines of a fingerprint that a dump holds, so that a restore brings them back."""
         return fingerprint
 
@@ -305,11 +305,11 @@ class Engine(AcrossProcesses, ABC):
     def is_lock_timeout(self, error: BaseException) -> bool:
         """Return whether a statement failed only because others held locks, so that it may succeed another time."""
 
-    def explained(self, error: BaseException) -> BaseException:
+    def explain_error(self, error: BaseException) -> BaseException:
         """Return the refusal behind an error of a statement that the engine itself did not permit, or the error."""
         return error
 
-    def refused_elsewhere(self, error: BaseException) -> Failed:
+    def describe_refusal_elsewhere(self, error: BaseException) -> Failed:
         """Return what to report of a statement that ``changing_only_here`` kept from changing another database."""
         return Failed(
             "A revision, or env.py, writes through a connection that does not lead to the copy",

@@ -44,7 +44,7 @@ class Restorer(ABC):
         """Drop what ``make_if_dropped`` has made, where nothing was restored into it."""
         return
 
-    def dropped(self, archive: Archive) -> list[Refused] | None:
+    def check_recreation(self, archive: Archive) -> list[Refused] | None:
         """Return what would stop ``make_if_dropped``, or None where there is a database; only reads."""
         return None
 
@@ -62,7 +62,7 @@ class Restorer(ABC):
             executed: statements of the run that were permanent at once, where the engine reports such.
         """
 
-    def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
+    def foresee_obstacles(self, archive: Archive) -> list[Refused]:
         """Return what would stop a restore besides ``restore_method``, the backup and others' writes; only reads."""
         return []
 

@@ -22,17 +22,17 @@ def for_driver(statement: str, driver: str, has_parameters: bool) -> str:
     return statement.replace("\\:", ":")
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return an identifier in quotes."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def qualified(table: str) -> str:
+def qualify_name(table: str) -> str:
     """Return schema.table in quotes; a table may be named alone."""
-    return ".".join(map(quoted, table.rsplit(".", 1)))
+    return ".".join(map(quote_name, table.rsplit(".", 1)))
 
 
-def escaped(statement: str) -> str:
+def escape_colons(statement: str) -> str:
     """Return a statement without parameters as SQLAlchemy's text has it, where a colon would begin one."""
     return statement.replace(":", "\\:")
 
@@ -42,7 +42,7 @@ def is_constant(default: str | None) -> bool:
     return default is None or _CONSTANT.fullmatch(default) is not None
 
 
-def filled(column: str, default: str | None, differs: str) -> str:
+def render_value_condition(column: str, default: str | None, differs: str) -> str:
     """Return the condition for a row that has something in a column, other than its constant default.
 
     Args:
@@ -51,5 +51,5 @@ def filled(column: str, default: str | None, differs: str) -> str:
         differs: compares two values, with ``{}`` in the place of each.
     """
     if default is None or not is_constant(default):
-        return f"{quoted(column)} is not null"
-    return f"({quoted(column)} is not null and {differs.format(quoted(column), f'({default})')})"
+        return f"{quote_name(column)} is not null"
+    return f"({quote_name(column)} is not null and {differs.format(quote_name(column), f'({default})')})"

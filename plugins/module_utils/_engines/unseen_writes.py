@@ -91,7 +91,7 @@ class UnseenWrites:
         self._current = current
 
     @contextmanager
-    def noticed(self) -> Iterator[None]:
+    def listen(self) -> Iterator[None]:
         """Listen inside of the block."""
         PROGRAMS.listen(self._note)
         try:

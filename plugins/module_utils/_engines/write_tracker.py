@@ -64,7 +64,7 @@ class WriteTracker(ABC):
         """Return what env.py's transaction has written that an error has ended, and leave it as it is."""
         return Counted()
 
-    def changed_outside(self, connection: Connection, counted: Counted, wrote: Iterable[str]) -> list[str]:
+    def list_changes_outside(self, connection: Connection, counted: Counted, wrote: Iterable[str]) -> list[str]:
         """Return what env.py's open transaction has changed outside of what the entry means, in words.
 
         Args:
@@ -142,7 +142,7 @@ class WriteTracker(ABC):
 
         Args:
             content: what ``content`` returned.
-            unchanged: what ``unchanged_tables`` returned.
+            unchanged: what ``list_unchanged_tables`` returned.
         """
         return
 
@@ -157,7 +157,7 @@ class WriteTracker(ABC):
         What is unknown may be the run's own as well.
         """
 
-    def untouched(self, archive: Archive, written_rows: WrittenRows, tables: Iterable[str]) -> set[str]:
+    def list_untouched(self, archive: Archive, written_rows: WrittenRows, tables: Iterable[str]) -> set[str]:
         """Return, of some tables, as schema.table, those that the run has provably not written.
 
         Args:
@@ -171,7 +171,7 @@ class WriteTracker(ABC):
         """Return the same for a restore's guard, when no other session can write; what is unknown holds it."""
         return Writes(self.later_writes(written_rows).tables)
 
-    def taken_from_others(self, archive: Archive | None, written_rows: WrittenRows) -> list[str]:
+    def list_taken_from_others(self, archive: Archive | None, written_rows: WrittenRows) -> list[str]:
         """Return, in words, from what a run may have taken for good what others had written since its backup.
 
         It is in no place then: a table that was replaced may be as before. Nothing where a failure takes nothing.
@@ -182,7 +182,7 @@ class WriteTracker(ABC):
         """
         return []
 
-    def redefined_by_others(self, written_rows: WrittenRows, executed: Iterable[str]) -> list[str]:
+    def list_redefined_by_others(self, written_rows: WrittenRows, executed: Iterable[str]) -> list[str]:
         """Return, in words, objects without rows that the run has changed and others may have defined anew since.
 
         Args:
@@ -191,7 +191,7 @@ class WriteTracker(ABC):
         """
         return []
 
-    def unchanged_tables(self, archive: Archive) -> list[str]:
+    def list_unchanged_tables(self, archive: Archive) -> list[str]:
         """Return the tables that the run wrote whose rows are those of the backup, if no other session wrote since.
 
         Args:
@@ -199,11 +199,11 @@ class WriteTracker(ABC):
         """
         return []
 
-    def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
+    def list_touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Return, as text, the tables that the run has changed and others may have written since."""
         return []
 
-    def cleared(self) -> dict[str, Any]:
+    def count_cleared(self) -> dict[str, Any]:
         """Return by number the tables that only the run has changed, with what was counted until then."""
         return {}
 
@@ -216,7 +216,7 @@ class WriteTracker(ABC):
             written_rows: what the run has done.
         """
 
-    def overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
+    def find_overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
         """Return what others wrote into tables that a downgrade has changed, though that was not known before.
 
         Args:
@@ -311,7 +311,7 @@ class WriteTracker(ABC):
         """
         return
 
-    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+    def foresee_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Return the same while others are still at work: what can be read, but for whom a restore would end."""
         return self.writes_since(archive, ours, content)
 

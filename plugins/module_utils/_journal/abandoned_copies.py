@@ -14,7 +14,7 @@ from .worker_lock import works
 MADE, DROPPED = "scratch_made", "scratch_dropped"
 
 
-def abandoned(layout: Layout, name: str) -> list[str]:
+def list_abandoned(layout: Layout, name: str) -> list[str]:
     """Return the rehearsals of a database that are dead and have not recorded that their copy is gone, newest first."""
     found = []
     for run, events in newest_first(layout.journals_of(name) / "rehearsals"):

@@ -10,7 +10,7 @@ from .._core.paths import Layout
 from .events import newest_first
 
 
-def known_seconds(layout: Layout, name: str) -> tuple[float, str] | None:
+def read_known_seconds(layout: Layout, name: str) -> tuple[float, str] | None:
     """Return what a database's last rehearsal or upgrade took, and which of them it was, or None without either."""
     folder = layout.journals_of(name)
     journals = [events for place in (folder, folder / "rehearsals") for _run, events in newest_first(place)]

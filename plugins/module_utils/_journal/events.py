@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from .._core.masking import masked
+from .._core.masking import mask_data
 from .._core.paths import FORMAT, Layout, key_of, private_directory, sync
 
 Event = dict[str, Any]
@@ -68,7 +68,7 @@ class Journal:
     def _append(self, event: str, facts: dict[str, Any], *, flush: bool) -> None:
         moment, clock_went_back = self._moment()
         new = not self.path.exists()
-        facts = {**({"format": FORMAT} if new else {}), **masked(facts)}
+        facts = {**({"format": FORMAT} if new else {}), **mask_data(facts)}
         line = json.dumps({"at": _format_time(moment), "verb": self.verb, "event": event, **facts}, default=str)
         if new:
             private_directory(self.path.parent)

@@ -40,7 +40,7 @@ def last_change(root: str) -> str:
     return max(begun)[1]
 
 
-def upgraded_by(root: str, run: str, names: list[str], only: Sequence[str] = ()) -> list[str]:
+def list_upgraded(root: str, run: str, names: list[str], only: Sequence[str] = ()) -> list[str]:
     """Return which of some databases a run has upgraded, of ``only`` if any are named, also those that it left held.
 
     Raises:
@@ -53,7 +53,7 @@ def upgraded_by(root: str, run: str, names: list[str], only: Sequence[str] = ())
     return [name for name in only or names if net_outcome(read_events(layout.journal(name, run))) in left]
 
 
-def rolled_back_by(
+def list_to_roll_back(
     root: str, run: str, of_run: str, names: list[str], only: Sequence[str] = (), *, attach: bool = False
 ) -> list[str]:
     """Return which databases a run rolls back: those that an earlier run upgraded.
@@ -67,9 +67,9 @@ def rolled_back_by(
         attach: whether the rollback may have been begun; then those that have ended already count too.
 
     Raises:
-        Refused: as ``upgraded_by``.
+        Refused: as ``list_upgraded``.
     """
-    found = upgraded_by(root, of_run, names, only)
+    found = list_upgraded(root, of_run, names, only)
     layout = Layout(Path(root))
     begun = [name for name in names if attach and _has_begun(layout.journal(name, run), "rollback")]
     return [name for name in names if name in found or name in begun]
@@ -79,7 +79,7 @@ def _has_begun(journal: Path, verb: str) -> bool:
     return any(event["verb"] == verb for event in read_events(journal))
 
 
-def moved_since(layout: Layout, database: str, by_run: str, of_run: str) -> Refused | None:
+def find_later_move(layout: Layout, database: str, by_run: str, of_run: str) -> Refused | None:
     """Return why a run cannot be rolled back any more; a later run that was itself rolled back is not a reason."""
     rolled_back: dict[str, str] = {}
     what = f"Run {of_run} cannot be rolled back in database {database!r}"
@@ -101,12 +101,12 @@ def moved_since(layout: Layout, database: str, by_run: str, of_run: str) -> Refu
     return None
 
 
-def predicted_rollback(root: str, run: str, of_run: str, names: list[str]) -> list[dict[str, Any]]:
+def predict_rollback(root: str, run: str, of_run: str, names: list[str]) -> list[dict[str, Any]]:
     """Return the results that rolling a run back would have, as far as the journals show."""
     layout = Layout(Path(root))
     found = []
     for name in names:
-        obstacle = moved_since(layout, name, run, of_run)
+        obstacle = find_later_move(layout, name, run, of_run)
         done = ending(read_events(layout.journal(name, of_run)), "upgrade")
         upgraded = done["result"] if done else {}
         facts = {"before": upgraded.get("after"), "after": upgraded.get("before")}
@@ -124,7 +124,7 @@ def refuse_unlisted(name: str, names: list[str]) -> None:
         )
 
 
-def unshipped_status(name: str) -> dict[str, Any]:
+def make_unshipped_status(name: str) -> dict[str, Any]:
     """Return the status of a database on a host that holds no release."""
     problem = Refused(
         "Nothing was shipped to this host yet", "", f"Ship it: {playbook_command('ship')}", code="release-missing"

@@ -139,7 +139,7 @@ def find_unrecovered(options: dict[str, Any]) -> list[RunState]:
     return [left for left in found if left.needs_recovery(options["retry_failed"])]
 
 
-def unknown_to(layout: Layout, names: list[str]) -> list[str]:
+def list_unknown_folders(layout: Layout, names: list[str]) -> list[str]:
     """Return the folders of journals with something not recovered whose database the inventory no longer names."""
     known = {key_of(name) for name in names}
     folders = sorted(path.name for path in layout.journals.glob("*") if path.is_dir() and path.name not in known)

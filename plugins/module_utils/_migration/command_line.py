@@ -50,7 +50,7 @@ def command_options(command: str, revision: str, config: str, x_arguments: tuple
         )  # fmt: skip
 
 
-def named_config(config: Any, folder: Path) -> str:
+def render_config_option(config: Any, folder: Path) -> str:
     """Return what would follow ``-c``: nothing where Alembic finds its file by itself."""
     name = str(config.config_file_name or "")
     return "" if Path(name).name in ("alembic.ini", "") and Path(name).parent == folder else name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import Refused
 from .._core.processes import Died, run_in_processes
 from .._engines.interface import Engine
-from .explanations import ended_process
+from .explanations import explain_ended_process
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -49,7 +49,7 @@ def run_here(engine: Engine, read: Read) -> Any:
         WritesBefore: it did.
         Refused: as ``run_dry``.
     """
-    answer = answered(engine, read, uncommitted=False)
+    answer = read_env_py(engine, read, uncommitted=False)
     if answer.writes:
         raise WritesBefore
     engine.close_opened()
@@ -106,7 +106,7 @@ def _in_process(engine: Engine, seconds: float, read: Read, *, uncommitted: bool
 
     def task(_item: None) -> Found:
         engine.after_fork()
-        return answered(engine, read, uncommitted=uncommitted)
+        return read_env_py(engine, read, uncommitted=uncommitted)
 
     run_in_processes([None], 1, task, seconds * SHARE, lambda _item, answer: answers.append(answer))
     if isinstance(answers[0], Died):
@@ -115,7 +115,7 @@ def _in_process(engine: Engine, seconds: float, read: Read, *, uncommitted: bool
     return found
 
 
-def answered(engine: Engine, read: Read, *, uncommitted: bool) -> Found:
+def read_env_py(engine: Engine, read: Read, *, uncommitted: bool) -> Found:
     """Return what env.py says in this process, and which writes of it were refused."""
     answer = Found()
     with engine.watch_connections(), engine.only_reading(answer.writes, uncommitted=uncommitted) as copy:
@@ -140,6 +140,6 @@ def no_end(name: str, seconds: float, death: Died) -> Refused:
     return Refused(
         f"env.py ended its process for {name!r}",
         str(death),
-        ended_process(str(death)),
+        explain_ended_process(str(death)),
         code="env-py-ended",
     )

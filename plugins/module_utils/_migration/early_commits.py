@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._engines.connection import OWN
 from .._engines.sqlalchemy_import import sa
-from .statements import journaled, shorten
+from .statements import render_for_journal, shorten
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -52,7 +52,7 @@ class EarlyCommits:
         self._writer: Step | None = None
 
     @contextmanager
-    def noticed(self, context: MigrationContext, connection: Connection) -> Iterator[None]:
+    def listen(self, context: MigrationContext, connection: Connection) -> Iterator[None]:
         """Listen inside of the block."""
         listeners: dict[str, Callable[..., Any]] = {
             "commit": self._commits,
@@ -138,7 +138,7 @@ class EarlyCommits:
             self._early()
             self._counter.end()
             self._writer = None
-            self._watcher.executes(step, journaled(statement))
+            self._watcher.executes(step, render_for_journal(statement))
             self._executing = statement
 
     def _executed(self, *_: Any) -> None:

@@ -17,7 +17,7 @@ class Runs:
     def __init__(self) -> None:
         self._begun = self._ended = 0
 
-    def followed(self, steps: Iterable[Any]) -> Iterator[Any]:
+    def follow_steps(self, steps: Iterable[Any]) -> Iterator[Any]:
         """Yield the steps of one call."""
         self._begun += 1
         yield from steps

@@ -19,7 +19,7 @@ from .._engines.connection import first_line, sqlstate
 from .._engines.data import Content, Writes, WrittenRows
 from .._engines.rehearsers import rehearser_of
 from .._engines.write_trackers import write_tracker_of
-from .explanations import ended_process
+from .explanations import explain_ended_process
 from .step import Step
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def process_ended(name: str, how: str) -> Failed:
     return Failed(
         f"The process that ran env.py for {name!r} ended",
         how,
-        ended_process(how),
+        explain_ended_process(how),
         code="env-py-ended",
     )
 
@@ -107,14 +107,14 @@ def stream_from(facts: dict[str, Any]) -> Stream:
     return Stream(str(facts["table"]), found["heads"], pending, found["goal"], found["unexpanded"])
 
 
-def written_rows_facts(written_rows: WrittenRows) -> dict[str, Any]:
+def pack_written_rows(written_rows: WrittenRows) -> dict[str, Any]:
     """Return what a run has written as data."""
     found = {each.name: getattr(written_rows, each.name) for each in fields(written_rows)}
     plain = {name: sorted(value) if isinstance(value, frozenset) else value for name, value in found.items()}
     return {**plain, "kept_in": str(written_rows.kept_in) if written_rows.kept_in else None}
 
 
-def written_rows_from(facts: dict[str, Any]) -> WrittenRows:
+def unpack_written_rows(facts: dict[str, Any]) -> WrittenRows:
     """Return what a run has written from its data."""
     kinds = {each.name: "frozenset" in str(each.type) for each in fields(WrittenRows)}
     whole: dict[str, Any] = {name: frozenset(value) if kinds[name] else value for name, value in facts.items()}
@@ -141,7 +141,7 @@ class RemoteConnection:
 
     def still_writes(self, written_rows: WrittenRows) -> Writes:
         """Return what others wrote, and keep them out until env.py's transaction ends."""
-        tables, unknown = self._channel.call("still_writes", written_rows_facts(written_rows))
+        tables, unknown = self._channel.call("still_writes", pack_written_rows(written_rows))
         return Writes({str(table): int(count) for table, count in tables.items()}, str(unknown))
 
 

@@ -32,7 +32,7 @@ from .._engines.registry import engine_for
 from .._engines.rehearsers import rehearser_of
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
-from .env_messages import process_ended, step_facts, words_of, written_rows_from
+from .env_messages import process_ended, step_facts, unpack_written_rows, words_of
 from .environment import Environment
 from .interrupted import Interrupted
 from .own_commits import OwnCommits
@@ -70,8 +70,8 @@ class _EnvProcess:
             "downgrade": self._downgrade,
             "compare_models": self._compare_models,
             "can_be_undone": self._of_environment("can_be_undone"),
-            "applied": lambda heads: sorted(self.environment.applied(tuple(heads))),
-            "applied_below": lambda heads: sorted(self.environment.applied_below(heads)),
+            "list_applied": lambda heads: sorted(self.environment.list_applied(tuple(heads))),
+            "list_applied_below": lambda heads: sorted(self.environment.list_applied_below(heads)),
             "knows": self._of_environment("knows"),
             "sha256_of": self._of_environment("sha256_of"),
             "outside": lambda: list(self.environment.locations.outside()),
@@ -178,7 +178,7 @@ class _EnvProcess:
             try:
                 run(watcher)
             except Interrupted as interruption:
-                cause = self._engine.explained(interruption.cause) if interruption.cause else None
+                cause = self._engine.explain_error(interruption.cause) if interruption.cause else None
                 answer = {"interrupted": True, "cause": self.channel.facts_of(cause) if cause else None}
         answer["in_transaction_of_env"] = self.environment.in_transaction_of_env
         answer["steps"] = [[number, step_facts(step)] for number, step in enumerate(watcher.steps)]
@@ -194,7 +194,7 @@ class _EnvProcess:
         return {table: [content.rows, content.digest, content.columns] for table, content in found.items()}
 
     def _still_writes(self, written_rows: dict[str, Any]) -> list[Any]:
-        writes = write_tracker_of(self._engine).still_writes(self._there(), written_rows_from(written_rows))
+        writes = write_tracker_of(self._engine).still_writes(self._there(), unpack_written_rows(written_rows))
         return [writes.tables, writes.unknown]
 
 
@@ -230,14 +230,14 @@ class _Reporter(Watcher):
     def begins_revision(self) -> None:
         self._report("begins_revision")
 
-    def ran(self, step: Step) -> None:
-        self._report("ran", step)
+    def on_ran(self, step: Step) -> None:
+        self._report("on_ran", step)
 
-    def failed(self, step: Step) -> None:
-        self._report("failed", step)
+    def on_failed(self, step: Step) -> None:
+        self._report("on_failed", step)
 
-    def left(self, step: Step) -> None:
-        self._report("left", step)
+    def on_left(self, step: Step) -> None:
+        self._report("on_left", step)
 
     def commits_early(self, step: Step) -> None:
         self._report("commits_early", step)

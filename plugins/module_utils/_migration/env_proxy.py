@@ -42,7 +42,7 @@ from .step import Step, Watcher
 
 #: Loaded now, because its archive may be gone when the process is forked.
 _LOADED_EARLY = env_process
-_EVENTS = ("begins_revision", "ran", "failed", "left", "commits_early", "writes_early")
+_EVENTS = ("begins_revision", "on_ran", "on_failed", "on_left", "commits_early", "writes_early")
 
 
 def environment_of(database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> Environment:
@@ -235,13 +235,13 @@ class EnvironmentApart(Environment):
         """Return whether a revision has a downgrade at all."""
         return bool(self._call("can_be_undone", revision))
 
-    def applied(self, heads: Heads) -> set[str]:
+    def list_applied(self, heads: Heads) -> set[str]:
         """Return all revisions that are applied when these are the heads."""
-        return set(texts(self._call("applied", list(heads)))) if heads else set()
+        return set(texts(self._call("list_applied", list(heads)))) if heads else set()
 
-    def applied_below(self, heads: Iterable[str]) -> set[str]:
+    def list_applied_below(self, heads: Iterable[str]) -> set[str]:
         """Return all revisions at and below some heads, without those that this release does not know."""
-        return set(texts(self._call("applied_below", list(heads))))
+        return set(texts(self._call("list_applied_below", list(heads))))
 
     def knows(self, revision: str) -> bool:
         """Return whether this release holds a revision."""

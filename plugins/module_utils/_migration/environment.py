@@ -31,9 +31,9 @@ from .._release.source import Source
 from .alembic_import import CommandError, MigrationContext, MigrationStep, ScriptDirectory
 from .attributes import Attributes, offer_connection
 from .autogenerate import differences_of
-from .command_line import command_options, context_options, named_config
+from .command_line import command_options, context_options, render_config_option
 from .contexts import end_reading
-from .dry_run import Elsewhere, Found, answered, run_dry, run_here
+from .dry_run import Elsewhere, Found, read_env_py, run_dry, run_here
 from .env_exit import Runs
 from .explanations import elsewhere, env_py_failed, unreachable
 from .fork_guard import ending_copies, guarded_forks
@@ -41,12 +41,12 @@ from .interrupted import Interrupted
 from .locations import Locations
 from .one_engine import only
 from .own_commits import OwnCommits, touching
-from .placeholders import filled, variables_for
+from .placeholders import fill_url, variables_for
 from .revisions import Revisions
 from .scripts import configuration, engine_names, script_directory, set_url
 from .setup import run_setup
 from .step import Step, Watcher
-from .steps import connection_of, heads_after, watched
+from .steps import connection_of, heads_after, watch_steps
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -175,7 +175,7 @@ class Environment(Revisions):
         """
         self.engine.know_identity(identity)
         self._instance = instance
-        return answered(self.engine, lambda copy: self._aimed(self._read_streams, copy), uncommitted=uncommitted)
+        return read_env_py(self.engine, lambda copy: self._aimed(self._read_streams, copy), uncommitted=uncommitted)
 
     def _aim(self, url: URL) -> None:
         """Let env.py find another database; for a process that is thrown away."""
@@ -274,7 +274,7 @@ class Environment(Revisions):
                 end_reading(context, connection)
             for step in steps:
                 step.migration_fn = ending_copies(step.migration_fn)
-            ran = watched(context, steps, begun, watcher, table, streams, self.engine)
+            ran = watch_steps(context, steps, begun, watcher, table, streams, self.engine)
             return self.outside.leave_out(connection, ran) if self.outside else ran
 
         try:
@@ -294,11 +294,11 @@ class Environment(Revisions):
 
         def located(heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
             self.locations.follow()
-            return runs.followed(function(heads, context))
+            return runs.follow_steps(function(heads, context))
 
         self.config.attributes = Attributes(lambda: offer_connection(self.engine, opened))
-        arguments = tuple(filled(argument, self._url) for argument in self.database.x_arguments)
-        named = named_config(self.config, self.source.folder)
+        arguments = tuple(fill_url(argument, self._url) for argument in self.database.x_arguments)
+        named = render_config_option(self.config, self.source.folder)
         self.config.cmd_opts = command_options(command, revision, named, arguments)
         self._set_up()
         try:
@@ -317,7 +317,7 @@ class Environment(Revisions):
         os.chdir(self.source.folder)
         if str(self.source.folder) not in sys.path:
             sys.path.insert(0, str(self.source.folder))
-        self._inside.enter_context(self.outside.noticed() if self.outside else nullcontext())
+        self._inside.enter_context(self.outside.listen() if self.outside else nullcontext())
 
     def _load_script(self) -> ScriptDirectory:
         """Return the release's revisions; some load only where ``migrate_setup`` was called."""

@@ -148,7 +148,7 @@ def stamping_advice(error: BaseException | None) -> str:
     return ""
 
 
-def ended_process(how: str) -> str:
+def explain_ended_process(how: str) -> str:
     """Return what to do where the process ended in which env.py ran; how is "it ended by signal 9", for example."""
     if "signal 9" in how:
         return (
@@ -161,7 +161,7 @@ def ended_process(how: str) -> str:
     )
 
 
-def kept_open(environment: Any) -> tuple[str, str]:
+def explain_open_transaction(environment: Any) -> tuple[str, str]:
     """Return why nothing was committed although env.py raised nothing, and what to do about it."""
     if environment.in_transaction_of_env:
         return (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .._engines.connection import first_line
-from .reported_error import reported
+from .reported_error import make_reportable
 from .step import Step
 
 #: From here on a statement may hold data, and data may be secret. Nothing behind it is taken for anything else: whether
@@ -45,8 +45,8 @@ class Interrupted(Exception):
     def portable(self) -> Interrupted:
         """Return the same for another process, where classes of the application need not load."""
         for step in self.steps:
-            step.error = reported(step.error)
-        return Interrupted(reported(self.cause), self.steps, self.place)
+            step.error = make_reportable(step.error)
+        return Interrupted(make_reportable(self.cause), self.steps, self.place)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Interrupted, (self.cause, self.steps, self.place)

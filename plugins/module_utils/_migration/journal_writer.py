@@ -50,18 +50,18 @@ class JournalWriter(Watcher):
         self._journal.write("begun", revision=step.revision, table=step.table, number=number, count=count)
         self._progress.phase(f"revision {number} of {count}, {step.revision} {step.message}".strip())
 
-    def ran(self, step: Step) -> None:
+    def on_ran(self, step: Step) -> None:
         """Journal that the revision's function has returned; before a commit it is on the disk."""
-        facts = {"revision": step.revision, "table": step.table, "seconds": step.seconds, **step.written_rows()}
+        facts = {"revision": step.revision, "table": step.table, "seconds": step.seconds, **step.collect_written_rows()}
         write = self._journal.write_with_next if step.is_open else self._journal.write
         write("ran", **facts)
 
-    def failed(self, step: Step) -> None:
+    def on_failed(self, step: Step) -> None:
         """Journal what a step wrote that has failed, whether it was rolled back or not."""
-        written_rows = {**step.written_rows(), "span": []}
+        written_rows = {**step.collect_written_rows(), "span": []}
         self._journal.write("step_failed", revision=step.revision, table=step.table, **written_rows)
 
-    def left(self, step: Step) -> None:
+    def on_left(self, step: Step) -> None:
         """Journal the step as committed if a connection of our own sees it."""
         if step.is_open or not write_tracker_of(self._engine).can_read_now():
             return  # the transaction goes on, and nothing of it is committed
@@ -75,7 +75,7 @@ class JournalWriter(Watcher):
             # Env.py's own transaction holds the version table, so nothing is committed before it ends.
             self._locked_out = True
             return
-        if step.revision in heads or step.revision in self._environment.applied(heads):
+        if step.revision in heads or step.revision in self._environment.list_applied(heads):
             self.note_committed(step)
 
     def commits_early(self, step: Step) -> None:
@@ -86,7 +86,7 @@ class JournalWriter(Watcher):
         """
         if step.transactions:
             # If this process dies, nothing else says what the run did in them, the steps before this one included.
-            facts = {"revision": step.revision, "table": step.table, "written_rows": step.written_rows()}
+            facts = {"revision": step.revision, "table": step.table, "written_rows": step.collect_written_rows()}
             self._journal.write("commit_begun", **facts)
         if self.before_step is not None:
             return

@@ -64,7 +64,7 @@ class OwnCommits:
         self._is_on, self._journal = True, journal
 
     @contextmanager
-    def noticed(self) -> Iterator[None]:
+    def listen(self) -> Iterator[None]:
         """Listen inside of the block."""
         if not write_tracker_of(self._engine).counts_transactions:
             yield

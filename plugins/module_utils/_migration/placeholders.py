@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PLACEHOLDER = re.compile(r"\{url(?:\.(drivername|username|password|host|port|database))?\}")
 
 
-def filled(text: str, url: str) -> str:
+def fill_url(text: str, url: str) -> str:
     """Return a text with the URL, or a part of it, in the place of each placeholder."""
     if not _PLACEHOLDER.search(text):
         return text
@@ -37,7 +37,7 @@ def filled(text: str, url: str) -> str:
 
 def variables_for(database: Database, url: str) -> dict[str, str]:
     """Return the environment variables of an entry, with a URL in the place of placeholders and in url_variables."""
-    variables = {name: filled(value, url) for name, value in database.environment.items()}
+    variables = {name: fill_url(value, url) for name, value in database.environment.items()}
     return {**variables, **dict.fromkeys(database.url_variables, url)}
 
 

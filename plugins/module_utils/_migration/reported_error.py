@@ -19,7 +19,7 @@ class Reported(Exception):
     orig: Exception | None = None
 
 
-def reported(error: BaseException | None) -> BaseException | None:
+def make_reportable(error: BaseException | None) -> BaseException | None:
     """Return an error as it can be handed to another process: one of ours as it is, another one by its facts."""
     if error is None or isinstance(error, (Refused, Reported)):
         return error

@@ -37,7 +37,7 @@ class Revisions(ABC):
         """Return whether a revision has a downgrade at all."""
         return hasattr(self.script.get_revision(revision).module, "downgrade")
 
-    def applied(self, heads: Heads) -> set[str]:
+    def list_applied(self, heads: Heads) -> set[str]:
         """Return all revisions that are applied when these are the heads.
 
         Raises:
@@ -69,9 +69,9 @@ class Revisions(ABC):
         with suppress(Refused):
             self.streams()
 
-    def applied_below(self, heads: Iterable[str]) -> set[str]:
+    def list_applied_below(self, heads: Iterable[str]) -> set[str]:
         """Return all revisions at and below some heads, without those that this release does not know."""
-        return {revision for head in heads if self.knows(head) for revision in self.applied((head,))}
+        return {revision for head in heads if self.knows(head) for revision in self.list_applied((head,))}
 
     def sha256_of(self, revision: str) -> str:
         """Return the digest of a revision's file, or nothing if it cannot be read."""

@@ -45,7 +45,7 @@ def read_applied(environment: Environment, own: OwnConnection, tables: list[str]
     # A connection that env.py has left open may still hold them.
     with environment.engine.short_lock_timeout(environment.job.lock_wait):
         heads = {table: read_heads(own, table, there=True) for table in tables}
-    return {table: environment.applied(found) for table, found in heads.items()}
+    return {table: environment.list_applied(found) for table, found in heads.items()}
 
 
 def read_position(engine: Engine, tables: list[str], count_rows: bool = False) -> Position:
@@ -60,7 +60,7 @@ def read_position(engine: Engine, tables: list[str], count_rows: bool = False) -
     with engine.short_lock_timeout(engine.job.lock_wait):
         heads = {table: list(read_heads(own, table, there=True)) for table in tables}
         counts = own.run(engine.row_counts) if count_rows else None
-        return Position(heads, read_fingerprint(engine, own, tables), counts, own.run(engine.made) or "")
+        return Position(heads, read_fingerprint(engine, own, tables), counts, own.run(engine.read_creation_id) or "")
 
 
 def read_fingerprint(engine: Engine, own: OwnConnection, tables: list[str]) -> list[str]:
@@ -79,7 +79,7 @@ def differences_since(engine: Engine, before: list[str], now: list[str]) -> list
     return differences(before, engine.in_terms_of(before, now))
 
 
-def lost_rows(before: dict[str, int] | None, after: dict[str, int] | None) -> dict[str, list[int]]:
+def find_lost_rows(before: dict[str, int] | None, after: dict[str, int] | None) -> dict[str, list[int]]:
     """Return the tables that have fewer rows than before, or are gone: [before, after]."""
     if before is None or after is None:
         return {}

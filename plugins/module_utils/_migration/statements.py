@@ -17,7 +17,7 @@ _STRING = re.compile(
 _LONGEST, _LONGEST_JOURNALED = 160, 4000
 
 
-def journaled(statement: str) -> str:
+def render_for_journal(statement: str) -> str:
     """Return a statement as it is journaled: what it names is read from there after a failure."""
     return shorten(statement, _LONGEST_JOURNALED)
 

@@ -51,7 +51,7 @@ class Step:
     #: Why it may have written where nothing counted it.
     unseen: list[str] = field(default_factory=list)
 
-    def written_rows(self) -> dict[str, Any]:
+    def collect_written_rows(self) -> dict[str, Any]:
         """Return what the journal keeps of an upgrade's step to distinguish its rows from others'."""
         return {
             "wrote": self.wrote,
@@ -88,13 +88,13 @@ class Watcher:
     def begins_revision(self) -> None:
         """Hear that a revision's function is about to run, in its transaction."""
 
-    def ran(self, step: Step) -> None:
+    def on_ran(self, step: Step) -> None:
         """Hear that a revision's function has returned; nothing is committed yet."""
 
-    def failed(self, step: Step) -> None:
+    def on_failed(self, step: Step) -> None:
         """Hear that a revision's function has raised; what it wrote is known as far as it can be."""
 
-    def left(self, step: Step) -> None:
+    def on_left(self, step: Step) -> None:
         """Hear that Alembic has left the revision's block and continues with the next one."""
 
     def commits_early(self, step: Step) -> None:

@@ -51,7 +51,7 @@ def connection_of(context: MigrationContext) -> Connection:
     return context.connection
 
 
-def watched(
+def watch_steps(
     context: MigrationContext,
     steps: list[MigrationStep],
     begun: list[Step],
@@ -83,7 +83,7 @@ def watched(
         counter.refuse_outside(begun[-1])
         begun[-1].ran = True
         begun[-1].seconds = round(time.monotonic() - begun[-1].began, 3)
-        watcher.ran(begun[-1])
+        watcher.on_ran(begun[-1])
 
     # configure() overwrites what EnvironmentContext was given, so the callback is added here.
     context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, applied)
@@ -101,7 +101,7 @@ def watched(
 
     counter.unseen = write_tracker_of(engine).unseen_writes(connection_of(context), unseen, current)
     early = EarlyCommits(begun, watcher, counter, engine)
-    with early.noticed(context, connection_of(context)), counter.unseen.noticed():
+    with early.listen(context, connection_of(context)), counter.unseen.listen():
         for number, alembic_step in enumerate(steps, 1):
             script = alembic_step.revision  # type: ignore[attr-defined]
             step = Step(table, script.revision, script.doc or "")
@@ -113,7 +113,7 @@ def watched(
             step.is_open = counter.goes_on()
             counter.read_counters()
             early.note_definitions(step)
-            watcher.left(step)
+            watcher.on_left(step)
     streams[table] = True
 
 
@@ -148,8 +148,8 @@ def _noting(function: Callable[..., Any], step: Step, counter: Counter, watcher:
             return function(*args, **keywords)
         except BaseException as error:
             step.error = error
-            counter.failed(step)
-            watcher.failed(step)
+            counter.on_failed(step)
+            watcher.on_failed(step)
             raise
 
     return noting

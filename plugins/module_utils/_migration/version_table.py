@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.revisions import Heads
 from .._engines.connection import OwnConnection, sqlstate
 from .._engines.interface import Engine
-from .._engines.sql import qualified
+from .._engines.sql import qualify_name
 from .._engines.sqlalchemy_import import sa
 from .alembic_import import MigrationContext
 
@@ -42,7 +42,7 @@ def read_heads_at_once(engine: Engine, table: str) -> Heads:
 
 def _rows_of(read: Callable[[str], list[tuple[Any, ...]]], own: OwnConnection, table: str) -> Heads:
     try:
-        return tuple(sorted(str(row[0]) for row in read(f"select version_num from {qualified(table)}")))
+        return tuple(sorted(str(row[0]) for row in read(f"select version_num from {qualify_name(table)}")))
     except sa.exc.DBAPIError as error:
         if sqlstate(error) == _UNDEFINED_TABLE:  # as only the transaction that makes it sees it
             return ()

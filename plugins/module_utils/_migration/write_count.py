@@ -126,7 +126,7 @@ class Counter:
         Raises:
             Failed: it has written outside of the schema that its entry means.
         """
-        found = self._tracker.changed_outside(self._connection, self._last, step.wrote) if self._last else []
+        found = self._tracker.list_changes_outside(self._connection, self._last, step.wrote) if self._last else []
         if found:
             raise Failed(
                 f"Revision {step.revision} changes other schemas than that of its entry",
@@ -149,7 +149,7 @@ class Counter:
         with suppress(Exception):
             self._tracker.check_other_writers(self._connection)
 
-    def failed(self, step: Step) -> None:
+    def on_failed(self, step: Step) -> None:
         """Read the counters a last time before anything is rolled back."""
         self.read_counters()
         try:

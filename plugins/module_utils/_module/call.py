@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .._core.entries import handed_over
+from .._core.entries import hand_over_secrets
 from .._core.errors import CRASHED, Refused
 from .._core.job import Job
 
@@ -64,7 +64,7 @@ def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) ->
     """
     packed = str(CODE.archive or str(Path(__file__)).split("/ansible_collections/", maxsplit=1)[0])
     known = {field.name for field in fields(Job)}  # whatever else the module was given is not for a customer's code
-    with handed_over({name: value for name, value in options.items() if name in known}) as (public, entries):
+    with hand_over_secrets({name: value for name, value in options.items() if name in known}) as (public, entries):
         done = subprocess.run(
             [str(python), "-c", _ENTRY.format(utils=_UTILS, entry=entry), packed, CODE.kept],
             input=json.dumps({**public, "verb": verb}).encode(),

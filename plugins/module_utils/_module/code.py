@@ -26,7 +26,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._core.argument_specs import Spec
 from .._core.errors import Failed, Refused
 from .._core.ownership import refuse_if_not_ours
-from .._core.packed_code import LOCK, compile_beside, compiled_beside, is_intact
+from .._core.packed_code import LOCK, compile_beside, is_intact, locate_compiled
 from .._core.paths import Layout, locked_file, private_directory, sha256_of, write_bytes_durably
 from .._journal.worker_lock import any_works
 from .result import answering, leave, module_of
@@ -97,7 +97,7 @@ def use_code(module: AnsibleModule, makes_root: bool = False) -> tuple[Path, str
         return Path(sent), ""
     for path in layout.code.glob(f"{digest}.*.zip"):  # also what the virtualenv's Python will find
         is_file_of_ours(path)
-    compiled = compiled_beside(place)
+    compiled = locate_compiled(place)
     is_compiled = is_intact(compiled) or (not module.check_mode and compile_beside(place))
     _import_from(compiled if is_compiled else place)
     return place, "read_only" if module.check_mode else "writable"

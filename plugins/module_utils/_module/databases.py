@@ -17,8 +17,8 @@ from .._core.paths import Layout
 from .._core.selection import is_selected, patterns_of, refuse_unmatched
 from .._discovery.found_list import FoundList, forget_lists, keep_lists, last_list, lists_of_run
 from .._discovery.source import Source
-from .._discovery.template import Entry, Unfit, entry_of, place_of, refused_entry
-from .._journal.run_state import unknown_to
+from .._discovery.template import Entry, Unfit, entry_of, make_refused_entry, place_of
+from .._journal.run_state import list_unknown_folders
 
 Options = dict[str, Any]
 
@@ -87,7 +87,7 @@ def use_databases(
 
 def _warn_of_lost(module: AnsibleModule, names: list[str]) -> None:
     """Name what an earlier run left half-way and no source finds any more: its row may be gone by mistake."""
-    lost = unknown_to(Layout(Path(module.params["root"])), names)
+    lost = list_unknown_folders(Layout(Path(module.params["root"])), names)
     if lost:
         module.warn(
             f"{first_of(lost, _MOST_NAMED)}: an earlier run left it held or interrupted, and no source finds it any"
@@ -99,12 +99,12 @@ def _entries_of(source: Source, found: FoundList) -> list[Entry]:
     made = []
     for row in found.rows:
         if row.problem:
-            made.append(refused_entry(row.name, row.problem))
+            made.append(make_refused_entry(row.name, row.problem))
             continue
         try:
             made.append({**entry_of(source.template, row.values), "name": row.name})
         except Unfit as problem:
-            made.append(refused_entry(row.name, f"its row cannot be used any more: {problem}"))
+            made.append(make_refused_entry(row.name, f"its row cannot be used any more: {problem}"))
     return made
 
 

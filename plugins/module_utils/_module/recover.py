@@ -13,12 +13,12 @@ from time import monotonic, sleep
 from typing import Any
 
 from .._core.errors import Refused
-from .._core.paths import Layout, checked_run
+from .._core.paths import Layout, check_run_id
 from .._core.playbook_command import playbook_command
 from .._core.progress import read_progress
-from .._journal.abandoned_copies import abandoned
+from .._journal.abandoned_copies import list_abandoned
 from .._journal.events import Journal, ending, read_events
-from .._journal.run_state import RunState, find_unrecovered, last_run_state, retries, unknown_to
+from .._journal.run_state import RunState, find_unrecovered, last_run_state, list_unknown_folders, retries
 from .._release.digest import is_as_shipped
 from .._release.lookup import release_of_database, virtualenv_python
 from .._worker.follow import result_of_dead
@@ -29,11 +29,13 @@ Options = dict[str, Any]
 _POLL_INTERVAL = 0.1  # seconds
 
 
-def littered(options: Options) -> list[RunState]:
+def list_littered(options: Options) -> list[RunState]:
     """Return the databases with nothing else to recover of whose dead rehearsals a copy may be left."""
     layout = Layout(Path(options["root"]))
     names = [entry["name"] for entry in options["databases"]]
-    found = [(name, abandoned(layout, name)) for name in names if last_run_state(layout, name).state in ("", "failed")]
+    found = [
+        (name, list_abandoned(layout, name)) for name in names if last_run_state(layout, name).state in ("", "failed")
+    ]
     return [RunState(name, "abandoned", runs[0], "rehearse") for name, runs in found if runs]
 
 
@@ -52,7 +54,7 @@ class _Recovery:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.layout = Layout(Path(options["root"]))
-        self.run = checked_run(options["run"])
+        self.run = check_run_id(options["run"])
         cursor = options["cursor"]
         self.followed: dict[str, str] = dict(cursor.get("followed") or {})
         self.states: dict[str, dict[str, Any]] = dict(cursor.get("states") or {})
@@ -68,7 +70,7 @@ class _Recovery:
             if left.state == "held" or not self._recover_by_files(left):
                 release = left.release or release_of_database(self.options["root"], left.name)
                 releases.setdefault(release, []).append(left)
-        for left in littered(self.options):
+        for left in list_littered(self.options):
             if not self._ended(left.name):
                 releases.setdefault(release_of_database(self.options["root"], left.name), []).append(left)
         # A release that was begun before is followed to its end, though its databases are recovered one by one.
@@ -206,4 +208,4 @@ def _is_recovery(verb: str) -> bool:
 
 def strangers(options: Options) -> list[str]:
     """Return journals with something not recovered whose databases are not in the inventory."""
-    return unknown_to(Layout(Path(options["root"])), [entry["name"] for entry in options["databases"]])
+    return list_unknown_folders(Layout(Path(options["root"])), [entry["name"] for entry in options["databases"]])

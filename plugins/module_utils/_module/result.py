@@ -16,7 +16,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._core.argument_specs import Spec
 from .._core.errors import CRASHED, Failed, Refused, cause_of
-from .._core.masking import learn, masked, masked_text
+from .._core.masking import learn, mask_data, mask_text
 from .._core.ownership import refuse_if_root_is_not_ours
 from .._core.revisions import heads_or_base
 from .._core.secrets import mask_for
@@ -78,13 +78,13 @@ def _without_databases(error: Refused) -> Result:
 
 def leave(module: AnsibleModule, **facts: Any) -> NoReturn:
     """Exit with a result that does not repeat the module's options."""
-    module.exit_json(invocation={}, **masked(facts))
+    module.exit_json(invocation={}, **mask_data(facts))
     raise AssertionError("exit_json does not return")
 
 
 def fail(module: AnsibleModule, msg: str, **facts: Any) -> NoReturn:
     """Fail with a result that does not repeat the module's options."""
-    module.fail_json(msg=masked_text(msg), invocation={}, **masked(facts))
+    module.fail_json(msg=mask_text(msg), invocation={}, **mask_data(facts))
     raise AssertionError("fail_json does not return")
 
 

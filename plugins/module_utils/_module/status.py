@@ -10,7 +10,7 @@ from typing import Any
 
 from .._backup.listing import list_backups
 from .._core.errors import Refused
-from .._journal.history import unshipped_status
+from .._journal.history import make_unshipped_status
 from .._release.lookup import current_release, missing_release, release_of_database, virtualenv_python
 from .call import call_verb
 
@@ -56,7 +56,7 @@ def _with(release: str, entries: list[Options], options: Options, only: bool) ->
             _unknown(entry["name"], missing_release(options["root"], release, [entry["name"]])) for entry in entries
         ]
     if python is None:
-        return [unshipped_status(entry["name"]) for entry in entries]
+        return [make_unshipped_status(entry["name"]) for entry in entries]
     try:
         return list(call_verb(python, "status", {**options, "release": release, "databases": entries})["databases"])
     except Refused as refusal:
@@ -67,4 +67,4 @@ def _with(release: str, entries: list[Options], options: Options, only: bool) ->
 
 
 def _unknown(name: str, refusal: Refused) -> dict[str, Any]:
-    return {**unshipped_status(name), "problems": [refusal.facts()]}
+    return {**make_unshipped_status(name), "problems": [refusal.facts()]}

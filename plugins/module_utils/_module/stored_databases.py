@@ -15,7 +15,7 @@ from .._discovery.found_list import last_list, lists_of_run
 Options = dict[str, Any]
 
 
-def kept_names(options: Options) -> list[str]:
+def list_kept_names(options: Options) -> list[str]:
     """Return the names of found databases that are kept for the run, else of the last list of each source.
 
     Args:
@@ -26,8 +26,8 @@ def kept_names(options: Options) -> list[str]:
     return [name for found in lists if found for name in found.names]
 
 
-def selected_names(listed: Iterable[str], options: Options) -> list[str]:
+def select_names(listed: Iterable[str], options: Options) -> list[str]:
     """Return the names of listed and of found databases that are wanted, each once."""
     patterns = patterns_of(options.get("select"))
-    names = dict.fromkeys([*listed, *kept_names(options)])
+    names = dict.fromkeys([*listed, *list_kept_names(options)])
     return [name for name in names if is_selected(name, patterns)]

@@ -68,7 +68,7 @@ def predict(module: AnsibleModule, groups: list[Result]) -> NoReturn:
         Refused: as ``have_done``.
     """
     planned = module.params.get("planned")
-    foretell(module, [predicted(entry) for entry in planned] if planned else _predicted(groups, predicted))
+    foretell(module, [predict_result(entry) for entry in planned] if planned else _predicted(groups, predict_result))
 
 
 def _predicted(groups: list[Result], predict_one: Callable[[Result], Result]) -> list[Result]:
@@ -119,7 +119,7 @@ def _rehearsal_of(plan: Result) -> Result:
     }
 
 
-def predicted(plan: Result) -> Result:
+def predict_result(plan: Result) -> Result:
     """Return the result that an upgrade by this plan would have."""
     pending = plan["pending"]
     blocked = plan["obstacles"]

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
-from .._core.paths import FORMAT, known_facts, private_directory, write_durably
+from .._core.paths import FORMAT, private_directory, select_known_facts, write_durably
 from .._core.processes import Died, redirect_output, run_in_processes
 from .._core.revisions import Stream
 from .._core.urls import password_of
@@ -58,7 +58,7 @@ class Verified:
     outside: dict[str, str]
     #: What was found of changed history: the same release has the same files.
     changed_history: list[dict[str, str]] = field(default_factory=list)
-    #: As ``Engine.made``; an early record does not say it.
+    #: As ``Engine.read_creation_id``; an early record does not say it.
     made: str = ""
 
 
@@ -92,7 +92,7 @@ def remember(
         heads=current,
         outside={folder: content_of(folder) for folder in environment.locations.outside()},
         changed_history=[finding.facts() for finding in found if finding.code != CHANGED_MEANWHILE],
-        made=engine.own_connection().run(engine.made) or "",
+        made=engine.own_connection().run(engine.read_creation_id) or "",
     )
     with suppress(OSError, Refused):  # without it the next plan is a full one, which is not a reason to fail
         place = _place(database, job)
@@ -100,7 +100,7 @@ def remember(
         write_durably(place, json.dumps({"format": FORMAT, **asdict(record)}))
 
 
-def known_plans(job: Job) -> dict[str, dict[str, Any]]:
+def read_known_plans(job: Job) -> dict[str, dict[str, Any]]:
     """Return the plans of the databases that are at head beyond doubt; the others are left out."""
     plans: dict[str, dict[str, Any]] = {}
 
@@ -158,7 +158,7 @@ def _read(database: Database, job: Job) -> Verified:
     facts = json.loads(_place(database, job).read_text(encoding="utf-8"))
     if "door" in facts:  # as it was called before there were formats
         facts.setdefault("connect_options", facts["door"])
-    return Verified(**known_facts(Verified, facts))
+    return Verified(**select_known_facts(Verified, facts))
 
 
 def _place(database: Database, job: Job) -> Path:

@@ -56,7 +56,7 @@ class History:
     uncertain: set[tuple[str, str]] = field(default_factory=set)
     #: By version table: each head that an upgrade or a revert has seen.
     seen: dict[str, set[str]] = field(default_factory=dict)
-    #: When an event named what ``Engine.made`` returned, by which run, and what; the last one.
+    #: When an event named what ``Engine.read_creation_id`` returned, by which run, and what; the last one.
     made: tuple[str, str, str] | None = None
     _backed_up: dict[str, str] = field(default_factory=dict)
 
@@ -103,7 +103,7 @@ class History:
                 del self.applied_now[place]
 
 
-def changed_history(environment: Environment, streams: Iterable[Stream], history: History) -> list[Refused]:
+def find_changed_history(environment: Environment, streams: Iterable[Stream], history: History) -> list[Refused]:
     """Return what is not as the journals of a database say, one finding of each kind.
 
     Args:
@@ -122,25 +122,25 @@ def changed_history(environment: Environment, streams: Iterable[Stream], history
         }
         if not mine:
             continue
-        there = environment.applied(stream.heads)
+        there = environment.list_applied(stream.heads)
         for revision in sorted(mine):
             if not environment.knows(revision):
                 gone.append(f"{revision} (by run {mine[revision].run})")
             elif revision in there and _differs(environment, revision, mine[revision]):
                 changed.append(f"{revision} (applied on {mine[revision].at[:10]} by run {mine[revision].run})")
         known = set(mine) | {revision for table, revision in history.uncertain if table == stream.table}
-        known |= environment.applied_below(history.seen.get(stream.table, ()))
+        known |= environment.list_applied_below(history.seen.get(stream.table, ()))
         unknown += sorted(there - known)
     return _describe(environment.database.name, changed, gone, unknown)
 
 
-def made_anew(database: str, history: History, made: str | None) -> list[Refused]:
+def check_made_anew(database: str, history: History, made: str | None) -> list[Refused]:
     """Return that a database is not the one that the journals are about, though it has its name.
 
     Args:
         database: its name.
         history: what its journals say.
-        made: what ``Engine.made`` returns of it; None where it is not there.
+        made: what ``Engine.read_creation_id`` returns of it; None where it is not there.
     """
     if history.made is None:
         return []
@@ -166,7 +166,7 @@ def _restore_of(database: str) -> str:
     return f"If that was not meant, do not migrate it. This brings it back from its newest backup: {command}"
 
 
-def applied_elsewhere(environment: Environment, streams: Iterable[Stream], history: History) -> list[Refused]:
+def find_applied_elsewhere(environment: Environment, streams: Iterable[Stream], history: History) -> list[Refused]:
     """Return why revisions must not be applied: they are, under a version table that env.py does not keep any more.
 
     Args:
@@ -178,7 +178,7 @@ def applied_elsewhere(environment: Environment, streams: Iterable[Stream], histo
     found = []
     for table in sorted({table for table, _revision in history.applied_now} - {each.table for each in streams}):
         heads = read_heads(environment.engine.own_connection(), table)
-        there = environment.applied_below(heads)
+        there = environment.list_applied_below(heads)
         for stream in streams:
             again = [revision.revision for revision in stream.pending if revision.revision in there]
             if again:
@@ -241,13 +241,13 @@ def _listed(revisions: list[str]) -> str:
     return ", ".join(revisions[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def made_by_other_entry(engine: Engine, layout: Layout, made: str, since: str) -> bool:
+def was_made_by_other_entry(engine: Engine, layout: Layout, made: str, since: str) -> bool:
     """Return whether the journals of another entry say that its database was made so, by a restore of that entry.
 
     Args:
         engine: the engine of the database, which is the other entry's as well.
         layout: where the journals are.
-        made: what ``Engine.made`` returns of it.
+        made: what ``Engine.read_creation_id`` returns of it.
         since: when this entry's own journals knew another one.
     """
     identity = str(engine.own_identity())

@@ -26,13 +26,20 @@ from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._engines.rehearsers import rehearser_of
 from .._engines.sqlalchemy_import import sa
-from .._journal.durations import known_seconds
+from .._journal.durations import read_known_seconds
 from .._journal.run_state import last_run_state
 from .._migration.dry_run import WritesBefore
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .at_head import remember
-from .changed_history import MADE_ANEW, History, applied_elsewhere, changed_history, made_anew, made_by_other_entry
+from .changed_history import (
+    MADE_ANEW,
+    History,
+    check_made_anew,
+    find_applied_elsewhere,
+    find_changed_history,
+    was_made_by_other_entry,
+)
 from .model import CHANGED_MEANWHILE, Plan
 from .rehearsal_record import missing_rehearsal
 
@@ -117,7 +124,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.server, plan.identity = "not there yet", str(engine.own_identity())
         plan.streams = environment.unborn()
         history = History.of(_lasting(environment.job).journals_of(plan.name))
-        plan.changed_history = made_anew(plan.name, history, None)
+        plan.changed_history = check_made_anew(plan.name, history, None)
         if environment.job.on_changed_history == "refuse":
             plan.obstacles += plan.changed_history
         plan.obstacles += _unexpanded(plan)
@@ -130,11 +137,11 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     plan.instance = own.run(engine.instance) or engine.file_number()
     before = engine.state_of_writes()
     plan.streams = environment.streams(plan.instance)
-    written = engine.written_since(before)
+    written = engine.describe_writes_since(before)
     _compare_with_journals(plan, environment, _changed_meanwhile(plan.name, written))
     plan.obstacles += _unexpanded(plan)
     if plan.pending:
-        known = known_seconds(_lasting(environment.job), plan.name)
+        known = read_known_seconds(_lasting(environment.job), plan.name)
         plan.expected_seconds = known[0] if known else None
         plan.obstacles += backup_obstacles(environment.job)
         tables = [stream.table for stream in plan.streams]
@@ -157,19 +164,19 @@ def _compare_with_journals(plan: Plan, environment: Environment, meanwhile: list
     history = History.of(_lasting(job).journals_of(plan.name))
     # What was applied to another database says nothing of this one.
     plan.changed_history = _made_anew(plan.name, history, environment.engine, _lasting(job))
-    plan.changed_history = plan.changed_history or changed_history(environment, plan.streams, history)
+    plan.changed_history = plan.changed_history or find_changed_history(environment, plan.streams, history)
     if plan.pending and job.on_changed_history == "refuse":
         plan.obstacles += plan.changed_history
     # Others may have done it, so it refuses nothing.
     plan.changed_history += meanwhile
     if plan.pending:
-        plan.obstacles += applied_elsewhere(environment, plan.streams, history)
+        plan.obstacles += find_applied_elsewhere(environment, plan.streams, history)
 
 
 def _made_anew(name: str, history: History, engine: Engine, layout: Layout) -> list[Refused]:
-    made = engine.own_connection().run(engine.made)
-    found = made_anew(name, history, made)
-    if made and found and history.made and made_by_other_entry(engine, layout, made, history.made[0]):
+    made = engine.own_connection().run(engine.read_creation_id)
+    found = check_made_anew(name, history, made)
+    if made and found and history.made and was_made_by_other_entry(engine, layout, made, history.made[0]):
         return []
     return found
 

@@ -12,7 +12,7 @@ from typing import Any
 from .._core.job import Job
 from .._core.serve import serve
 from .._migration.spawner import SPAWNER
-from .at_head import known_plans
+from .at_head import read_known_plans
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def _planned(job: Job) -> dict[str, Any]:
-    known = known_plans(job)
+    known = read_known_plans(job)
     if len(known) == len(job.databases):
         return {"databases": [known[database.name] for database in job.databases]}
     from .host import plan  # noqa: PLC0415

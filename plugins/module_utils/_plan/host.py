@@ -19,9 +19,9 @@ from .._core.paths import private_directory
 from .._core.processes import Died, end_at_once, redirect_output, run_in_processes
 from .._migration.alembic_import import MISSING
 from .._migration.dry_run import WritesBefore, no_end
-from .._migration.explanations import ended_process
+from .._migration.explanations import explain_ended_process
 from .._migration.preload import warm
-from .at_head import known_plans
+from .at_head import read_known_plans
 from .database import plan_database
 from .model import Plan
 
@@ -38,13 +38,13 @@ def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
 
     Args:
         job: names the databases.
-        known: what ``known_plans`` has returned already, if it was called.
+        known: what ``read_known_plans`` has returned already, if it was called.
 
     Raises:
         Refused: as ``check``.
     """
     check(job)
-    plans = known_plans(job) if known is None else dict(known)
+    plans = read_known_plans(job) if known is None else dict(known)
 
     unknown = [database for database in job.databases if database.name not in plans]
     warm(job, unknown)
@@ -93,7 +93,7 @@ def _unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> A
             str(death),
             "Type `journalctl --since -10min` on the host, or raise migrate_plan_timeout"
             if death.is_late
-            else ended_process(str(death)),
+            else explain_ended_process(str(death)),
             code="plan-timeout" if death.is_late else "plan-failed",
         )
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
-from .._core.paths import FORMAT, Layout, known_facts, write_durably
+from .._core.paths import FORMAT, Layout, select_known_facts, write_durably
 from .._core.playbook_command import playbook_command
 from .._journal.events import now
 from .at_head import entry_digest
@@ -95,7 +95,7 @@ def _entry(database: Database, job: Job, salt: str) -> str:
 
 def _read(database: Database, job: Job) -> Rehearsed | None:
     with suppress(OSError, ValueError, TypeError):
-        return Rehearsed(**known_facts(Rehearsed, json.loads(_place(database, job).read_text(encoding="utf-8"))))
+        return Rehearsed(**select_known_facts(Rehearsed, json.loads(_place(database, job).read_text(encoding="utf-8"))))
     return None
 
 

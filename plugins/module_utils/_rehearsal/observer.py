@@ -58,7 +58,7 @@ class Traces(Watcher):
         """Take the connection."""
         self._connection = connection
 
-    def ran(self, step: Step) -> None:
+    def on_ran(self, step: Step) -> None:
         """Read what the revision has left."""
         self.read_contents()
 
@@ -82,7 +82,7 @@ class StateBefore(Traces):
         if key_of(step) == self._key:
             self.read_contents()
 
-    def ran(self, step: Step) -> None:
+    def on_ran(self, step: Step) -> None:
         """Read nothing: what comes after the step is another's to read."""
 
 
@@ -124,7 +124,7 @@ class Observer(Traces):
         self.overhead += time.monotonic() - begun
         step.began = time.monotonic()
 
-    def ran(self, step: Step) -> None:
+    def on_ran(self, step: Step) -> None:
         """Read the locks and the space before anything is committed."""
         begun = time.monotonic()
         verdict = self.verdicts[-1]
@@ -135,7 +135,7 @@ class Observer(Traces):
         self.journal.write("rehearsed", **facts, locks=verdict.locks, space=verdict.space)
         self.overhead += time.monotonic() - begun
 
-    def left(self, step: Step) -> None:
+    def on_left(self, step: Step) -> None:
         """Weigh again: SQLite writes when it commits."""
         self._weigh(self.verdicts[-1])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._backup.command import TOOL
-from .._backup.manifest import Manifest, check, proven, taken_at
+from .._backup.manifest import Manifest, check, parse_taken_time, proven
 from .._backup.take import take
 from .._core.errors import Failed, Refused
 from .._core.job import Database, Job
@@ -28,7 +28,7 @@ from .._journal.abandoned_copies import DROPPED, MADE
 from .._journal.events import Journal, ending, newest_first
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
-from .._migration.explanations import kept_open, stamping_advice
+from .._migration.explanations import explain_open_transaction, stamping_advice
 from .._migration.interrupted import Interrupted
 from .._migration.placeholders import refuse_literal_url
 from .._migration.state import Position, read_fingerprint, read_position
@@ -114,7 +114,7 @@ class Rehearsal(OneDatabase):
                 break  # a command made it, or only its encrypted archive is left: no copy can be made of it here
             if manifest.path in self._failed_on():
                 break  # the rows that it failed on may have been corrected since
-            if taken_at(manifest) < oldest or manifest.fingerprint != self._fingerprint():
+            if parse_taken_time(manifest) < oldest or manifest.fingerprint != self._fingerprint():
                 break
             try:
                 check(manifest)
@@ -210,7 +210,7 @@ class Rehearsal(OneDatabase):
         with scratch.engine.watch_connections():
             left = [revision.revision for stream in environment.streams() for revision in stream.pending]
         if left or len(steps) < len(self.plan.pending):
-            why, remedy = kept_open(environment)
+            why, remedy = explain_open_transaction(environment)
             raise Failed(
                 f"The rehearsed upgrade of {self.database.name!r} did not reach its target",
                 f"not applied: {', '.join(left) or 'less than was planned'}; {why}",

@@ -110,7 +110,7 @@ class Undoing:
         except Interrupted as interruption:
             _condemn(verdict, _describe(interruption))
             return
-        if step.revision in self.environment.applied(read_heads(self.scratch.engine.own_connection(), step.table)):
+        if step.revision in self.environment.list_applied(read_heads(self.scratch.engine.own_connection(), step.table)):
             _condemn(verdict, "its downgrade was not committed")
             return
         before = self.observer.before.get(key_of(step))

@@ -14,7 +14,7 @@ from .._engines.interface import Lock
 from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
 from .._migration.own_process import ProgressOfParent, Standby
-from .._migration.reported_error import reported
+from .._migration.reported_error import make_reportable
 from .._migration.step import Step
 from .observer import Traces
 
@@ -57,10 +57,10 @@ def run_watched(
             with engine.watch_connections(), engine.changing_only_here():
                 steps = act()
         except Interrupted as caught:
-            caught.cause = engine.explained(caught.cause) if caught.cause else None
+            caught.cause = engine.explain_error(caught.cause) if caught.cause else None
             interruption = caught.portable()
         for step in steps:
-            step.error = reported(step.error)
+            step.error = make_reportable(step.error)
         return environment.hand_over(), watcher.hand_over(), steps, interruption
 
     with Standby(task) as standby:

@@ -34,11 +34,11 @@ def writes_since(engine: Engine, manifest: Manifest, ours: dict[str, int], conte
     return write_tracker_of(engine).writes_since(manifest.archive(), ours, content)
 
 
-def foreseen_writes(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+def foresee_writes(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
     """Return the same while others are still at work."""
     if manifest.tool == TOOL:
         return _UNKNOWN
-    return write_tracker_of(engine).foreseen_writes(manifest.archive(), ours, content)
+    return write_tracker_of(engine).foresee_writes(manifest.archive(), ours, content)
 
 
 def restore_backup(engine: Engine, manifest: Manifest, run: str, report: Report, guard: Guard) -> Restored:

@@ -16,7 +16,7 @@ from .._backup.command import TOOL
 from .._backup.manifest import Manifest
 from .._engines.interface import Engine
 from .._engines.write_trackers import write_tracker_of
-from .._migration.state import Position, lost_rows
+from .._migration.state import Position, find_lost_rows
 from .run_record import RunRecord
 
 
@@ -49,11 +49,13 @@ def find_data_loss(engine: Engine, manifest: Manifest | None, run_record: RunRec
     present = set(map(_object, now.fingerprint))
     gone = sorted({_object(line) for line in run_record.before.fingerprint} - present)
     certain = [f"{name} is gone" for name in gone if name]
-    fewer = lost_rows(manifest.row_counts if manifest else None, now.row_counts)
+    fewer = find_lost_rows(manifest.row_counts if manifest else None, now.row_counts)
     is_there = manifest is not None and engine.exists()
     tracker = write_tracker_of(engine)
     if fewer and manifest is not None and is_there and manifest.tool != TOOL:
-        of_others = tracker.untouched(manifest.archive(), run_record.written_rows(manifest.activity), fewer)
+        of_others = tracker.list_untouched(
+            manifest.archive(), run_record.collect_written_rows(manifest.activity), fewer
+        )
         fewer = {table: counts for table, counts in fewer.items() if table not in of_others}
     certain += [f"table {table} had {before} rows and has {after}" for table, (before, after) in sorted(fewer.items())]
     if manifest is None or not is_there:

@@ -60,12 +60,12 @@ class DowngradeJournal(Watcher):
         """Journal them, as for an upgrade."""
         self._journal.write_with_next("defined", revision=step.revision, table=step.table, held=held)
 
-    def failed(self, step: Step) -> None:
+    def on_failed(self, step: Step) -> None:
         """Journal what a downgrade wrote that has failed."""
-        written_rows = {**step.written_rows(), "span": []}
+        written_rows = {**step.collect_written_rows(), "span": []}
         self._journal.write("downgrade_failed", revision=step.revision, table=step.table, **written_rows)
 
-    def ran(self, step: Step) -> None:
+    def on_ran(self, step: Step) -> None:
         """Journal that the revision's function has returned, unless it has taken what others wrote.
 
         Raises:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .._backup.manifest import Manifest
 from .._backup.take import take
 from .._core.errors import Refused
-from .._core.paths import unused
+from .._core.paths import find_unused_path
 from .._core.progress import Progress
 from .._engines.data import Writes, WrittenRows
 from .._engines.interface import Engine
@@ -57,11 +57,11 @@ class LaterWrites:
         self._refuse(later)
         # Nothing is downgraded where nothing was committed.
         touched = (
-            write_tracker_of(self._engine).touched_by_others(self._written_rows())
+            write_tracker_of(self._engine).list_touched_by_others(self._written_rows())
             if any(self._run_record.committed.values())
             else []
         )
-        self._cleared = write_tracker_of(self._engine).cleared()
+        self._cleared = write_tracker_of(self._engine).count_cleared()
         reason = "; ".join([*([later.unknown] if later else []), *touched])
         if not reason:
             return ""
@@ -86,7 +86,7 @@ class LaterWrites:
             Refused: others have written there, and it was not known before that the downgrade would.
         """
         written_rows = replace(self._written_rows(), secured=self._secured, cleared=self._cleared)
-        self._refuse(write_tracker_of(self._engine).overwritten(connection, written_rows, wrote))
+        self._refuse(write_tracker_of(self._engine).find_overwritten(connection, written_rows, wrote))
 
     def describe(self, backup: Manifest) -> str:
         """Return a note about what a backup has kept of them already; nothing if there is none."""
@@ -102,7 +102,7 @@ class LaterWrites:
         vars(self).update(remembered)
 
     def _written_rows(self) -> WrittenRows:
-        return self._run_record.written_rows(self._activity)
+        return self._run_record.collect_written_rows(self._activity)
 
     def _refuse(self, later: Writes) -> None:
         if later.tables:
@@ -120,5 +120,5 @@ class LaterWrites:
         """Back up under a name of its own: the run's backup is what the revert leads to."""
         job = self._engine.job
         folder = job.layout.backups_of(self._engine.database.name)
-        name = unused(folder / f"{self._run_record.run[:50]}-downgraded").name
+        name = find_unused_path(folder / f"{self._run_record.run[:50]}-downgraded").name
         return take(self._engine, now.heads, replace(job, run=name), self._progress.report)

@@ -18,7 +18,7 @@ from .._migration.state import Position, differences, differences_since, read_fi
 from .run_record import RunRecord
 
 
-def changed_by_others(engine: Engine, run_record: RunRecord, now: Position) -> list[str]:
+def list_changed_by_others(engine: Engine, run_record: RunRecord, now: Position) -> list[str]:
     """Return what others have changed in the schema since a run, as differences of fingerprints.
 
     Args:

@@ -74,7 +74,7 @@ def bring_back(
     if now.heads != manifest.heads:
         raise Failed("the restore did not lead to the revision of the backup", f"it is at {now}", code=HALF_WAY)
     there = engine.in_terms_of(manifest.fingerprint, now.fingerprint)
-    changed = differences(engine.dumped(manifest.fingerprint), engine.dumped(there))
+    changed = differences(engine.select_dumped_lines(manifest.fingerprint), engine.select_dumped_lines(there))
     if changed:
         raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]), code=HALF_WAY)
     if guard.is_empty:
@@ -91,7 +91,7 @@ def _without_empty(engine: Engine, restored: Restored, run: str) -> Restored:
     return replace(restored, retained="")
 
 
-def written_rows_since(database: Database, job: Job, manifest: Manifest) -> RunRecord:
+def collect_written_rows(database: Database, job: Job, manifest: Manifest) -> RunRecord:
     """Return what our own runs have done since a backup was taken."""
     left = Position(manifest.heads, manifest.fingerprint)
     run_record = RunRecord(

@@ -18,8 +18,8 @@ from .._engines.restorers import restorer_of
 from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.state import read_position
-from .backup_tool import ReadWrites, foreseen_writes, writes_since
-from .other_applications import changed_by_others
+from .backup_tool import ReadWrites, foresee_writes, writes_since
+from .other_applications import list_changed_by_others
 from .run_record import RunRecord
 
 _MOST_NAMED = 5
@@ -35,7 +35,7 @@ class RestoreGuard:
         self._manifest = manifest
         self._run_record = run_record
         self._journal = journal
-        self._written_rows = run_record.written_rows(manifest.activity)
+        self._written_rows = run_record.collect_written_rows(manifest.activity)
         #: Whether there was nothing in the database when no session could write any more.
         self.is_empty = False
         #: Schema changes of others, and rows by table that they wrote into what the run has made.
@@ -43,7 +43,7 @@ class RestoreGuard:
         self._later: dict[str, int] = {}
         self._is_ours = manifest.tool != TOOL
         if restorer_of(engine).is_readable():
-            found = changed_by_others(engine, run_record, read_position(engine, list(manifest.heads)))
+            found = list_changed_by_others(engine, run_record, read_position(engine, list(manifest.heads)))
             self._changes = [*run_record.others, *(change for change in found if change not in run_record.others)]
             self._later = write_tracker_of(engine).later_writes(self._written_rows).tables
             if self._is_ours:
@@ -69,7 +69,7 @@ class RestoreGuard:
             Refused: as ``__call__``, as far as it can be read now.
         """
         if restorer_of(self._engine).is_readable():
-            self._refuse(self._writes(foreseen_writes, self._foreseen_in_made))
+            self._refuse(self._writes(foresee_writes, self._foreseen_in_made))
 
     def _refuse(self, writes: Writes) -> None:
         if writes and not self._engine.job.restore_loses_writes:

@@ -33,7 +33,7 @@ from .data_loss import find_data_loss
 from .downgrade_attempts import DowngradeAttempts, still_applied
 from .downgrade_journal import DowngradeJournal, has_begun
 from .later_writes import LaterWrites
-from .other_applications import changed_by_others, with_changes
+from .other_applications import list_changed_by_others, with_changes
 from .restore import bring_back
 from .run_record import RunRecord
 from .taken_rows import refuse_taken
@@ -186,7 +186,7 @@ class Revert(OneDatabase):
 
     def _expect_others(self, engine: Engine, now: Position) -> None:
         """Let what others have changed in the schema since be a part of what the revert leads to."""
-        changes = self.run_record.others = changed_by_others(engine, self.run_record, now)
+        changes = self.run_record.others = list_changed_by_others(engine, self.run_record, now)
         if changes:
             expected = with_changes(self.run_record.before.fingerprint, changes)
             self.run_record.before = Position(self.run_record.before.heads, expected)
@@ -251,7 +251,7 @@ class Revert(OneDatabase):
         """Take what a dead process committed from the database: of the revisions it began, those that are applied."""
         self.run_record.committed = self.run_record.begun
         self.run_record.committed = still_applied(environment, self.run_record)
-        self.run_record.left += self.run_record.left_by_unapplied()
+        self.run_record.left += self.run_record.list_left_by_unapplied()
         self.run_record.after = now
 
     def _back_up(self, engine: Engine, now: Position) -> Manifest:

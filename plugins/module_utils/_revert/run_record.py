@@ -226,7 +226,7 @@ class RunRecord:
         elif name in ("failed", "verified"):
             self.open.clear()
 
-    def written_rows(self, activity: dict[str, Any]) -> WrittenRows:
+    def collect_written_rows(self, activity: dict[str, Any]) -> WrittenRows:
         """Return what an engine needs to distinguish the run's rows from others'.
 
         Args:
@@ -265,7 +265,7 @@ class RunRecord:
             on_purpose=self.on_purpose,
         )
 
-    def left_by_unapplied(self) -> list[str]:
+    def list_left_by_unapplied(self) -> list[str]:
         """Return what a process that died has left of revisions that are not applied, once those that are are known."""
         return [
             f"+rows that revision {revision} committed before its end"

@@ -30,9 +30,9 @@ def refuse_taken(engine: Engine, manifest: Manifest | None, run_record: RunRecor
     if manifest is None or engine.job.restore_loses_writes or not engine.exists():
         return
     archive = None if manifest.tool == TOOL else manifest.archive()
-    written_rows = run_record.written_rows(manifest.activity)
+    written_rows = run_record.collect_written_rows(manifest.activity)
     tracker = write_tracker_of(engine)
-    defined = tracker.redefined_by_others(written_rows, run_record.executed)
+    defined = tracker.list_redefined_by_others(written_rows, run_record.executed)
     if defined:
         raise Refused(
             f"Other sessions may have defined anew in database {engine.database.name!r} what run {run_record.run} has"
@@ -41,7 +41,7 @@ def refuse_taken(engine: Engine, manifest: Manifest | None, run_record: RunRecor
             "Compare the definitions with those of the revisions, then choose one of the commands below",
             code="others-wrote",
         )
-    taken = tracker.taken_from_others(archive, written_rows)
+    taken = tracker.list_taken_from_others(archive, written_rows)
     if taken:
         raise Refused(
             f"Run {run_record.run} may have taken from database {engine.database.name!r} what others wrote meanwhile",

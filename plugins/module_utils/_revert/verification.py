@@ -46,13 +46,13 @@ def compare_with(
         return Comparison(not_compared=[_BY_COMMAND] if _has_committed(run_record) else [])
     progress.phase("compares with the backup")
     return write_tracker_of(engine).compare(
-        manifest.archive(), run_record.written_rows(manifest.activity), limit, progress.report
+        manifest.archive(), run_record.collect_written_rows(manifest.activity), limit, progress.report
     )
 
 
 def _has_committed(run_record: RunRecord) -> bool:
     """Return whether a run has committed anything, or may have."""
-    written_rows = run_record.written_rows({})
+    written_rows = run_record.collect_written_rows({})
     return bool(
         any(run_record.committed.values()) or written_rows.stayed or written_rows.unseen or written_rows.is_open
     )
@@ -98,7 +98,7 @@ def compare_rolled_back(
     """
     if manifest is None or manifest.tool == TOOL or not engine.exists():
         return [f"the schema was compared with its fingerprint only: {_without_archive(manifest)}"]
-    written_rows = run_record.written_rows(manifest.activity)
+    written_rows = run_record.collect_written_rows(manifest.activity)
     written_rows = replace(
         written_rows,
         transactions=written_rows.transactions | frozenset(downgrades.transactions),
@@ -157,7 +157,7 @@ def keep_positions(
     """
     archive = manifest.archive() if manifest and manifest.tool != TOOL else None
     notes = write_tracker_of(engine).keep_positions(
-        before, archive, run_record.written_rows(manifest.activity if manifest else {})
+        before, archive, run_record.collect_written_rows(manifest.activity if manifest else {})
     )
     if notes:
         journal.write("set_forward", set_forward=sorted(notes))

@@ -19,10 +19,10 @@ from .._engines.registry import engine_for
 from .._engines.restorers import restorer_of
 from .._journal.events import Journal
 from .._migration.state import read_position
-from .._revert.restore import written_rows_since
+from .._revert.restore import collect_written_rows
 from .._revert.restore_guard import RestoreGuard
 from .._worker.each import do_each
-from .restore import chosen
+from .restore import choose_backup
 
 Result = dict[str, Any]
 
@@ -38,7 +38,7 @@ def foresee_restore_of(database: Database, job: Job) -> Result:
 
 def _foreseen(database: Database, job: Job) -> Result:
     engine = engine_for(database, job)
-    manifest = chosen(database, job)
+    manifest = choose_backup(database, job)
     try:
         before, method = _check(engine, manifest)
     finally:
@@ -62,7 +62,7 @@ def _check(engine: Engine, manifest: Manifest) -> tuple[list[str] | None, Restor
     Raises:
         Refused, Failed: the restore would raise it too.
     """
-    dropped = restorer_of(engine).dropped(manifest.archive()) if manifest.tool != TOOL else None
+    dropped = restorer_of(engine).check_recreation(manifest.archive()) if manifest.tool != TOOL else None
     if dropped is not None:
         for obstacle in dropped:
             raise obstacle
@@ -76,9 +76,9 @@ def _check(engine: Engine, manifest: Manifest) -> tuple[list[str] | None, Restor
     is_readable = restorer_of(engine).is_readable()
     before = read_position(engine, list(manifest.heads)).revisions if is_readable else None
     if manifest.tool != TOOL:
-        for obstacle in restorer_of(engine).foreseen_obstacles(manifest.archive()):
+        for obstacle in restorer_of(engine).foresee_obstacles(manifest.archive()):
             raise obstacle
-    run_record = written_rows_since(engine.database, engine.job, manifest)
+    run_record = collect_written_rows(engine.database, engine.job, manifest)
     journal = Journal(engine.job.layout.journal(engine.database.name, engine.job.run), "restore")
     # Neither of them is written: a guard that only foresees does not, and the progress was never begun.
     progress = Progress(journal.path.with_suffix(".progress"))

@@ -25,7 +25,7 @@ def statements_for(job: Job, database: Database) -> list[Facts]:
     return [statement for statement in job.statements if statement["database"] in ("", database.name)]
 
 
-def returned(database: Database, job: Job) -> dict[int, Facts]:
+def run_statements(database: Database, job: Job) -> dict[int, Facts]:
     """Return for each statement, by its number, the rows or the error."""
     try:
         engine = engine_for(database, job)
@@ -64,7 +64,7 @@ def health(job: Job) -> Answer:
 
     def work(database: Database) -> Any:
         redirect_output(os.devnull)
-        return returned(database, job)
+        return run_statements(database, job)
 
     warm(job, queried)
     run_in_processes(queried, job.workers, work, job.plan_timeout, answered)

@@ -150,7 +150,7 @@ def _note(leftover: Leftover, database: str, job: Job) -> None:
 
     A run's journal says by its last event and by its file's time how the run ended, and which run was the last one.
     """
-    journal = Journal(job.layout.pruned(database), "prune")
+    journal = Journal(job.layout.prune_journal(database), "prune")
     journal.write("pruned", kind=leftover.kind, name=leftover.name, of_run=leftover.run)
 
 

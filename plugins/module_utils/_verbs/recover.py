@@ -20,14 +20,14 @@ from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._engines.rehearsers import rehearser_of
 from .._engines.restorers import restorer_of
-from .._journal.abandoned_copies import DROPPED, abandoned
+from .._journal.abandoned_copies import DROPPED, list_abandoned
 from .._journal.events import Journal, ending, read_events
 from .._journal.run_state import RunState, last_run_state, one_command_a_line
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .._migration.state import Position, differences_since, read_position
 from .._revert.downgrade_attempts import DowngradeAttempts
-from .._revert.other_applications import changed_by_others, with_changes
+from .._revert.other_applications import list_changed_by_others, with_changes
 from .._revert.revert import Revert
 from .._revert.run_record import RunRecord
 from .._revert.verification import compare_with
@@ -141,7 +141,7 @@ def recover_database(database: Database, job: Job, journal: Journal, progress: P
     """
     left = last_run_state(job.layout, database.name)
     if left.state not in ("held", "cut_short"):
-        runs = abandoned(job.layout, database.name)
+        runs = list_abandoned(job.layout, database.name)
         dropped = _drop_abandoned(database, job)
         facts = {"outcome": "pruned" if dropped else "unchanged", "changed": bool(dropped), "dropped": dropped}
         return {"name": database.name, "of_run": runs[0] if runs else left.run, **facts}
@@ -271,7 +271,7 @@ def _cleared(database: Database, job: Job, left: RunState, progress: Progress) -
         run_record.cut_short = (
             True  # a person was at work since, so the journals alone show what other applications wrote
         )
-        before = with_changes(run_record.before.fingerprint, changed_by_others(engine, run_record, now))
+        before = with_changes(run_record.before.fingerprint, list_changed_by_others(engine, run_record, now))
         old = now.heads == run_record.before.heads and not differences_since(engine, before, now.fingerprint)
         if not old and any(stream.pending for stream in environment_of(database, job, engine).streams()):
             raise Refused(
@@ -290,7 +290,7 @@ def _drop_abandoned(database: Database, job: Job) -> list[str]:
     Raises:
         Refused: they cannot be searched for where they were made.
     """
-    runs = abandoned(job.layout, database.name)
+    runs = list_abandoned(job.layout, database.name)
     if not runs:
         return []
     engine = engine_for(database, job)

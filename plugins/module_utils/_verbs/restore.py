@@ -18,7 +18,7 @@ from .._engines.registry import engine_for
 from .._engines.restorers import restorer_of
 from .._journal.events import Journal
 from .._migration.state import Position, read_position
-from .._revert.restore import Result, bring_back, written_rows_since
+from .._revert.restore import Result, bring_back, collect_written_rows
 from .._revert.ways_out import ways_out_of
 from .._worker.worker import attend
 
@@ -31,7 +31,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
     """
     begun = time.monotonic()
     engine = engine_for(database, job)
-    manifest = chosen(database, job)
+    manifest = choose_backup(database, job)
     made = manifest.tool != TOOL and restorer_of(engine).make_if_dropped(manifest.archive(), progress.report)
     try:
         with engine.lock(job.database_wait, progress.report):
@@ -41,7 +41,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
                 if restorer_of(engine).is_readable() and not made
                 else unread
             )
-            since = written_rows_since(database, job, manifest)
+            since = collect_written_rows(database, job, manifest)
             try:
                 restored, now = bring_back(engine, manifest, since, journal, progress, "requested", may_lose=True)
             except Failed as failure:
@@ -82,7 +82,7 @@ def _held(database: Database, job: Job, manifest: Manifest, journal: Journal, fa
     }
 
 
-def chosen(database: Database, job: Job) -> Manifest:
+def choose_backup(database: Database, job: Job) -> Manifest:
     """Return the backup that was requested: of a run, of a path, or else the newest.
 
     Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
 from .._journal.events import Journal, read_events
-from .._journal.history import moved_since, rolled_back_by
+from .._journal.history import find_later_move, list_to_roll_back
 from .._revert.revert import Result, Revert
 from .._revert.run_record import RunRecord
 from .._worker.worker import attend
@@ -22,7 +22,7 @@ def rollback_database(database: Database, job: Job, journal: Journal, progress: 
         Refused: its URL cannot be used.
     """
     run_record = RunRecord.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
-    obstacle = moved_since(job.layout, database.name, job.run, job.of_run)
+    obstacle = find_later_move(job.layout, database.name, job.run, job.of_run)
     if obstacle:
         return {"name": database.name, "outcome": "refused", "changed": False, "error": obstacle.facts()}
     journal.write("planned", release=job.release, of_run=job.of_run)
@@ -32,5 +32,5 @@ def rollback_database(database: Database, job: Job, journal: Journal, progress: 
 def rollback(job: Job) -> Answer:
     """Revert every database that an earlier run upgraded, or those that are named."""
     names = [database.name for database in job.databases]
-    chosen = rolled_back_by(job.root, job.run, job.of_run, names, job.only, attach=job.attach)
+    chosen = list_to_roll_back(job.root, job.run, job.of_run, names, job.only, attach=job.attach)
     return attend(job, [database for database in job.databases if database.name in chosen], rollback_database)

@@ -14,7 +14,7 @@ from .._backup.manifest import Manifest
 from .._backup.retention import prune_backups
 from .._backup.take import take
 from .._core.errors import Failed, Refused, first_of
-from .._core.job import Answer, Database, Job, counted_from_now, is_over
+from .._core.job import Answer, Database, Job, is_over, start_deadline
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
 from .._core.revisions import Stream, heads_or_base
@@ -26,20 +26,20 @@ from .._journal.events import Journal
 from .._migration.dry_run import SHARE, Found
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
-from .._migration.explanations import advice_for, kept_open
+from .._migration.explanations import advice_for, explain_open_transaction
 from .._migration.interrupted import Interrupted
 from .._migration.journal_writer import JournalWriter
 from .._migration.lock_retry import Blockers, retry_on_lock
 from .._migration.own_commits import OwnCommits
 from .._migration.own_process import LockOfParent, ProgressOfParent, Standby
-from .._migration.state import Position, differences, lost_rows, read_applied, read_position
-from .._migration.statements import journaled
+from .._migration.state import Position, differences, find_lost_rows, read_applied, read_position
+from .._migration.statements import render_for_journal
 from .._migration.step import Step, render_step
 from .._plan.at_head import remember
 from .._plan.changed_history import is_unknown
 from .._plan.database import fill_plan
 from .._plan.model import Plan
-from .._worker.deadline import cancelled, deadline_obstacle
+from .._worker.deadline import deadline_obstacle, describe_cancelled
 from .._worker.task import OneDatabase
 from .._worker.worker import attend
 
@@ -210,12 +210,12 @@ class Upgrade(OneDatabase):
     def _interrupted(self, environment: Environment, writer: JournalWriter, interruption: Interrupted) -> Result:
         # In a single transaction none is committed; the one that ran last is the one that failed.
         failed = next((step for step in reversed(interruption.steps) if step not in writer.committed), None)
-        cause = self.engine.explained(interruption.cause) if interruption.cause else None
+        cause = self.engine.explain_error(interruption.cause) if interruption.cause else None
         what = f"Revision {failed.revision} ({failed.message})" if failed else "env.py"
         if isinstance(cause, Refused):
             error = cause.facts()
         elif is_over(self.job):
-            error = cancelled(f"{what} in database {self.database.name!r}", self.job).facts()
+            error = describe_cancelled(f"{what} in database {self.database.name!r}", self.job).facts()
         else:
             why = interruption.describe(cause, failed) + (permanent_statements(failed) if failed else "")
             remedy = advice_for(cause, not self.before.revisions)
@@ -234,7 +234,7 @@ class Upgrade(OneDatabase):
             content=write_tracker_of(self.engine).content() if self.engine.exists() else None,
             content_digest=self._content_digest(after),
             unchanged=self._unchanged(writer),
-            failed_statement=failed_statement(interruption.cause),
+            failed_statement=find_failed_statement(interruption.cause),
             **after.facts(),
         )
         return self._result("failed", writer, after, error)
@@ -243,14 +243,14 @@ class Upgrade(OneDatabase):
         """Return the tables that were written and hold the rows of the backup, where a downgrade will need that."""
         if not writer.committed or self.backup is None or self.backup.tool == TOOL:
             return []
-        return write_tracker_of(self.engine).unchanged_tables(self.backup.archive())
+        return write_tracker_of(self.engine).list_unchanged_tables(self.backup.archive())
 
     def _verified(self, environment: Environment, writer: JournalWriter) -> Result:
         self.progress.phase("verifies")
         tables = sorted({step.table for step in writer.committed} | set(self.before.heads))
         after = read_position(environment.engine, tables, count_rows=self.before.row_counts is not None)
         # What was committed may have been taken back since, by env.py itself.
-        applied = {table: environment.applied(tuple(heads)) for table, heads in after.heads.items()}
+        applied = {table: environment.list_applied(tuple(heads)) for table, heads in after.heads.items()}
         streams = self._streams(applied)
         pending = self._pending(streams)
         missing = [step.revision for step in pending if step.revision not in applied.get(step.table, ())]
@@ -269,7 +269,7 @@ class Upgrade(OneDatabase):
 
     def _missed(self, environment: Environment, after: Position, missing: list[str]) -> Failed:
         """Return that revisions of the plan are not applied."""
-        why, remedy = kept_open(environment)
+        why, remedy = explain_open_transaction(environment)
         return Failed(
             f"Database {self.database.name!r} is not where it should be after its upgrade",
             f"it is at {after}; not applied: {', '.join(missing)}; {why}",
@@ -337,7 +337,7 @@ class Upgrade(OneDatabase):
             "after": (after or self.before).revisions if after or self.plan.streams else None,
             "applied": [render_step(step) for step in committed],
             "backup": self.backup.facts() if self.backup else None,
-            "lost_rows": lost_rows(self.before.row_counts, after.row_counts if after else None),
+            "lost_rows": find_lost_rows(self.before.row_counts, after.row_counts if after else None),
             "error": error,
             "notes": [],
             "seconds": self.seconds,
@@ -350,11 +350,11 @@ def permanent_statements(failed: Step) -> str:
     return f"; executed before that, and permanent: {named}" if named else ""
 
 
-def failed_statement(cause: BaseException | None) -> str:
+def find_failed_statement(cause: BaseException | None) -> str:
     """Return the statement whose error a failure is, without its strings; nothing where it may have been executed."""
     if cause is None or getattr(cause, "connection_invalidated", False):
         return ""
-    return journaled(str(getattr(cause, "statement", "") or ""))
+    return render_for_journal(str(getattr(cause, "statement", "") or ""))
 
 
 def upgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
@@ -368,7 +368,7 @@ def upgrade_database(database: Database, job: Job, journal: Journal, progress: P
 
 def upgrade(job: Job) -> Answer:
     """Back up and upgrade every database, in a worker that outlives the connection."""
-    answer = attend(counted_from_now(job), list(job.databases), upgrade_database)
+    answer = attend(start_deadline(job), list(job.databases), upgrade_database)
     if answer["finished"]:
         prune_backups(job)
     return answer

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from .._core.errors import Failed, Refused
-from .._core.job import Database, Job, left
+from .._core.job import Database, Job, count_seconds_left
 from .._core.playbook_command import playbook_command
-from .._journal.durations import known_seconds
+from .._journal.durations import read_known_seconds
 
 #: What is cancelled gets so long to undo its transaction and to say so, before its process is ended.
 GRACE = 2.0
@@ -17,7 +17,7 @@ GRACE = 2.0
 
 def deadline_obstacle(database: Database, job: Job) -> Refused | None:
     """Return why a database is not begun any more, or None if what it needs will fit."""
-    seconds = left(job)
+    seconds = count_seconds_left(job)
     if seconds is None:
         return None
     needed, source = _needed(database, job)
@@ -41,7 +41,7 @@ def too_late(database: Database, job: Job) -> Refused:
     )
 
 
-def cancelled(what: str, job: Job) -> Failed:
+def describe_cancelled(what: str, job: Job) -> Failed:
     """Return the failure of what was still running."""
     return Failed(
         f"{what} was cancelled",
@@ -53,7 +53,7 @@ def cancelled(what: str, job: Job) -> Failed:
 
 def _needed(database: Database, job: Job) -> tuple[float, str]:
     """Return how many seconds a database is expected to need, and who says so."""
-    return known_seconds(job.layout, database.name) or (job.window_margin, "migrate_window_margin is")
+    return read_known_seconds(job.layout, database.name) or (job.window_margin, "migrate_window_margin is")
 
 
 _REMEDY = f"Run it in the next window: {playbook_command('migrate')}"

@@ -26,7 +26,7 @@ from .._core.serve import clean_for
 from .._engines.loaded import load_engines
 from .._journal.events import Journal, ending
 from .._migration.preload import warm
-from .deadline import GRACE, cancelled, too_late
+from .deadline import GRACE, describe_cancelled, too_late
 from .follow import POLL_INTERVAL, Unfinished, ending_of, is_alive, report, result_of_dead
 from .output import CleanedOutput
 
@@ -214,7 +214,7 @@ def _finish_database(database: Database, job: Job, answer: Any, *, ended_from_ou
     # What was verified stays done, also if the putting in order of its backups took too long.
     if isinstance(answer, Late) and [event["event"] for event in events[-1:]] != ["verified"]:
         if any(event["event"] == "begun" for event in events):
-            failure = cancelled(f"The {job.verb} of database {database.name!r}", job)
+            failure = describe_cancelled(f"The {job.verb} of database {database.name!r}", job)
             journal.write("done", result=_without_result(database, "failed", failure))
         else:
             refusal = too_late(database, job)

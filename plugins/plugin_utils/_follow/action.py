@@ -27,9 +27,9 @@ from .._run.failing import keep_whole
 from .._run.screen import show
 from . import code
 from .fetch_backups import fetch
-from .judge import answer_for, judged, with_message
+from .judge import answer_for, judge_answer, with_message
 from .progress import Progress
-from .reducing import interpreter_facts, reduced, without_controls
+from .reducing import interpreter_facts, reduce_answer, without_controls
 from .strategy import refuse_mitogen
 
 Result = dict[str, Any]
@@ -81,10 +81,10 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         except AnsibleAction:  # Ansible's own way to skip and to end
             raise
         except Refused as refusal:
-            answer = judged(self._task.action, {"failed": True, **answer_for(refusal)})
+            answer = judge_answer(self._task.action, {"failed": True, **answer_for(refusal)})
         except Exception as error:  # noqa: BLE001 - what it is, the result says
             failed = {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"}
-            answer = judged(self._task.action, failed)
+            answer = judge_answer(self._task.action, failed)
         host = facts.get("inventory_hostname", "")
         if answer.get("failed"):
             kind = results.kind_of(self._task.action, self._task.args)
@@ -154,10 +154,10 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         hosts = task_vars.get("ansible_play_hosts_all") or []
         host = task_vars.get("inventory_hostname", "")
         return Progress(
-            self._task.action, host, hosts=len(hosts), expected=self.expected(), shows_all=display.verbosity > 0
+            self._task.action, host, hosts=len(hosts), expected=self.count_databases(), shows_all=display.verbosity > 0
         )
 
-    def expected(self) -> int:
+    def count_databases(self) -> int:
         """Return how many databases of all hosts are to be worked on, as far as it is known."""
         return 0
 
@@ -189,7 +189,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
                 answer = self._execute(name, arguments, task_vars)
                 if not answer.get("unreachable"):
                     facts = interpreter_facts(self._discovered_interpreter_key, self._discovered_interpreter)
-                    known = judged(name, {**reduced(name, with_message(name, answer), arguments), **facts})
+                    known = judge_answer(name, {**reduce_answer(name, with_message(name, answer), arguments), **facts})
                     return _with_commands(known, task_vars)
                 reason = answer.get("msg", "unreachable")
             except AnsibleConnectionFailure as error:
@@ -200,7 +200,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
                 words = "the connection broke; the work goes on there" if begins_work else "it cannot be reached"
                 display.warning(f"{task_vars.get('inventory_hostname')}: {words}")
             if time.monotonic() > deadline:
-                return _with_commands(lost(str(reason), begins_work), task_vars)
+                return _with_commands(make_lost_result(str(reason), begins_work), task_vars)
             time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             self._reset()
             attempt += 1
@@ -211,7 +211,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         answer: Result = self._execute_module(module_name=name, module_args=first, task_vars=task_vars)
         if answer.get("needs_code") is not True or "code_digest" not in first:
             return answer
-        with self.sent({"code_archive": code.packed()["archive"]}) as sent:
+        with self.send_archives({"code_archive": code.pack_code()["archive"]}) as sent:
             second = {**first, **self.current(arguments), **sent}  # sending takes some of the time that is left
             return dict(self._execute_module(module_name=name, module_args=second, task_vars=task_vars))
 
@@ -230,7 +230,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         return {key: value for key, value in self._task.args.items() if key not in local}, local
 
     @contextmanager
-    def sent(self, local: dict[str, str]) -> Iterator[dict[str, str]]:
+    def send_archives(self, local: dict[str, str]) -> Iterator[dict[str, str]]:
         """Send archives and yield their paths on the host; they are removed afterwards, with the last of several."""
         makes_folder = not self._connection._shell.tmpdir
         if makes_folder:
@@ -286,10 +286,10 @@ def _with_commands(answer: Result, task_vars: Result) -> Result:
     """Complete the commands in what Ansible or a warning prints of an answer; its data may go back to the host."""
     invocation, host = this_invocation(), task_vars.get("inventory_hostname", "")
     printed = {key: answer[key] for key in ("msg", "refusals") if key in answer}
-    return {**answer, **invocation.completed_in(printed, host)}
+    return {**answer, **invocation.complete_all(printed, host)}
 
 
-def lost(reason: str, begins_work: bool = False) -> Result:
+def make_lost_result(reason: str, begins_work: bool = False) -> Result:
     """Return the result of a host that is gone; an unreachable one is not rescued."""
     reason = printable(reason, lines=True)
     done = f"What was begun there goes on there. This says how it ended: {playbook_command('recover')}"

@@ -28,10 +28,10 @@ def with_code(module: str, arguments: dict[str, Any]) -> dict[str, Any]:
     if module.rpartition(".")[2] not in CALLED_BY_CODE:
         return arguments
     own = {key: value for key, value in arguments.items() if key != "code_archive"}  # it is not for a task to name
-    return {**own, "code_digest": packed()["digest"]}
+    return {**own, "code_digest": pack_code()["digest"]}
 
 
-def packed() -> dict[str, str]:
+def pack_code() -> dict[str, str]:
     """Return the ``archive`` on the controller and its ``digest``."""
     found: dict[str, str] = invocation.once("code", _pack)
     return found

@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.copy_place import CONTROLLER
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
-    checked_run,
+    check_run_id,
     key_of,
     private_directory,
     sync,
@@ -100,7 +100,7 @@ def _fetch_one(host: str, backup: Result, options: Result, call: Call) -> None:
     if not to.is_absolute():
         raise Refused(f"{to} is not an absolute path", "", f"Write {CONTROLLER}/a/directory", code="path-not-absolute")
     parent = private_directory(to / key_of(host) / key_of(backup["database"]))
-    place = parent / checked_run(backup["run"])
+    place = parent / check_run_id(backup["run"])
     if place.exists():
         return  # it came before, and only its host does not remember
     _refuse_if_full(parent, _announced(backup), len(backup["files"]))

@@ -50,7 +50,7 @@ def with_message(action: str, answer: Result) -> Result:
     return {**answer, **_without_answer(action, "it raised an exception")}
 
 
-def judged(action: str, answer: Result) -> Result:
+def judge_answer(action: str, answer: Result) -> Result:
     """Return an answer with ``ok``, which is true of a success only, and with all that a failure must hold.
 
     Args:

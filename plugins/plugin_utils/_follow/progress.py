@@ -120,7 +120,7 @@ class Progress:
         bad = [each for each in results if each.get("outcome") in BAD]
         new = [each for each in results if each["name"] not in self._known]
         now = self._clock()
-        with invocation.locked("progress"):
+        with invocation.hold_lock("progress"):
             shared = self._read(now)
             shared.hosts[self._host] = (total, len(results), len(bad))
             shared.first = shared.first or (now, shared.done)
@@ -178,7 +178,7 @@ class Progress:
         return [hashlib.sha256(text.encode()).hexdigest()[:16] for text in sorted(texts)]
 
     def _read(self, now: float) -> Shared:
-        facts = invocation.shared("progress", self._verb)
+        facts = invocation.read_shared("progress", self._verb)
         return Shared(**facts) if facts else Shared(began=now)
 
     def _write(self, shared: Shared) -> None:

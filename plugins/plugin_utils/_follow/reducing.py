@@ -36,7 +36,7 @@ def without_controls(value: Any) -> Any:
     return _ACTED_ON.sub(lambda found: f"\\u{ord(found[0]):04x}", value.replace("\r\n", "\n"))
 
 
-def reduced(module: str, answer: Mapping[str, Any], arguments: Mapping[str, Any]) -> Result:
+def reduce_answer(module: str, answer: Mapping[str, Any], arguments: Mapping[str, Any]) -> Result:
     """Return what a module answers, reduced to the keys and types that are declared for it.
 
     An answer that does not fit is a failed one: it is unknown what such a host has done.
@@ -56,7 +56,9 @@ def reduced(module: str, answer: Mapping[str, Any], arguments: Mapping[str, Any]
         kept: Result = declared.reduce(value)
     except Unfit as unfit:
         return unfitting(str(unfit))
-    dropped = [key for key in declared.unknown(value) if key not in ("invocation", "exception", "ansible_facts")]
+    dropped = [
+        key for key in declared.list_unknown_keys(value) if key not in ("invocation", "exception", "ansible_facts")
+    ]
     if dropped:
         display.vvv(printable(f"{module}: not passed on: {', '.join(map(str, dropped))[:1000]}"))
     if kept["failed"]:

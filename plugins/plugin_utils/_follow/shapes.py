@@ -206,7 +206,7 @@ class Record(Shape):
                     raise unfit.below(key) from None
         return made
 
-    def unknown(self, value: Mapping[str, Any]) -> list[str]:
+    def list_unknown_keys(self, value: Mapping[str, Any]) -> list[str]:
         """Return the keys of a dictionary that are not kept."""
         return [key for key in value if key not in self.fields]
 

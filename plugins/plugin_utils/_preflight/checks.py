@@ -14,7 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._application.healt
 from ansible_collections.hosting.alembic.plugins.module_utils._application.services import Service
 from ansible_collections.hosting.alembic.plugins.module_utils._core.argument_specs import DATABASE, SOURCE
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import check_run_id
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.source import source_problems
 
 from .._windows.options import window_problems
@@ -95,7 +95,7 @@ def _paths(options: dict[str, Any]) -> Iterator[str]:
 def _run(options: dict[str, Any]) -> Iterator[str]:
     try:
         if options.get("run"):
-            checked_run(str(options["run"]))
+            check_run_id(str(options["run"]))
     except Refused as refusal:
         yield str(refusal)
 

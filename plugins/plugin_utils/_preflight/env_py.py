@@ -31,7 +31,7 @@ def refuse_without_env_py(source: Path, options: Mapping[str, object], exclude: 
     Raises:
         Refused: it is not there. Where a package holds the script directory, only the host can find out.
     """
-    named = [str(options["script_location"])] if options.get("script_location") else list(named_by(Source(source)))
+    named = [str(options["script_location"])] if options.get("script_location") else list(read_named(Source(source)))
     if not named or any(":" in location for location in named):
         return
     folders = [folder for location in named for folder in _folders(source, location)]
@@ -59,11 +59,11 @@ def _refuse_without_revisions(
     source: Path, options: Mapping[str, object], exclude: Sequence[str], env_py: Sequence[Path]
 ) -> None:
     """Refuse a source that holds no revision, where the configuration names the folders of all of them."""
-    named = str(options.get("version_locations") or next(named_by(Source(source), "version_locations"), ""))
+    named = str(options.get("version_locations") or next(read_named(Source(source), "version_locations"), ""))
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in env_py]
     # A package is on the host; env.py may name other folders; compiled files show nothing here.
     configured_elsewhere = ":" in named or any("version_locations" in text for text in texts)
-    sourceless = str(options.get("sourceless") or next(named_by(Source(source), "sourceless"), "false"))
+    sourceless = str(options.get("sourceless") or next(read_named(Source(source), "sourceless"), "false"))
     locations = re.split(r"[\s,;]+", named.strip()) if named else []
     folders = [folder for location in locations for folder in _folders(source, location)]
     if configured_elsewhere or sourceless.lower() not in _FALSE or not all(folder.is_dir() for folder in folders):
@@ -95,7 +95,7 @@ def _is_left_out(path: Path, source: Path, exclude: Sequence[str]) -> bool:
     )
 
 
-def named_by(source: Source, option: str = "script_location") -> Iterator[str]:
+def read_named(source: Source, option: str = "script_location") -> Iterator[str]:
     """Yield what the configurations of a source give as an option; what cannot be read yields nothing."""
     ini = source.folder / "alembic.ini"
     if ini.is_file():

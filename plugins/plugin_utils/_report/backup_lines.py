@@ -39,7 +39,7 @@ def backup_lines(listed: Result, view: View) -> tuple[list[str], list[str]]:
     else:
         rows = [[str(entry.get("host", "")), *row] for entry in entries for row in _rows(entry)]
         lines = table(("HOST", *_HEADINGS), rows)
-    return lines, view.bounded(problems)
+    return lines, view.limit_lines(problems)
 
 
 def _lacks_backup(entry: Result) -> bool:

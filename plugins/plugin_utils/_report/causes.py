@@ -25,7 +25,7 @@ _VALUES = re.compile(r"=\([^)]*\)|\b(?:pid|process|session) \d+|\b\d+(?:\.\d+)? 
 _PLACE = re.compile(r"^.*?\.py:\d+")
 
 
-def grouped(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[list[str], Refused]]:
+def group_causes(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[list[str], Refused]]:
     """Return each cause once, with the databases that it stopped, in the order in which they came.
 
     Args:
@@ -49,7 +49,7 @@ def cause_lines(
         first_on: returns the host that has printed a cause already, by its key; nothing where none has.
         most: how many of the lines will be printed; no other host is to refer to one that will not. 0 for all.
     """
-    found = grouped(errors)
+    found = group_causes(errors)
     return [
         cause_line(names, text_or_host(error, names[0], first_on) if number < (most or len(found)) else str(error))
         for number, (names, error) in enumerate(found)
@@ -116,7 +116,7 @@ def for_all(text: str, names: Sequence[str]) -> str:
     return text if len(different) == 1 else text.replace(repr(names[0]), "…")
 
 
-def noted(places: Iterable[tuple[Mapping[str, Any], str]], prefix: str = "") -> list[str]:
+def group_notes(places: Iterable[tuple[Mapping[str, Any], str]], prefix: str = "") -> list[str]:
     """Return each text once, with the databases that it is about.
 
     Args:

@@ -31,7 +31,7 @@ def moment(value: str) -> str:
     return value[:19].replace("T", " ")
 
 
-def shown_backup(result: Result) -> str:
+def render_backup(result: Result) -> str:
     """Return where the backup of a database lies, and its size."""
     backup = result.get("backup")
     return f"{backup['path']} ({size(backup['size'])})" if backup else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .cells import heads, moment, seconds, shown_backup
+from .cells import heads, moment, render_backup, seconds
 from .grouping import Column, backups_together, longest, name_column
 from .sizes import size
 
@@ -42,7 +42,7 @@ def heads_column(heading: str, key: str) -> Column:
 
 def backup_column(heading: str = "BACKUP") -> Column:
     """Return the column of where a backup is."""
-    return Column(heading, shown_backup, backups_together)
+    return Column(heading, render_backup, backups_together)
 
 
 def migration_columns(check_mode: bool) -> list[Column]:

@@ -65,10 +65,10 @@ class View:
 
     @property
     def most(self) -> int:
-        """Return how many of some lines ``bounded`` prints, 0 for all."""
+        """Return how many of some lines ``limit_lines`` prints, 0 for all."""
         return 0 if self.shows_all else MOST_LINES
 
-    def bounded(self, lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
+    def limit_lines(self, lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
         """Return lines, and of too many how many more there are."""
         if self.shows_all or len(lines) <= most:
             return list(lines)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 
-from .causes import noted
+from .causes import group_notes
 from .cells import seconds
 from .grouping import View
 
@@ -30,12 +30,12 @@ def migration_notes(planned: Sequence[Result], upgraded: Sequence[Result]) -> li
         planned: entries of the plan; each has its ``host`` where there are several.
         upgraded: entries of the upgrade.
     """
-    data_loss = noted((entry, line) for entry in upgraded for line in [*_data_loss(entry), *_notes(entry)])
+    data_loss = group_notes((entry, line) for entry in upgraded for line in [*_data_loss(entry), *_notes(entry)])
     failed = {(entry["name"], entry.get("host")) for entry in upgraded if entry.get("error")}
     # What became of those that failed, their failure says.
     others = [entry for entry in planned if (entry["name"], entry.get("host")) not in failed]
     unrestorable = [entry for entry in others if (entry.get("restore") or {}).get("obstacle")]
-    return data_loss + changed_history(planned) + restores(unrestorable)
+    return data_loss + list_changed_history(planned) + restores(unrestorable)
 
 
 def revision_lines(entries: Sequence[Result], view: View) -> list[str]:
@@ -73,10 +73,10 @@ def _total(taken: Sequence[tuple[str, Result]]) -> float:
     return sum(step.get("seconds") or 0 for _name, step in taken)
 
 
-def changed_history(entries: Iterable[Result]) -> list[str]:
+def list_changed_history(entries: Iterable[Result]) -> list[str]:
     """Return what is found of files that have changed since they were applied."""
     found = ((entry, str(Refused.of(each))) for entry in entries for each in entry.get("changed_history", []))
-    return noted(found, _WARNING)
+    return group_notes(found, _WARNING)
 
 
 def restores(entries: Iterable[Result]) -> list[str]:
@@ -88,19 +88,19 @@ def restores(entries: Iterable[Result]) -> list[str]:
             obstacles.append((entry, f"Could not be restored: {Refused.of(restore['obstacle'])}"))
         else:
             others += [(entry, line) for line in _of_restore(restore)]
-    return noted(obstacles, _WARNING) + noted(others)
+    return group_notes(obstacles, _WARNING) + group_notes(others)
 
 
 def rights_for_restores(entries: Iterable[Result]) -> list[str]:
     """Return what administrators type so that databases can be restored, each with its own names."""
     given = ((entry, (entry.get("restore") or {}).get("rights")) for entry in entries)
     words = "So that it can be restored, an administrator types"
-    return noted((entry, f"{words}: {rights}") for entry, rights in given if rights)
+    return group_notes((entry, f"{words}: {rights}") for entry, rights in given if rights)
 
 
 def plan_notes(entries: Iterable[Result]) -> list[str]:
     """Return what is to be known of backups before one is made."""
-    return noted((entry, line) for entry in entries for line in _notes(entry))
+    return group_notes((entry, line) for entry in entries for line in _notes(entry))
 
 
 def note_lines(entry: Result) -> list[str]:
@@ -118,7 +118,7 @@ def backup_problems(results: Iterable[Result]) -> list[str]:
         for entry in result.get("databases", [])
         for problem in entry.get("backup_problems") or []
     )
-    return copies + noted(found, _WARNING)
+    return copies + group_notes(found, _WARNING)
 
 
 def _data_loss(entry: Result) -> Iterator[str]:

@@ -22,7 +22,7 @@ Result = dict[str, Any]
 _MOST_REVISIONS = 30
 
 
-def rehearsed_lines(entries: Sequence[Result], view: View) -> list[str]:
+def render_rehearsal(entries: Sequence[Result], view: View) -> list[str]:
     """Return a line for each revision, and below it what its downgrade does not bring back; of many databases once."""
     entries = [
         {**entry, "name": f"{entry['name']} on {entry['host']}"} if entry.get("host") else entry for entry in entries
@@ -35,7 +35,7 @@ def rehearsed_lines(entries: Sequence[Result], view: View) -> list[str]:
             found.setdefault((step["revision"], *_verdict(step)), []).append((entry["name"], step))
     lines = [line for (_revision, *verdict), taken in found.items() for line in _of_many(taken, verdict)]
     differences = [line for entry in entries for line in _differences(entry)]
-    return view.bounded(lines) + view.bounded(
+    return view.limit_lines(lines) + view.limit_lines(
         [*differences, *(line for entry in entries for line in note_lines(entry))]
     )
 

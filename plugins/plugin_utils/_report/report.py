@@ -35,7 +35,7 @@ from .grouping import MOST_ROWS, View, blocks, listing
 from .maintenance import maintenance_failure, maintenance_lines
 from .notes import (
     backup_problems,
-    changed_history,
+    list_changed_history,
     migration_notes,
     note_lines,
     plan_notes,
@@ -44,7 +44,7 @@ from .notes import (
     rights_for_restores,
 )
 from .plan_lines import plan_block
-from .rehearsal_lines import rehearsed_lines
+from .rehearsal_lines import render_rehearsal
 from .tally import kinds_of_plan, tally
 
 Result = dict[str, Any]
@@ -81,7 +81,7 @@ def report(results: Results, view: View) -> Report:
         if results.get(verb):
             made = make(results, view)
             given = [result for result in results.values() if isinstance(result, dict)]
-            below = made.below + maintenance_lines(results) + view.bounded(backup_problems(given))
+            below = made.below + maintenance_lines(results) + view.limit_lines(backup_problems(given))
             return Report(made.table, below, made.failure + maintenance_failure(results), made.kinds)
     return Report(["Nothing was run."])
 
@@ -104,7 +104,7 @@ def joint(results: Mapping[str, Results], view: View) -> JointReport:
         results: those of each host, by its name.
         view: how much is printed.
     """
-    every = merged(results)
+    every = merge_results(results)
     verb = next(iter(every), "")
     without = [host for host, found in results.items() if verb == "plan" and _is_unshipped(found.get(verb) or {})]
     made = report(every, view)
@@ -113,7 +113,7 @@ def joint(results: Mapping[str, Results], view: View) -> JointReport:
     return JointReport(made.table, None if verb in _NOT_COUNTED else kinds, without)
 
 
-def merged(results: Mapping[str, Results]) -> Results:
+def merge_results(results: Mapping[str, Results]) -> Results:
     """Return the results of several hosts as one, in which each database names its host."""
     verb = next((verb for verb in _REPORTS for found in results.values() if found.get(verb)), "")
     answers = {host: found[verb] for host, found in results.items() if found.get(verb)}
@@ -149,7 +149,7 @@ def _migration(results: Results, view: View) -> Report:
     done = {entry["name"]: entry for entry in upgrade.get("databases", [])}
     entries = [done.get(entry["name"], _at_head(entry)) for entry in plan.get("databases", [])]
     table = listing(migration_columns(view.check_mode), entries, view, needs_person)
-    lines = revision_lines(entries, view) + view.bounded(migration_notes(plan.get("databases", []), entries))
+    lines = revision_lines(entries, view) + view.limit_lines(migration_notes(plan.get("databases", []), entries))
     deferred = cause_lines((entry["name"], entry["error"]) for entry in entries if entry["outcome"] == "deferred")
     return Report(table, lines, deferred) if results.get("on_deferred") == "fail" else Report(table, lines + deferred)
 
@@ -190,7 +190,7 @@ def _plan(results: Results, view: View) -> Report:
     named = ", ".join(refused) if view.shows_all else first_of(refused, MOST_NAMED)
     return Report(
         table,
-        view.bounded(restores(entries) + rights_for_restores(entries) + plan_notes(entries)),
+        view.limit_lines(restores(entries) + rights_for_restores(entries) + plan_notes(entries)),
         [f"An upgrade is refused for {named}"] if refused else [],
         kinds_of_plan(entries),
     )
@@ -200,8 +200,8 @@ def _status(results: Results, view: View) -> Report:
     entries = results["status"]["databases"]
     table = listing(status_columns(), entries, view, has_trouble)
     problems = [(entry["name"], problem) for entry in entries for problem in entry["problems"]]
-    lines = view.bounded(cause_lines(problems, view.first_on, view.most))
-    return Report(table, lines + view.bounded(changed_history(entries)) + view.bounded(_old(entries)))
+    lines = view.limit_lines(cause_lines(problems, view.first_on, view.most))
+    return Report(table, lines + view.limit_lines(list_changed_history(entries)) + view.limit_lines(_old(entries)))
 
 
 def _prune_command(copy: Result, **more: str) -> str:
@@ -234,7 +234,7 @@ def _backups(results: Results, view: View) -> Report:
     backup = results["backup"]
     entries = backup.get("databases", [])
     table = listing(backup_columns(view.check_mode), entries, view, needs_person)
-    lines = view.bounded(restores(entries) + rights_for_restores(entries))
+    lines = view.limit_lines(restores(entries) + rights_for_restores(entries))
     return Report(table, lines, failure_of(backup, view))
 
 
@@ -246,7 +246,7 @@ def _rollback(results: Results, view: View) -> Report:
     rollback = results["rollback"]
     entries = rollback.get("databases", [])
     table = listing(rollback_columns(view.check_mode), entries, view, needs_person)
-    lines = view.bounded([line for entry in entries for line in note_lines(entry)])
+    lines = view.limit_lines([line for entry in entries for line in note_lines(entry)])
     if not entries and not rollback.get("msg"):
         table, lines = [], [f"Run {rollback.get('of_run') or 'none'} changed no database of this host."]
     return Report(table, lines, failure_of(rollback, view))
@@ -256,7 +256,7 @@ def _restore(results: Results, view: View) -> Report:
     restore = results["restore"]
     entries = restore.get("databases", [])
     table = listing(restore_columns(view.check_mode), entries, view, needs_person)
-    lines = view.bounded(
+    lines = view.limit_lines(
         [f"{entry['name']}: not brought back: {words}" for entry in entries for words in entry.get("not_restored", [])]
     )
     if entries and view.check_mode:
@@ -272,14 +272,16 @@ def _rehearsal(results: Results, view: View) -> Report:
     table = listing(rehearsal_columns(view.check_mode), entries, view, needs_person)
     if not entries and not rehearsal.get("msg"):
         table = ["Nothing is pending, so there is nothing to rehearse."]
-    return Report(table + rehearsed_lines(entries, view), [], failure_of(rehearsal, view))
+    return Report(table + render_rehearsal(entries, view), [], failure_of(rehearsal, view))
 
 
 def _recover(results: Results, view: View) -> Report:
     recover = results["recover"]
     entries = recover.get("databases", [])
     table = listing(recovery_columns(), entries, view, needs_person) if entries else ["No run has left anything."]
-    lines = view.bounded([f"Not in the inventory, and not touched: {name}" for name in recover.get("strangers", [])])
+    lines = view.limit_lines(
+        [f"Not in the inventory, and not touched: {name}" for name in recover.get("strangers", [])]
+    )
     return Report(table, lines, failure_of(recover, view) if recover.get("msg") else [])
 
 

@@ -66,10 +66,10 @@ def _is_amount(entry: Any) -> bool:
 
 def _count(entry: Any, total: int) -> int:
     """Return how many an entry means; a share of a few hosts is at least one."""
-    return max(allowed(entry, total), 0 if str(entry).strip() in ("0", "0%") else 1)
+    return max(count_allowed(entry, total), 0 if str(entry).strip() in ("0", "0%") else 1)
 
 
-def allowed(entry: Any, total: int) -> int:
+def count_allowed(entry: Any, total: int) -> int:
     """Return how many a number or a share is of a total, never more than it says."""
     share = _SHARE.fullmatch(str(entry).strip())
     return int(float(share[1]) * total / 100) if share else int(entry)
@@ -82,12 +82,12 @@ class Limits:
     hosts: Any = 0
     databases: Any = 0
 
-    def exceeded(self, failed: dict[str, int], totals: dict[str, int]) -> list[str]:
+    def list_exceeded(self, failed: dict[str, int], totals: dict[str, int]) -> list[str]:
         """Return in words what is beyond the limits."""
         return [
             f"{failed[kind]} of {totals[kind]} {kind} failed, and migrate_max_failures allows {getattr(self, kind)}"
             for kind in _LIMITS
-            if failed[kind] > allowed(getattr(self, kind), totals[kind])
+            if failed[kind] > count_allowed(getattr(self, kind), totals[kind])
         ]
 
 

@@ -43,8 +43,8 @@ def announce(options: Mapping[str, Any], hosts: Sequence[str], *, check_mode: bo
         hosts: all hosts that are planned.
         check_mode: whether it only predicts.
     """
-    with invocation.locked(_WANTED):
-        known = invocation.shared(_WANTED, "") or {}
+    with invocation.hold_lock(_WANTED):
+        known = invocation.read_shared(_WANTED, "") or {}
         if not known or (options and not known["is_known"]):
             wanted = {**options, "hosts": list(hosts), "check_mode": check_mode, "is_known": bool(options)}
             invocation.share(_WANTED, "", wanted)
@@ -52,8 +52,8 @@ def announce(options: Mapping[str, Any], hosts: Sequence[str], *, check_mode: bo
 
 def current(groups: Mapping[str, Any]) -> Manifest | None:
     """Return the manifest of the rollout of this invocation; of one that was announced it is made first."""
-    with invocation.locked("batches"):
-        wanted = invocation.taken(_WANTED, "")
+    with invocation.hold_lock("batches"):
+        wanted = invocation.take_shared(_WANTED, "")
         if wanted:
             _begin(wanted, groups)
     return manifest.current()
@@ -93,11 +93,11 @@ def _why_not_contracted(made: Manifest, wanted: Result, folder: str) -> str:
     fleet = wanted.get("fleet") or []
     is_limited = not set(fleet) <= set(wanted["hosts"])
     why = contract.why_refused(made, wanted["hosts"], fleet, folder)
-    return this_invocation().completed(why, "all", migrates=True) if is_limited else why
+    return this_invocation().complete_commands(why, "all", migrates=True) if is_limited else why
 
 
 def _keep(made: Manifest, folder: str) -> None:
-    made.why = this_invocation().completed(made.why, migrates=True)
+    made.why = this_invocation().complete_commands(made.why, migrates=True)
     if made.why:
         made.state = "stopped"
     elif made.batches:
@@ -127,8 +127,8 @@ def _put_into_batches(made: Manifest, wanted: Result, groups: Mapping[str, Any])
 
 def _planned(name: str, *, check_mode: bool) -> Host:
     """Return a host's part from what preflight and the plan have left, and from the failure that was rescued."""
-    found = {**results.of_host(name), **(invocation.taken("planned", name) or {})}
-    found = this_invocation().completed_in(found, name)
+    found = {**results.of_host(name), **(invocation.take_shared("planned", name) or {})}
+    found = this_invocation().complete_all(found, name)
     plan = found.get("plan") or {}
     # A host that Ansible has given up was not rescued; what it has left says that it came only so far.
     if not found.get("failure") and not (plan.get("ok") and (plan.get("shipped") or check_mode)):

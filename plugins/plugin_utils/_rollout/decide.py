@@ -147,7 +147,7 @@ def why_stopped(manifest: Manifest, limits: Limits) -> str:
         return f"{', '.join(failed)} failed in the first batch"
     if failed and len(failed) == len(names):
         return f"all of batch {manifest.ended} failed: {', '.join(failed)}"
-    return "; ".join(limits.exceeded(_failed(manifest, had_turn=True), _totals(manifest)))
+    return "; ".join(limits.list_exceeded(_failed(manifest, had_turn=True), _totals(manifest)))
 
 
 def why_not_begun(manifest: Manifest, limits: Limits, on_failure: str) -> str:
@@ -159,7 +159,7 @@ def why_not_begun(manifest: Manifest, limits: Limits, on_failure: str) -> str:
         known = _failed(manifest, had_turn=False)
     else:
         known = {"hosts": sum(host.state == "refused" for host in manifest.hosts.values()), "databases": 0}
-    return "; ".join(limits.exceeded(known, _totals(manifest)))
+    return "; ".join(limits.list_exceeded(known, _totals(manifest)))
 
 
 def _failed(manifest: Manifest, *, had_turn: bool) -> dict[str, int]:

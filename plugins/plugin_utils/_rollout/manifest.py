@@ -15,9 +15,9 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
     FORMAT,
-    checked_run,
-    known_facts,
+    check_run_id,
     private_directory,
+    select_known_facts,
     write_durably,
 )
 
@@ -137,7 +137,7 @@ class Manifest:
         """Return the manifest that was written."""
         hosts = {name: _host(host) for name, host in facts["hosts"].items()}
         older = {"rolls_back": facts.get("leads_back", False)}  # its name until it was reworded
-        return cls(**{**known_facts(cls, {**older, **facts}), "hosts": hosts})
+        return cls(**{**select_known_facts(cls, {**older, **facts}), "hosts": hosts})
 
 
 #: States of a host as versions before 0.1.0 wrote them, and of now.
@@ -145,9 +145,9 @@ _OLDER_STATES = {"led_back": "rolled_back", "not_led_back": "not_rolled_back"}
 
 
 def _host(facts: dict[str, Any]) -> Host:
-    databases = {name: Database(**known_facts(Database, entry)) for name, entry in facts["databases"].items()}
+    databases = {name: Database(**select_known_facts(Database, entry)) for name, entry in facts["databases"].items()}
     state = _OLDER_STATES.get(facts.get("state", "waiting"), facts.get("state", "waiting"))
-    return Host(**{**known_facts(Host, facts), "state": state, "databases": databases})
+    return Host(**{**select_known_facts(Host, facts), "state": state, "databases": databases})
 
 
 def place(folder: str, run: str) -> Path:
@@ -156,7 +156,7 @@ def place(folder: str, run: str) -> Path:
     Raises:
         Refused: the run id cannot be a file name.
     """
-    return Path(folder).expanduser() / f"{checked_run(run)}.json"
+    return Path(folder).expanduser() / f"{check_run_id(run)}.json"
 
 
 def read(path: Path) -> Manifest | None:

@@ -71,7 +71,7 @@ def summary(
     failures = {name: _failures(found) for name, found in results.items() if manifest.hosts[name].is_bad}
     reported = {(name, entry["name"]) for name, found in failures.items() for entry, _rest in found}
     every = [failure for found in failures.values() for failure in found]
-    lines += view.bounded(causes_of_run(manifest, reported)) + failure_lines(every, view, with_next=False)
+    lines += view.limit_lines(causes_of_run(manifest, reported)) + failure_lines(every, view, with_next=False)
     if manifest.bad or manifest.unfinished:
         if _lost(manifest) and not view.check_mode:  # what was begun there goes on, and may have ended well
             names = first_of(_lost(manifest), _MOST_NAMES)
@@ -186,12 +186,12 @@ def _notes(
         return [entry for found in results.values() for entry in (found.get(verb) or {}).get("databases", [])]
 
     lines = revision_lines(entries("upgrade"), view) if len(results) == 1 and not manifest.bad else []
-    lines += view.bounded(migration_notes(entries("plan"), entries("upgrade")))
+    lines += view.limit_lines(migration_notes(entries("plan"), entries("upgrade")))
     for name, found in results.items():
         known: Result = {verb: found[verb] for verb in ("maintenance", "plan") if verb in found}
         prefix = f"{name}: " if len(results) > 1 else ""
         lines += [prefix + completed(line, name) for line in maintenance_lines(known)]
-    return lines + view.bounded(backup_problems(found.get("upgrade") or {} for found in results.values()))
+    return lines + view.limit_lines(backup_problems(found.get("upgrade") or {} for found in results.values()))
 
 
 def _lost(manifest: Manifest) -> list[str]:

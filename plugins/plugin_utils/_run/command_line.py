@@ -24,7 +24,7 @@ from ansible import constants, context
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_path
 
-from .extra_variables import repeated_variables
+from .extra_variables import select_repeated_variables
 
 #: …/ansible_collections/hosting/alembic
 COLLECTION = Path(__file__).parents[3]
@@ -97,7 +97,7 @@ class Invocation:
     #: Names of extra variables that are not repeated: they may be secret, or only their author knows what they do.
     left_out: tuple[str, ...] = ()
 
-    def completed(self, text: str, host: str = "", *, migrates: bool = False) -> str:
+    def complete_commands(self, text: str, host: str = "", *, migrates: bool = False) -> str:
         """Return a text with its commands as they are typed where this run was started.
 
         Args:
@@ -126,14 +126,14 @@ class Invocation:
             return list(self.own_playbooks)
         return [f"{_NAME}.{verb}" if self.by_name else os.path.join(self.folder, playbook_path(verb))]
 
-    def completed_in(self, value: Any, host: str = "") -> Any:
+    def complete_all(self, value: Any, host: str = "") -> Any:
         """Return data with every text in it completed."""
         if isinstance(value, str):
-            return self.completed(value, host)
+            return self.complete_commands(value, host)
         if isinstance(value, Mapping):
-            return {key: self.completed_in(each, host) for key, each in value.items()}
+            return {key: self.complete_all(each, host) for key, each in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self.completed_in(each, host) for each in value]
+            return [self.complete_all(each, host) for each in value]
         return value
 
     def note(self, lines: Iterable[str]) -> list[str]:
@@ -151,7 +151,7 @@ def _is_ours(words: list[str]) -> bool:
 def _names(words: list[str]) -> Iterator[str]:
     for word in words:
         if word != "-e":
-            yield from repeated_variables([word], lambda _name, _value: True).names
+            yield from select_repeated_variables([word], lambda _name, _value: True).names
 
 
 def this_invocation() -> Invocation:
@@ -167,7 +167,7 @@ def read_invocation(arguments: Mapping[str, Any], here: Path) -> Invocation:
         here: the folder in which it was started.
     """
     playbooks = [str(word) for word in arguments.get("args") or ()]
-    extra = repeated_variables(list(arguments.get("extra_vars") or ()))
+    extra = select_repeated_variables(list(arguments.get("extra_vars") or ()))
     checkout = _checkout()
     by_name = checkout is None or any(_WITH_NAMESPACE.fullmatch(word) for word in playbooks)
     return Invocation(

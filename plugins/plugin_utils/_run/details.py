@@ -16,7 +16,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
-    checked_run,
+    check_run_id,
     key_of,
     private_directory,
     write_durably,
@@ -44,7 +44,7 @@ def keep_details(folder: str, run: str, name: str, facts: Mapping[str, Any]) -> 
     if not folder:
         return ""
     try:
-        place = Path(folder).expanduser().absolute() / checked_run(run)
+        place = Path(folder).expanduser().absolute() / check_run_id(run)
         is_new = not place.exists()
         private_directory(place)
         if is_new:

@@ -17,7 +17,7 @@ from ansible.parsing.splitter import parse_kv
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import extra_variables
 
-from .unknown_variables import known_variables
+from .unknown_variables import list_known_variables
 
 #: Decided for one run: a later command says itself what it is to do.
 OF_ONE_RUN = re.compile(
@@ -41,17 +41,17 @@ class Repeated:
 
 def is_repeated(name: str, value: Any) -> bool:
     """Return whether a variable is repeated: a known one that cannot hold a secret."""
-    return name in known_variables() and not MAY_BE_SECRET.fullmatch(name) and "://" not in json.dumps(value)
+    return name in list_known_variables() and not MAY_BE_SECRET.fullmatch(name) and "://" not in json.dumps(value)
 
 
-def repeated_variables(given: list[str], wanted: Callable[[str, Any], bool] = is_repeated) -> Repeated:
+def select_repeated_variables(given: list[str], wanted: Callable[[str, Any], bool] = is_repeated) -> Repeated:
     """Return what of the extra variables of a command line is repeated; a file of them is, by its name."""
     found = Repeated()
     for word in given:
         if word.startswith("@"):
             found.words.append(word)
             continue
-        variables = parsed_variables(word)
+        variables = parse_variables(word)
         if variables is None:
             found.left_out.append("what could not be read")
             continue
@@ -67,7 +67,7 @@ def repeated_variables(given: list[str], wanted: Callable[[str, Any], bool] = is
     return found
 
 
-def parsed_variables(word: str) -> dict[str, Any] | None:
+def parse_variables(word: str) -> dict[str, Any] | None:
     """Return the variables of one word of -e, as Ansible reads it; None where it cannot be read."""
     if not word.startswith(("{", "[")):
         return {name: value for name, value in parse_kv(word).items() if name != "_raw_params"}

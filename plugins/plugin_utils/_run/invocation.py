@@ -28,7 +28,7 @@ def folder() -> Path:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
+def hold_lock(name: str) -> Iterator[None]:
     """Let one fork at a time do something."""
     with locked_file(folder() / f"{name}.lock"):
         yield
@@ -45,8 +45,8 @@ def run_id(wanted: str, host: str, begun_before: int = 0) -> str:
         host: the calling host.
         begun_before: how often the host has begun that run, in earlier invocations: its journals know the id.
     """
-    with locked("run"):
-        number = (shared("runs", host) or 0) + 1
+    with hold_lock("run"):
+        number = (read_shared("runs", host) or 0) + 1
         share("runs", host, number)
         number += begun_before
         named = (wanted or _own_id()) + (f"-{number}" if number > 1 else "")
@@ -56,8 +56,8 @@ def run_id(wanted: str, host: str, begun_before: int = 0) -> str:
 
 def run_of(host: str) -> str:
     """Return the id of the run that a host is in; what names none has that of this invocation."""
-    with locked("run"):
-        return str(shared("named", host) or _own_id())
+    with hold_lock("run"):
+        return str(read_shared("named", host) or _own_id())
 
 
 def _own_id() -> str:
@@ -70,7 +70,7 @@ def _own_id() -> str:
 
 def once(name: str, make: Callable[[], Any]) -> Any:
     """Return what the first host has made."""
-    with locked(name):
+    with hold_lock(name):
         path = folder() / name
         if not path.exists():
             path.write_text(json.dumps(make()))
@@ -97,7 +97,7 @@ def share(kind: str, host: str, facts: Any) -> None:
     beside.rename(path / _file_name(host))
 
 
-def shared(kind: str, host: str) -> Any:
+def read_shared(kind: str, host: str) -> Any:
     """Return what a host has left, or None if it has not yet."""
     try:
         return json.loads((folder() / kind / _file_name(host)).read_text())
@@ -105,9 +105,9 @@ def shared(kind: str, host: str) -> Any:
         return None
 
 
-def taken(kind: str, host: str) -> Any:
+def take_shared(kind: str, host: str) -> Any:
     """Return what a host has left, and take it away, or None if there is nothing."""
-    facts = shared(kind, host)
+    facts = read_shared(kind, host)
     (folder() / kind / _file_name(host)).unlink(missing_ok=True)
     return facts
 

@@ -58,10 +58,10 @@ def keep_as(kind: str, host: str, answer: Mapping[str, Any]) -> str:
 
 def of_host(host: str) -> Result:
     """Return what is kept of a host's run: ``packed`` and the answers, by verb; nothing that is not known yet."""
-    packed = invocation.shared(_PACKED, host)
+    packed = invocation.read_shared(_PACKED, host)
     if packed is None:
         return {}
-    answers = {kind: invocation.shared(_name(kind, host), host) for kind in _KEPT.values()}
+    answers = {kind: invocation.read_shared(_name(kind, host), host) for kind in _KEPT.values()}
     return {_PACKED: packed, **{kind: answer for kind, answer in answers.items() if answer is not None}}
 
 
@@ -71,5 +71,5 @@ def has_failed(answer: Mapping[str, Any]) -> bool:
 
 
 def _name(kind: str, host: str) -> str:
-    run = (invocation.shared(_PACKED, host) or {}).get("run")
+    run = (invocation.read_shared(_PACKED, host) or {}).get("run")
     return f"{kind}-{run}" if run else kind

@@ -31,14 +31,14 @@ def note_listed(host: str, select: Any, databases: Iterable[Any], *, has_sources
     """
     listed = [str(entry.get("name") if isinstance(entry, Mapping) else entry) for entry in databases]
     facts = {"select": selection.patterns_of(select), "listed": listed, "has_sources": has_sources}
-    known = invocation.shared(_KIND, host) or {}
+    known = invocation.read_shared(_KIND, host) or {}
     if {key: known.get(key) for key in facts} != facts:
         invocation.share(_KIND, host, facts)
 
 
 def note_found(host: str, names: Iterable[str]) -> None:
     """Leave the names that the sources of a host have."""
-    known = invocation.shared(_KIND, host)
+    known = invocation.read_shared(_KIND, host)
     if known:
         invocation.share(_KIND, host, {**known, "found": list(names)})
 
@@ -53,13 +53,13 @@ def refuse_unmatched(host: str, hosts: Sequence[str]) -> list[str]:
     Raises:
         Refused: a name or a pattern is of no database of any of them.
     """
-    mine = invocation.shared(_KIND, host) or {}
+    mine = invocation.read_shared(_KIND, host) or {}
     select = mine.get("select")
     if not select:
         return []
-    noted = {name: invocation.shared(_KIND, name) for name in hosts}
+    noted = {name: invocation.read_shared(_KIND, name) for name in hosts}
     names = [name for facts in noted.values() if facts for name in (*facts["listed"], *facts.get("found", ()))]
-    missing = selection.unmatched(select, names)
+    missing = selection.list_unmatched(select, names)
     unknown = [name for name, facts in noted.items() if not _is_known(facts, select)]
     if not unknown:
         where = "of any host" if len(hosts) > 1 else "of this host"

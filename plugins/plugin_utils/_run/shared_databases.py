@@ -38,19 +38,19 @@ class Turns:
 
     def sharing(self) -> dict[str, str]:
         """Return, for each database that an earlier host of the batch shares with this one, the first such host."""
-        mine = invocation.shared("plans", self.host) or {}
+        mine = invocation.read_shared("plans", self.host) or {}
         found: dict[str, str] = {}
         for other in reversed(self.earlier):
-            identities = set((invocation.shared("plans", other) or {}).values())
+            identities = set((invocation.read_shared("plans", other) or {}).values())
             found.update({name: other for name, identity in mine.items() if identity in identities})
         return found
 
     def wait_for(self, other: str) -> bool:
         """Wait until another host is done, and return whether it came to it at all."""
         begun = reported = time.monotonic()
-        while not invocation.shared(self._ended, other):
+        while not invocation.read_shared(self._ended, other):
             now = time.monotonic()
-            if not invocation.shared(self._begun, other) and now - begun > _BEGINS_WITHIN:
+            if not invocation.read_shared(self._begun, other) and now - begun > _BEGINS_WITHIN:
                 return False
             if now - reported > _REPORT_EVERY:
                 reported = now

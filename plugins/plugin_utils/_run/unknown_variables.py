@@ -22,7 +22,7 @@ _ALIKE = 0.8
 
 
 @cache
-def known_variables() -> frozenset[str]:
+def list_known_variables() -> frozenset[str]:
     """Return the name of every variable of the role and of the playbooks."""
     known = [*_OPTION.findall(_SPECS.read_text(encoding="utf-8")), *_OTHERS]
     return frozenset(f"{_PREFIX}{name}" for name in known)
@@ -31,7 +31,7 @@ def known_variables() -> frozenset[str]:
 def misspelt(names: Iterable[str]) -> Iterator[str]:
     """Yield a sentence for each name that is probably meant to be another."""
     given = {name[len(_PREFIX) :] for name in names if name.startswith(_PREFIX)}
-    known = {name[len(_PREFIX) :] for name in known_variables()}
+    known = {name[len(_PREFIX) :] for name in list_known_variables()}
     for name in sorted(given - known):
         for meant in difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE):
             yield f"{_PREFIX}{name} is not a known variable and is ignored. Did you mean {_PREFIX}{meant}?"

@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import extra_variables
 
 from .._run.command_line import host_options, secret_options
-from .._run.extra_variables import MAY_BE_SECRET, OF_ONE_RUN, parsed_variables
+from .._run.extra_variables import MAY_BE_SECRET, OF_ONE_RUN, parse_variables
 
 _SOUNDS_SECRET = re.compile(r"pass(word|wd|phrase)?$|pass_|secret|token|credential|authorization|api_?key|private_key$")
 _URL_WITH_PASSWORD = re.compile(r"://[^/\s\"]*:[^/\s\"]*@")
@@ -75,7 +75,7 @@ def _read_extra(word: str, found: Given) -> None:
     if word.startswith("@"):
         found.words += ["-e", word]
         return
-    variables = parsed_variables(word)
+    variables = parse_variables(word)
     if variables is None:
         found.refused.append("What -e gives cannot be read: write it into a file, and give -e @FILE.")
         return
@@ -93,7 +93,7 @@ def _read_extra(word: str, found: Given) -> None:
 
 
 def _secrets(word: str) -> Iterator[str]:
-    variables = None if word.startswith("@") else parsed_variables(word)
+    variables = None if word.startswith("@") else parse_variables(word)
     for name, value in (variables or {}).items():
         if may_hold_secret(name, value):
             yield _refusal(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .beside import Beside
 from .content import digest_columns, digest_of
-from .quoting import literal, qualified
+from .quoting import literal, qualify_name
 
 _MARK = "hosting_alembic_digest"
 
@@ -21,7 +21,7 @@ def arriving(beside: Beside, tables: list[str]) -> dict[str, tuple[str, str]]:
         if table not in beside.before.triggers:
             continue
         columns = [column for column in beside.columns_before(table).values() if not column.is_generated]
-        place = qualified(beside.schema, table)
+        place = qualify_name(beside.schema, table)
         # A digest is of values as a session in UTC sees them.
         read = (
             f"set statement time_zone = '+00:00' for select {literal(_MARK)}, {len(found)}, {digest_columns(columns)}"
@@ -31,7 +31,7 @@ def arriving(beside: Beside, tables: list[str]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def written_early(read: dict[str, tuple[str, str]], printed: list[str]) -> list[str]:
+def find_early_writes(read: dict[str, tuple[str, str]], printed: list[str]) -> list[str]:
     """Return in words which tables had other rows when they were locked than when they were moved in."""
     rows = [line.split("\t") for line in printed]
     digests = {row[1]: f"{row[2]} {row[3]}" for row in rows if len(row) == 4 and row[0] == _MARK and row[2].isdigit()}

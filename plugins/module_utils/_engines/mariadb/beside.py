@@ -20,11 +20,11 @@ from ..data import Archive
 from ..interface import Report
 from . import client_input
 from .catalog import read_exactly
-from .content import columns_of, digest_of, run_sql, shared
+from .content import columns_of, digest_of, list_shared_columns, run_sql
 from .dump_text import Definitions, definitions_of, select_table_lines
 from .made_schemas import MadeSchemas
 from .privileges import lacking, privileges_on, read_grants
-from .quoting import qualified
+from .quoting import qualify_name
 from .same_name import TABLE_IS_IN_SCHEMA
 from .session_counters import Counts
 from .swap_state import (
@@ -35,7 +35,7 @@ from .swap_state import (
     empty_schemas,
     is_empty,
     is_there,
-    named_as_ours,
+    list_named_schemas,
     names_for,
     read_row,
     record,
@@ -169,7 +169,7 @@ class Beside:
             counted = expected.get(f"{self.schema}.{table}")
             if counted is None:
                 continue
-            loaded = int(run_sql(own, f"select count(*) from {qualified(self.name, table)}")[0][0])
+            loaded = int(run_sql(own, f"select count(*) from {qualify_name(self.name, table)}")[0][0])
             wrong += [f"{table} has {loaded} rows and not {counted}"] if loaded != counted else []
         if wrong:
             raise Failed(
@@ -229,7 +229,7 @@ class Beside:
         self.now = definitions_of(client_input.definitions_now(self.engine))
         self.now.invalid_views = client_input.invalid_views(self.engine)
 
-    def changed_since(self) -> list[str]:
+    def compare_definitions(self) -> list[str]:
         """Return how definitions differ from those that were read, while all tables are locked by our session."""
         before, now = Counter(self._lines_now), Counter(self.engine.own_connection().run(read_exactly))
         return [f"{line[:_LONGEST_LINE]} has changed" for line in sorted((before - now) + (now - before))]
@@ -243,7 +243,7 @@ class Beside:
         own = self.engine.own_connection()
         now = columns_of(own, self.schema)
         return {
-            table: digest_of(own, schema, table, [columns[name] for name in shared(columns, now[table])])
+            table: digest_of(own, schema, table, [columns[name] for name in list_shared_columns(columns, now[table])])
             for table, columns in self._columns_before.items()
             if table in self.before.tables and table in self.now.tables and table in now
             if tables is None or table in tables
@@ -253,11 +253,11 @@ class Beside:
         """Return the columns that a table had."""
         return self._columns_before.get(table, {})
 
-    def changed_rows(self, rows: dict[str, str]) -> list[str]:
+    def list_changed_tables(self, rows: dict[str, str]) -> list[str]:
         """Return the tables whose rows, as they were read, are not the backup's; none that was not read, or is gone."""
         return sorted(table for table, digest in self.rows_before.items() if rows.get(table, digest) != digest)
 
-    def gone(self) -> list[str]:
+    def list_missing(self) -> list[str]:
         """Return the tables, sequences and columns with values that the backup has and the database has not."""
         now = columns_of(self.engine.own_connection(), self.schema)
         found = [f"table {name}" for name in self.before.tables.keys() - self.now.tables.keys()]
@@ -267,9 +267,9 @@ class Beside:
             found += [f"column {table}.{name}" for name in lost if not self.columns_before(table)[name].is_generated]
         return sorted(found)
 
-    def moved_sequences(self) -> list[str]:
+    def list_moved_sequences(self) -> list[str]:
         """Return the sequences that have given out values since the backup."""
-        return moved_sequences(self.before, self.now)
+        return find_moved_sequences(self.before, self.now)
 
     def drop(self) -> None:
         """Drop the schema."""
@@ -300,7 +300,7 @@ def drop_left(engine: MariaDBSession) -> list[str]:
     found = empty_schemas(own, engine.name_on_server)
     found += [
         name
-        for name, session in named_as_ours(own, engine.name_on_server, NEW)
+        for name, session in list_named_schemas(own, engine.name_on_server, NEW)
         if name not in found and session not in alive and is_loaded(own, name, made)
     ]
     for name in found:
@@ -320,13 +320,15 @@ def definition_of_sequence(found: Definitions, name: str) -> str:
     return found.sequences[name].split("\n")[0]
 
 
-def moved_sequences(before: Definitions, now: Definitions) -> list[str]:
+def find_moved_sequences(before: Definitions, now: Definitions) -> list[str]:
     """Return the sequences that have given out values in between."""
     both = before.sequences.keys() & now.sequences.keys()
     return sorted(name for name in both if _value(before, name) != _value(now, name))
 
 
-def moved_counters(before: Definitions, now: Definitions, left_out: Container[str], when: str = "") -> list[str]:
+def describe_moved_counters(
+    before: Definitions, now: Definitions, left_out: Container[str], when: str = ""
+) -> list[str]:
     """Return in words where the AUTO_INCREMENT of tables is not what it was.
 
     Args:
@@ -343,7 +345,7 @@ def moved_counters(before: Definitions, now: Definitions, left_out: Container[st
     ]
 
 
-def changed_definitions(before: Definitions, now: Definitions) -> list[str]:
+def describe_changed_definitions(before: Definitions, now: Definitions) -> list[str]:
     """Return how definitions differ, each in words."""
     old, new = _listed(before), _listed(now)
     found = [f"{name} is missing" for name in old.keys() - new.keys()]

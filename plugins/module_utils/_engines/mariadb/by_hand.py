@@ -19,7 +19,7 @@ from .defaults import defaults_in
 from .dump import dump_options
 from .dump_text import Definitions, definitions_of
 from .privileges import lacking, privileges_on, read_grants
-from .quoting import qualified, quoted
+from .quoting import qualify_name, quote_name
 from .remaking import may_not_make
 from .restore_method import administrators, grants_as_typed, missing
 from .same_name import TABLE_IS_HERE, same_name
@@ -70,9 +70,9 @@ def command(engine: MariaDBSession, archive: Archive) -> str:
     found = _charset(engine, archive)
     charset = f" {found}" if found else ""
     load = [*administrators(engine, "mariadb"), *EXACTLY, f"--init-command={SETTINGS}"]
-    begin = f"create or replace database {quoted(trial)}{charset}; use {quoted(trial)};"
-    replace = f"drop database {quoted(trial)}; drop database {quoted(schema)};"
-    replace += f" create database {quoted(schema)}{charset}; use {quoted(schema)};"
+    begin = f"create or replace database {quote_name(trial)}{charset}; use {quote_name(trial)};"
+    replace = f"drop database {quote_name(trial)}; drop database {quote_name(schema)};"
+    replace += f" create database {quote_name(schema)}{charset}; use {quote_name(schema)};"
     views, output = _views(engine, archive)
     script = [_printf(begin), ["sed", _FOR_TRIAL, dump], _printf(*views, replace), ["cat", dump]]
     return f"{_keep(engine, archive, administrators(engine, 'mariadb-dump'))} && {_piped(script, load)}{output}"
@@ -97,7 +97,7 @@ def command_by_user(engine: MariaDBSession, archive: Archive) -> str:
     load = ["mariadb", *mine, *EXACTLY, f"--init-command={SETTINGS}", f"--database={schema}"]
     views, output = _views(engine, archive)
     begin = [*views, "set session foreign_key_checks = 0;", "DELIMITER //", f"{_DROP_ALL}//", "DELIMITER ;"]
-    begin += [f"alter database {quoted(schema)} {charset};"] if charset else []
+    begin += [f"alter database {quote_name(schema)} {charset};"] if charset else []
     script = [_printf(*begin), ["cat", str(archive.path)]]
     return f"{proves} && {_keep(engine, archive, ['mariadb-dump', *mine])} && {_piped(script, load)}{output}"
 
@@ -131,7 +131,7 @@ def _views(engine: MariaDBSession, archive: Archive) -> tuple[list[str], str]:
 
     Where the command is typed again they are gone, and it goes on without them.
     """
-    shows = [f"show create view {qualified(engine.name_on_server, name)};" for name in invalid_views(engine)]
+    shows = [f"show create view {qualify_name(engine.name_on_server, name)};" for name in invalid_views(engine)]
     if not shows:
         return [], ""
     block = ["begin not atomic declare continue handler for sqlexception begin end;", *shows, "end//"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
 from .dump_lines import lines_of_definition
-from .quoting import quoted
+from .quoting import quote_name
 from .same_name import TABLE_IS_HERE, same_name
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def read_fingerprint(connection: Connection, leave_out: frozenset[str]) -> list[
 def read_lines(connection: Connection, leave_out: frozenset[str] = frozenset()) -> list[Line]:
     """Return the lines of ``read_fingerprint``, each with the object that it is of."""
     schema, lines = _lines_of(connection, leave_out)
-    own = f"{quoted(schema)}."
+    own = f"{quote_name(schema)}."
     return [replace(line, text=" ".join(line.text.replace(own, "").split())) for line in lines]
 
 
@@ -143,7 +143,7 @@ def _lines_of(connection: Connection, leave_out: frozenset[str]) -> tuple[str, l
 
 def _table_lines(connection: Connection, name: str, kind: str) -> list[Line]:
     """Return what the server would type to make a table, each line for itself: columns in any order are the same."""
-    statement = f"show create {'sequence' if kind == SEQUENCE else 'table'} {quoted(name)}"
+    statement = f"show create {'sequence' if kind == SEQUENCE else 'table'} {quote_name(name)}"
     row: Any = execute(connection, statement.replace(":", "\\:"))[0]
     head, *body = lines_of_definition(_COUNTER.sub("", str(row[1])))
     if not body:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, TypeVar
 from ..._core.errors import REPLACED_NOTHING, Failed
 from ..connection import first_line
 from .catalog import INVALID_VIEWS, TABLES
-from .client_tools import required, run_tool
+from .client_tools import find_required_tool, run_tool
 from .dump import dump_options
 from .dump_waits import DumpWaits
 from .lock_attempts import until_locked
 from .session import lock_seconds
-from .session_counters import LAST_OF_CLIENT, Counts, counted
+from .session_counters import LAST_OF_CLIENT, Counts, read_counts
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
@@ -65,7 +65,7 @@ def feed(
     Raises:
         Failed: a statement failed, or not all lines could be read.
     """
-    tool = required("client", engine.database.name)
+    tool = find_required_tool("client", engine.database.name)
     reading, writing = os.pipe()
     seconds = lock_seconds(engine.job.lock_wait if lock_timeout is None else lock_timeout)
     limits = f"set session lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds};\n"
@@ -88,7 +88,7 @@ def feed(
     if not answers:
         why = "it ended without an error, and did not execute its last statement"
         raise Failed(f"The client failed in {schema}", why, code=REPLACED_NOTHING)
-    return counted(answers)
+    return read_counts(answers)
 
 
 def feed_piece(engine: MariaDBSession, schema: str, piece: bytes) -> None:
@@ -157,7 +157,7 @@ def definitions_now(engine: MariaDBSession) -> list[bytes]:
     Raises:
         Failed: it could not be dumped.
     """
-    tool = required("dump", engine.database.name)
+    tool = find_required_tool("dump", engine.database.name)
     words = [*_DEFINITIONS, *leave_out_invalid_views(engine), "--", engine.name_on_server]
     printed = run_tool(tool, words, engine.url, engine.driver, report=DumpWaits(engine))
     return printed.encode("utf-8", "surrogateescape").splitlines(keepends=True)
@@ -169,7 +169,7 @@ def read_dump_of_now(engine: MariaDBSession, read: Callable[[Iterable[bytes]], T
     Raises:
         Failed: it could not be dumped.
     """
-    tool = required("dump", engine.database.name)
+    tool = find_required_tool("dump", engine.database.name)
     kinds = {str(kind) for _name, kind, _engine in engine.own_connection().rows(TABLES)}
     answers: list[T] = []
     reading, writing = os.pipe()

@@ -79,7 +79,7 @@ def _tool_at(path: Path) -> Tool | None:
     return Tool(path, found[1] or found[2]) if answer.returncode == 0 and found else None
 
 
-def required(kind: str, database: str) -> Tool:
+def find_required_tool(kind: str, database: str) -> Tool:
     """Return a program.
 
     Raises:

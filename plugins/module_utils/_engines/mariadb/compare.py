@@ -14,7 +14,7 @@ from ..comparison import Comparison
 from ..data import Archive, WrittenRows
 from ..interface import Report
 from . import client_input
-from .beside import Beside, cannot_compare, changed_definitions, moved_counters, moved_sequences
+from .beside import Beside, cannot_compare, describe_changed_definitions, describe_moved_counters, find_moved_sequences
 from .content import columns_of, has_rows, has_values
 from .dump_rows import ReadDump
 from .dump_text import Definitions, definitions_of
@@ -82,7 +82,7 @@ def both_definitions(engine: MariaDBSession, archive: Archive) -> tuple[Definiti
 
 def _differences(before: Definitions, now: Definitions, version_tables: frozenset[str]) -> list[str]:
     left_out = {name.rpartition(".")[2] for name in version_tables}
-    return [words for words in changed_definitions(before, now) if not _is_of(words, left_out)]
+    return [words for words in describe_changed_definitions(before, now) if not _is_of(words, left_out)]
 
 
 def _compared(before: ReadDump, now: ReadDump, version_tables: frozenset[str], written: WrittenTables) -> Comparison:
@@ -90,12 +90,12 @@ def _compared(before: ReadDump, now: ReadDump, version_tables: frozenset[str], w
     both = sorted((before.definitions.tables.keys() & now.definitions.tables.keys()) - left_out)
     same = [name for name in both if before.definitions.tables[name] == now.definitions.tables[name]]
     differ = {name: f"rows of table {name} differ" for name in same if before.rows.get(name) != now.rows.get(name)}
-    sequences = moved_sequences(before.definitions, now.definitions)
+    sequences = find_moved_sequences(before.definitions, now.definitions)
     differ |= {name: f"values of sequence {name} differ" for name in sequences}
     ours = written(before.definitions, now.definitions) if differ else set()
     rows = [words for name, words in differ.items() if ours is None or name in ours]
     others = [words for words in differ.values() if words not in rows]
-    notes = moved_counters(before.definitions, now.definitions, left_out)
+    notes = describe_moved_counters(before.definitions, now.definitions, left_out)
     not_compared = [f"what is not understood: {words}" for words in now.definitions.not_understood]
     schema = _differences(before.definitions, now.definitions, version_tables)
     return Comparison(schema=schema, rows=rows, not_compared=not_compared, others=others, notes=notes)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..connection import OwnConnection
-from .quoting import qualified, quoted
+from .quoting import qualify_name, quote_name
 from .same_name import SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def digest_of(own: OwnConnection, schema: str, table: str, columns: list[Column]
     Raises:
         ValueError: the server could not read a row, because it is longer than ``max_allowed_packet``.
     """
-    count, total = run_sql(own, f"select {digest_columns(columns)} from {qualified(schema, table)}")[0]
+    count, total = run_sql(own, f"select {digest_columns(columns)} from {qualify_name(schema, table)}")[0]
     if int(total) >= _UNREAD:
         raise ValueError(f"rows of table {table} are longer than max_allowed_packet")
     return f"{count} {int(total)}"
@@ -112,7 +112,7 @@ def digest_columns(columns: list[Column]) -> str:
 
 
 def _value_of(column: Column) -> str:
-    name = quoted(column.name)
+    name = quote_name(column.name)
     if column.data_type in _LONG:
         text = f"sha2(convert({name} using utf8mb4), 256)"
     elif column.data_type in _LONG_BYTES:
@@ -126,7 +126,7 @@ def _value_of(column: Column) -> str:
     return f"if({name} is null, '-', concat(char_length({text}), '+', {text}))"
 
 
-def shared(before: dict[str, Column], now: dict[str, Column]) -> list[str]:
+def list_shared_columns(before: dict[str, Column], now: dict[str, Column]) -> list[str]:
     """Return the names of the columns that both have and that hold values of their own."""
     return [name for name, column in before.items() if name in now and not column.is_generated]
 
@@ -137,27 +137,27 @@ def not_exact(own: OwnConnection, schema: str, table: str, columns: dict[str, Co
     for column in columns.values():
         if column.data_type != "float" or column.is_generated:
             continue
-        name = quoted(column.name)
+        name = quote_name(column.name)
         lost = f"{name} <> cast(cast({name} as char) as float)"
-        if run_sql(own, f"select 1 from {qualified(schema, table)} where {lost} limit 1"):
+        if run_sql(own, f"select 1 from {qualify_name(schema, table)} where {lost} limit 1"):
             found.append(f"{table}.{column.name}")
     return found
 
 
 def has_rows(own: OwnConnection, schema: str, table: str) -> bool:
     """Return whether there is any row in a table."""
-    return bool(run_sql(own, f"select 1 from {qualified(schema, table)} limit 1"))
+    return bool(run_sql(own, f"select 1 from {qualify_name(schema, table)} limit 1"))
 
 
 def has_values(own: OwnConnection, schema: str, table: str, column: Column) -> bool:
     """Return whether any row has something in a column that adding it has not put there, as far as that shows."""
     if column.is_generated or "auto_increment" in column.extra:
         return False
-    name = quoted(column.name)
+    name = quote_name(column.name)
     if column.is_nullable and column.default in (None, "NULL"):
         condition = f"{name} is not null"
     elif column.default is not None:
         condition = f"not ({name} <=> default({name}))"
     else:
         condition = f"{name} <> {0 if column.data_type in _NUMBERS else repr('')}"
-    return bool(run_sql(own, f"select 1 from {qualified(schema, table)} where {condition} limit 1"))
+    return bool(run_sql(own, f"select 1 from {qualify_name(schema, table)} where {condition} limit 1"))

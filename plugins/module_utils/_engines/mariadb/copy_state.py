@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Failed
 from ..comparison import Comparison
 from . import client_input
-from .beside import changed_definitions, moved_counters, moved_sequences
+from .beside import describe_changed_definitions, describe_moved_counters, find_moved_sequences
 from .dump_rows import ReadDump
 from .dump_text import Definitions, definitions_of
 from .fill_copy import sequences_of
@@ -90,10 +90,12 @@ def compare(before: CopyState, now: CopyState, version_tables: set[str]) -> Comp
         version_tables: names of tables that are not compared.
     """
     left_out = {f"table {name} {words}" for name in version_tables for words in ("is missing", "was not there before")}
-    schema = [words for words in changed_definitions(before.definitions, now.definitions) if words not in left_out]
-    rows = [f"values of sequence {name} differ" for name in moved_sequences(before.definitions, now.definitions)]
+    schema = [
+        words for words in describe_changed_definitions(before.definitions, now.definitions) if words not in left_out
+    ]
+    rows = [f"values of sequence {name} differ" for name in find_moved_sequences(before.definitions, now.definitions)]
     if before.rows is not None and now.rows is not None:
         tables = sorted({*before.rows, *now.rows} - version_tables)
         rows += [f"rows of table {name} differ" for name in tables if before.rows.get(name) != now.rows.get(name)]
-    notes = moved_counters(before.definitions, now.definitions, version_tables, " after the downgrades")
+    notes = describe_moved_counters(before.definitions, now.definitions, version_tables, " after the downgrades")
     return Comparison(schema, rows, notes=notes)

@@ -17,7 +17,7 @@ from ..._core.errors import HALF_WAY, Failed
 from ..._core.paths import private_directory, write_durably
 from .content import charset_of, run_sql
 from .made_schemas import MadeSchemas
-from .quoting import quoted
+from .quoting import quote_name
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
@@ -88,4 +88,4 @@ def _place(engine: MariaDBSession) -> Path:
 
 
 def _set(engine: MariaDBSession, schema: str, charset: str, collation: str) -> None:
-    run_sql(engine.own_connection(), f"alter database {quoted(schema)} character set {charset} collate {collation}")
+    run_sql(engine.own_connection(), f"alter database {quote_name(schema)} character set {charset} collate {collation}")

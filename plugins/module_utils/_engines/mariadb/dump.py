@@ -98,7 +98,7 @@ def write_dump(engine: MariaDBSession, folder: Path, count_rows: bool, report: R
     Raises:
         Failed: mariadb-dump failed, or the dump does not hold what the database held.
     """
-    tool = client_tools.required("dump", engine.database.name)
+    tool = client_tools.find_required_tool("dump", engine.database.name)
     _refuse_other_server(engine)
     target = folder / FILE
     for attempt in range(1, _ATTEMPTS + 1):

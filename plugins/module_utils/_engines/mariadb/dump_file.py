@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .dump_lines import INSERTED, NAME, whole_lines
-from .dump_text import named
+from .dump_text import unquote_name
 
 _CREATED = re.compile(rb"CREATE (?:TABLE|SEQUENCE) (?:IF NOT EXISTS )?" + NAME)
 _DELIMITER = re.compile(rb"DELIMITER (\S+)")
@@ -83,14 +83,14 @@ def _read_line(found: DumpContent, line: bytes) -> str:
     """Take one line, and return the table whose rows come in the next ones."""
     inserted = INSERTED.match(line)
     if inserted:
-        table, behind = named(inserted[1]), line[inserted.end() :].strip()
+        table, behind = unquote_name(inserted[1]), line[inserted.end() :].strip()
         found.rows.setdefault(table, 0)
         if behind:
             found.rows[table] += len(_BETWEEN_ROWS.findall(_STRING.sub(b"", behind))) + 1
         return "" if behind.endswith(b");") else table
     created = _CREATED.match(line)
     if created:
-        found.rows.setdefault(named(created[1]), 0)
+        found.rows.setdefault(unquote_name(created[1]), 0)
         return ""
     for kind, beginning in _OTHERS.items():
         if kind != "trigger" and line.startswith(beginning):

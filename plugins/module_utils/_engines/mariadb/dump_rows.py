@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .dump_lines import INSERTED, whole_lines
-from .dump_text import Definitions, definitions_in, named
+from .dump_text import Definitions, definitions_in, unquote_name
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Rows:
     def _take(self, line: bytes) -> None:
         match = INSERTED.match(line)
         if match:
-            self._table = named(match[1])
+            self._table = unquote_name(match[1])
             self._add(line[match.end() :])
         elif self._table and line.startswith(b"("):
             self._add(line)

@@ -121,14 +121,14 @@ class _Reader:
         """Take a statement between the usual delimiters."""
         self._settings.update(_SETTING.findall(statement))
         if match := _TABLE.match(statement):
-            self._add_table(named(match[1]), _decoded(statement))
+            self._add_table(unquote_name(match[1]), _decoded(statement))
         elif match := _SEQUENCE.match(statement):
-            self.found.sequences[named(match[1])] = _decoded(statement)
+            self.found.sequences[unquote_name(match[1])] = _decoded(statement)
         elif statement.startswith(b"DO SETVAL(") and self.found.sequences:
             name = next(reversed(self.found.sequences))
             self.found.sequences[name] += "\n" + _decoded(statement)
         elif _VIEW.match(statement) and (match := _NAME_OF_VIEW.search(statement)):
-            self.found.views[named(match[1])] = self._definition(statement.strip().removesuffix(b";"))
+            self.found.views[unquote_name(match[1])] = self._definition(statement.strip().removesuffix(b";"))
         elif _ALTER.match(statement):
             self._alter(statement)
 
@@ -144,7 +144,7 @@ class _Reader:
             return
         definition = self._definition(statement)
         if match := _ROUTINE.match(statement):
-            self.found.routines[f"{match[1].decode().lower()} {named(match[2])}"] = definition
+            self.found.routines[f"{match[1].decode().lower()} {unquote_name(match[2])}"] = definition
         elif _OF_TRIGGER.search(statement[:2000]):
             self.found.triggers.setdefault(self._table, []).append(definition)
         else:
@@ -224,7 +224,7 @@ def select_table_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
             yield line
 
 
-def named(name: bytes) -> str:
+def unquote_name(name: bytes) -> str:
     """Return a name that was in backquotes."""
     return name.replace(b"``", b"`").decode("utf-8", "surrogateescape")
 

@@ -23,7 +23,7 @@ from .catalog import read_fingerprint
 from .dump import write_dump
 from .locks import DATABASE, MIGRATING, NamedLock, describe_holder, lock_name, try_lock, wait_for_orphan
 from .not_transactional import not_transactional, notes
-from .only_here import Guard, NamesDatabase, changing_only, refused
+from .only_here import Guard, NamesDatabase, changing_only, describe_unsent
 from .preflight import obstacles
 from .read_only import is_kept, only_reading
 from .restore_method import restore_method
@@ -112,11 +112,11 @@ class MariaDB(MariaDBSession):
         with changing_only(Guard(self.own_connection(), self.name_on_server)):
             yield
 
-    def explained(self, error: BaseException) -> BaseException:
+    def explain_error(self, error: BaseException) -> BaseException:
         """Return why a statement was refused, if it was to write elsewhere."""
         if isinstance(error, NamesDatabase):
-            return refused(error)
-        return self.refused_elsewhere(error) if self._is_kept_here and is_kept(error) else error
+            return describe_unsent(error)
+        return self.describe_refusal_elsewhere(error) if self._is_kept_here and is_kept(error) else error
 
     def was_kept(self, error: BaseException) -> bool:
         """Query the number of the error."""

@@ -15,9 +15,9 @@ from ..._core.errors import Failed, first_of
 from ..._core.paths import sha256_of
 from . import client_input
 from .dump_text import Definition, Definitions, definitions_of, select_table_lines
-from .full_names import named_database
+from .full_names import find_named_database
 from .only_here import objects_of, others_than
-from .quoting import quoted
+from .quoting import quote_name
 from .same_name import EVENT_IS_IN_SCHEMA
 from .scripts import redo_pieces, run_pieces
 
@@ -54,7 +54,7 @@ def fill(engine: MariaDBSession, archive: Archive, database: str) -> list[str]:
         found = definitions_of(lines)
     if found.not_understood:
         raise _failed(engine, "its backup holds what cannot be made again: " + "; ".join(found.not_understood))
-    elsewhere = bound_elsewhere(found)
+    elsewhere = list_bound_elsewhere(found)
     if elsewhere:
         why = (
             f"these have their rows elsewhere, or foreign keys to another database: {first_of(elsewhere, _MOST_NAMED)}"
@@ -77,7 +77,7 @@ def fill(engine: MariaDBSession, archive: Archive, database: str) -> list[str]:
 
 def sequences_of(text: str, database: str, other: str) -> str:
     """Return a definition whose defaults read the sequences of another database."""
-    return text.replace(f"nextval({quoted(database)}.", f"nextval({quoted(other)}.")
+    return text.replace(f"nextval({quote_name(database)}.", f"nextval({quote_name(other)}.")
 
 
 def _column_of_copy(line: bytes, database: str, copy: str) -> bytes:
@@ -130,7 +130,7 @@ def _without_running_events(found: Definitions) -> tuple[Definitions, list[str]]
     return replace(found, routines=routines), notes
 
 
-def bound_elsewhere(found: Definitions) -> list[str]:
+def list_bound_elsewhere(found: Definitions) -> list[str]:
     """Return the tables of which a copy would change, or bind, what is in no copy."""
     return sorted(name for name, text in found.tables.items() if _ELSEWHERE.search(text))
 
@@ -160,7 +160,7 @@ def _refuse_full_names(engine: MariaDBSession, found: Definitions, database: str
     def known(name: str) -> list[str]:
         return objects if name == database else objects_of(own, name)
 
-    named = sorted(key for key, text in texts.items() if named_database(text, others, known))
+    named = sorted(key for key, text in texts.items() if find_named_database(text, others, known))
     if named:
         raise Failed(
             f"Database {engine.database.name!r} cannot be rehearsed beside itself",

@@ -29,7 +29,7 @@ _BETWEEN = {"if", "not", "exists"}
 _EXECUTES_TEXT = re.compile(r"\b(?:prepare|execute\s+immediate)\b", re.IGNORECASE)
 
 
-def named_database(statement: str, databases: Iterable[str], objects_of: Callable[[str], Iterable[str]]) -> str:
+def find_named_database(statement: str, databases: Iterable[str], objects_of: Callable[[str], Iterable[str]]) -> str:
     """Return which of some databases a statement names in full, as in ``insert into shop.item``, "" for none.
 
     Args:

@@ -41,7 +41,7 @@ class _Gone:
         return _head(self.kind, self.name, self.part)
 
 
-def gone_by_others(gone_lines: Iterable[str], lines: Iterable[Line], named: Named) -> list[tuple[str, str]]:
+def list_dropped_by_others(gone_lines: Iterable[str], lines: Iterable[Line], named: Named) -> list[tuple[str, str]]:
     """Return the lines of what others have dropped, each with the table that it belonged to.
 
     Args:

@@ -19,7 +19,7 @@ from ..connection import OwnConnection, errno_of
 from ..sqlalchemy_import import sa
 from .content import run_sql
 from .privileges import read_grants
-from .quoting import grant_pattern, grantee, literal, quoted
+from .quoting import grant_pattern, grantee, literal, quote_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -93,7 +93,7 @@ def _is_copy(name: str) -> bool:
 def _is_denied(own: OwnConnection, schema: str) -> bool:
     """Return whether the user may do nothing in a schema, which the server says also where there is none."""
     try:
-        run_sql(own, f"use {quoted(schema)}")
+        run_sql(own, f"use {quote_name(schema)}")
     except Exception as error:
         if errno_of(error) == _ACCESS_DENIED:
             return True

@@ -50,7 +50,7 @@ def session_of(own: OwnConnection) -> int:
     return int(own.rows("select connection_id()")[0][0])
 
 
-def lost(name: str) -> Failed:
+def describe_lost_lock(name: str) -> Failed:
     """Return that the lock on a database was lost."""
     return Failed(
         f"The lock on database {name!r} was lost",
@@ -95,12 +95,12 @@ class NamedLock(Lock):
     def check(self) -> None:
         """Raise Failed if the server has ended the connection and with it the lock."""
         if self._own.is_broken():
-            raise lost(self._name)
+            raise describe_lost_lock(self._name)
 
     def check_through(self, own: OwnConnection) -> None:
         """Raise Failed if, as another connection sees it, another session or none has the lock."""
         if not self._released and holder_of(own, self._lock) != self._holder:
-            raise lost(self._name)
+            raise describe_lost_lock(self._name)
 
     def release(self) -> None:
         """Close the connection, which gives the lock back."""

@@ -40,7 +40,7 @@ def tables_to_move(engine: MariaDBSession, beside: Beside, written: set[str] | N
             foreign key binds the table to one that is moved: a key would follow that.
     """
     before, now = beside.before, beside.now
-    changed = set(beside.changed_rows(beside.rows_now))
+    changed = set(beside.list_changed_tables(beside.rows_now))
     differs = changed if written is None else changed & written
     differs |= {name for name in before.tables if before.tables[name] != now.tables.get(name)}
     differs |= {

@@ -134,7 +134,9 @@ class Catalog:
         while len(found) != size:
             size = len(found)
             found |= {
-                name for name, text in self.views.items() if not text or named_in(text, found) or self.leads_away(text)
+                name
+                for name, text in self.views.items()
+                if not text or find_names_in(text, found) or self.leads_away(text)
             }
         return found
 
@@ -222,7 +224,7 @@ def _is_unqualified(name: str, folded: str) -> bool:
     return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])(?![`\"]?\s*\.)", folded) is not None
 
 
-def named_in(text: str | Text, names: Iterable[str]) -> set[str]:
+def find_names_in(text: str | Text, names: Iterable[str]) -> set[str]:
     """Return those of some names that are in a text, in whatever letters and quotes."""
     text = Text.of(text)
     return {name for name in names if _is_in(name.casefold(), text.words, text.folded)}
@@ -236,7 +238,7 @@ def _is_in(name: str, words: set[str], folded: str) -> bool:
 
 def _qualified_by(text: Text, schemas: set[str]) -> set[str]:
     """Return the schemas whose names are in a text and may be in front of another name."""
-    found = named_in(text, schemas)
+    found = find_names_in(text, schemas)
     if not found:
         return found
     folded = _EXECUTED_COMMENT.sub(" ", text.folded).replace("*/", " ")
@@ -245,7 +247,7 @@ def _qualified_by(text: Text, schemas: set[str]) -> set[str]:
     return {name for name in found if re.search(re.escape(name.casefold()) + r"[`\"]?\s*\.", folded)}
 
 
-def written_through(statement: str | Text, catalog: Catalog) -> Written:
+def find_writes(statement: str | Text, catalog: Catalog) -> Written:
     """Return what a statement may write through.
 
     Args:
@@ -258,18 +260,18 @@ def written_through(statement: str | Text, catalog: Catalog) -> Written:
         return Written(unknown=unknown)
     folded, words = text.folded, text.words
     if ";" in folded.rstrip().removesuffix(";") or _MANY_BLANKS.search(folded):
-        return Written(named_in(text, catalog.all_names))
-    indirect = named_in(text, catalog.writing_when_read)
+        return Written(find_names_in(text, catalog.all_names))
+    indirect = find_names_in(text, catalog.writing_when_read)
     if _changes_nothing(folded, words):
         return Written(indirect)
     drops = _DROPS_COLUMN.fullmatch(folded)
     if drops:
-        tables = named_in(drops["name"], catalog.tables)
+        tables = find_names_in(drops["name"], catalog.tables)
         return Written(indirect, {(table, _without_quotes(drops["column"])) for table in tables})
     target = _target(folded, words, catalog)
     if target is None:
-        return Written(named_in(text, catalog.all_names))
-    return Written(indirect | named_in(target, catalog.all_names))
+        return Written(find_names_in(text, catalog.all_names))
+    return Written(indirect | find_names_in(target, catalog.all_names))
 
 
 def _changes_nothing(folded: str, words: set[str]) -> bool:

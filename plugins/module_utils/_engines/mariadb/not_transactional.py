@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed, Refused, first_of
 from ..connection import execute, first_line
-from .quoting import quoted
+from .quoting import quote_name
 from .same_name import same_name
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def not_transactional(connection: Connection) -> dict[str, str]:
     return {str(name): str(engine) for name, engine in execute(connection, _NOT_TRANSACTIONAL)}
 
 
-def named(tables: dict[str, str]) -> str:
+def describe_tables(tables: dict[str, str]) -> str:
     """Return such tables in words, each with its engine."""
     return first_of([f"{name} ({engine})" for name, engine in tables.items()], _MOST_NAMED)
 
@@ -45,8 +45,8 @@ def refusals(engine: MariaDBSession, tables: dict[str, str]) -> list[Refused]:
     return [
         Refused(
             f"Database {engine.database.name!r} has tables without transactions",
-            f"{named(tables)}; what a statement has written there stays when it fails, and other sessions would have to"
-            " wait while they are dumped",
+            f"{describe_tables(tables)}; what a statement has written there stays when it fails, and other sessions"
+            " would have to wait while they are dumped",
             "ALTER TABLE NAME ENGINE = InnoDB, or set migrate_nontransactional_tables: lock",
             code="table-not-transactional",
         )
@@ -55,7 +55,11 @@ def refusals(engine: MariaDBSession, tables: dict[str, str]) -> list[Refused]:
 
 def notes(tables: dict[str, str]) -> list[str]:
     """Return what a person has to know of such tables before they are dumped."""
-    return [f"other sessions wait while tables without transactions are dumped: {named(tables)}"] if tables else []
+    return (
+        [f"other sessions wait while tables without transactions are dumped: {describe_tables(tables)}"]
+        if tables
+        else []
+    )
 
 
 @contextmanager
@@ -74,7 +78,7 @@ def locked_for_dump(engine: MariaDBSession) -> Iterator[None]:
         return
     with engine.connect() as own:
         own.rows(f"set session lock_wait_timeout = {max(int(engine.job.backup_lock_wait), 1)}")
-        locks = ", ".join(f"{quoted(name)} read" for name in tables)
+        locks = ", ".join(f"{quote_name(name)} read" for name in tables)
         try:
             own.rows(f"lock tables {locks}".replace(":", "\\:"))
         except Exception as error:
@@ -82,7 +86,7 @@ def locked_for_dump(engine: MariaDBSession) -> Iterator[None]:
                 raise
             raise Failed(
                 f"Database {engine.database.name!r} is in use, so it cannot be dumped",
-                f"other sessions have {named(tables)} open or locked: {first_line(error)}",
+                f"other sessions have {describe_tables(tables)} open or locked: {first_line(error)}",
                 "Wait until they have ended; SHOW PROCESSLIST shows them",
                 code="database-in-use",
             ) from error

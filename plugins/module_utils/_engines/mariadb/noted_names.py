@@ -13,9 +13,9 @@ from typing import Any
 from ..connection import OWN
 from ..sqlalchemy_import import listening, sa
 from ..write_tracker import NoteTouched
-from .named_tables import Catalog, Text, written_through
+from .named_tables import Catalog, Text, find_writes
 from .statements import commits
-from .taken_rows import IS_NOTED, TAKES_FROM_ANY, taken_by
+from .taken_rows import IS_NOTED, TAKES_FROM_ANY, find_taken
 from .timeouts import is_autocommit
 from .written_tables import column_name
 
@@ -65,13 +65,13 @@ class NotedNames:
     def _read(self, statement: str) -> set[str]:
         """Note what a statement names, and return what it takes rows from."""
         text = Text(statement)
-        written = written_through(text, self._catalog)
+        written = find_writes(text, self._catalog)
         if written.unknown:
             self.doubt(written.unknown)
         folded = statement[:_LONGEST_KEPT].casefold()
         self._catalog.rolls_back &= not ("engine" in folded and any(word in folded for word in _NOT_TRANSACTIONAL))
         self._add(written.names | {column_name(table, column) for table, column in written.columns})
-        return taken_by(text, written, self._catalog).noted
+        return find_taken(text, written, self._catalog).noted
 
     def _add(self, names: set[str]) -> None:
         if names - self._known:
@@ -87,7 +87,7 @@ class NotedNames:
 
 
 @contextmanager
-def executed(hear: Callable[[str, bool], None]) -> Iterator[None]:
+def listen_to_statements(hear: Callable[[str, bool], None]) -> Iterator[None]:
     """Hear, in the block, what connections of SQLAlchemy execute by any driver, and that they commit."""
 
     def executes(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

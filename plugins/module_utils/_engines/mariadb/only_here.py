@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Failed
 from ..connection import OPENING_OWN
 from ..sqlalchemy_import import listening, sa
-from .full_names import named_database
+from .full_names import find_named_database
 from .read_only import READ_ONLY
 from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA
 from .timeouts import is_mariadb
@@ -93,7 +93,7 @@ class Guard:
         self._copy = copy
         self._others = others_than(own, copy, database_of(own, copy))
 
-    def opened(self, connection: Any) -> None:
+    def note_opened(self, connection: Any) -> None:
         """Make a connection read-only, unless it uses the copy."""
         cursor = connection.cursor()
         cursor.execute("select database()")
@@ -109,12 +109,12 @@ class Guard:
             NamesDatabase: it does.
         """
         text = statement.decode("utf-8", "replace") if isinstance(statement, (bytes, bytearray)) else str(statement)
-        found = named_database(text, self._others, lambda name: objects_of(self._own, name))
+        found = find_named_database(text, self._others, lambda name: objects_of(self._own, name))
         if found:
             raise NamesDatabase(f"{' '.join(text.split())[:_LONGEST]} (database {found!r})")
 
 
-def refused(error: NamesDatabase) -> Failed:
+def describe_unsent(error: NamesDatabase) -> Failed:
     """Return what to report of a statement that was not sent."""
     return Failed(
         "A statement names a database in full, and not the copy that it was to run on",
@@ -130,7 +130,7 @@ def changing_only(guard: Guard) -> Iterator[None]:
 
     def opened(connection: Any, _record: object) -> None:
         if not OPENING_OWN.get() and is_mariadb(connection):
-            guard.opened(connection)
+            guard.note_opened(connection)
 
     def before(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if connection.dialect.name in ("mysql", "mariadb"):
@@ -169,7 +169,7 @@ def _opens(original: Any, guard: Guard) -> Any:
     def opens(connection: Any, *args: Any, **keywords: Any) -> Any:
         answer = original(connection, *args, **keywords)
         if not OPENING_OWN.get():
-            guard.opened(connection)
+            guard.note_opened(connection)
             setattr(connection, _GUARDED, True)
         return answer
 

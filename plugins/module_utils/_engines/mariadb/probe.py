@@ -16,7 +16,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ..data import Identity, Probe
-from .quoting import qualified
+from .quoting import qualify_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -63,7 +63,7 @@ def read_probe(connect_options: Options, password: str | None, table: str) -> Pr
     """
     options = {**connect_options["options"], **({} if password is None else {"password": password})}
     module = importlib.import_module(_MODULES[connect_options["driver"]])
-    question = _QUESTION.format(table=qualified(*table.rsplit(".", 1)), identity=IDENTITY, started=STARTED.strip())
+    question = _QUESTION.format(table=qualify_name(*table.rsplit(".", 1)), identity=IDENTITY, started=STARTED.strip())
     limit = f"set session lock_wait_timeout = {_LOCK_TIMEOUT}"
     with closing(module.connect(**options, connect_timeout=CONNECT_TIMEOUT, init_command=limit)) as connection:
         cursor = connection.cursor()
@@ -72,10 +72,10 @@ def read_probe(connect_options: Options, password: str | None, table: str) -> Pr
         if session != connection.thread_id() or "mariadb" not in str(version).lower():
             return None  # the plan in full says so
     where = options.get("unix_socket") or options.get("host")
-    server_name = described(str(version), where, options.get("port"))
+    server_name = describe_server(str(version), where, options.get("port"))
     return Probe(Identity(str(server), str(database)), server_name, sorted(json.loads(heads or "[]")), str(instance))
 
 
-def described(version: str, where: Any, port: Any) -> str:
+def describe_server(version: str, where: Any, port: Any) -> str:
     """Return a server's version with where it is."""
     return f"MariaDB {version.partition('-')[0]} at {where or 'a local socket'}:{port or 3306}"

@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a name in backquotes."""
     return "`" + name.replace("`", "``") + "`"
 
 
-def qualified(schema: str, name: str) -> str:
+def qualify_name(schema: str, name: str) -> str:
     """Return schema.name in backquotes."""
-    return f"{quoted(schema)}.{quoted(name)}"
+    return f"{quote_name(schema)}.{quote_name(name)}"
 
 
 def grant_pattern(schema: str, more: str = "") -> str:
@@ -24,13 +24,13 @@ def grant_pattern(schema: str, more: str = "") -> str:
         schema: its name.
         more: what follows it, as a pattern.
     """
-    return quoted(schema.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%") + more)
+    return quote_name(schema.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%") + more)
 
 
 def grantee(user: str) -> str:
     """Return what a grant calls a user whom ``current_user()`` has named."""
     name, _at, host = user.rpartition("@")
-    return f"{quoted(name)}@{quoted(host)}"
+    return f"{quote_name(name)}@{quote_name(host)}"
 
 
 def literal(text: str) -> str:

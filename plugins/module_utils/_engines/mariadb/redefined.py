@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .named import definition_by
-from .session_counters import grown
+from .session_counters import count_growth
 from .write_counts import AGE, COUNTS, READ, accounts_for
 
 #: What is kept with a backup of what the server had counted.
@@ -26,7 +26,7 @@ _KINDS = {"procedure": _ROUTINE, "function": _ROUTINE, "package": _ROUTINE}
 _COUNTER = re.compile(r"Com_(?:create|alter|drop)_(?P<kind>view|trigger|event|procedure|function|package)(?:_body)?")
 
 
-def counted_definitions(found: Mapping[str, Any]) -> dict[str, Any]:
+def select_definition_counters(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return a reading of counters with those alone that count definitions, by their kinds.
 
     Args:
@@ -40,12 +40,12 @@ def counted_definitions(found: Mapping[str, Any]) -> dict[str, Any]:
     return {COUNTS: dict(kinds), AGE: found[AGE], READ: found[READ]}
 
 
-def redefined(executed: Iterable[str], before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def find_redefined(executed: Iterable[str], before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what statements have defined or dropped of a kind of which others have defined any meanwhile.
 
     Args:
         executed: the statements of DDL of a run.
-        before: what ``counted_definitions`` returned before the run; nothing if that is not known.
+        before: what ``select_definition_counters`` returned before the run; nothing if that is not known.
         now: what it returns now.
     """
     found = [each for each in map(definition_by, executed) if each is not None]
@@ -63,6 +63,6 @@ def _is_sole_definer(kind: str, ours: Mapping[str, int], before: Mapping[str, An
     """Return whether all that was defined of a kind are as many as the run has."""
     if not before:
         return False
-    count = grown(before[COUNTS], now[COUNTS]).get(kind, 0)
+    count = count_growth(before[COUNTS], now[COUNTS]).get(kind, 0)
     alike = {**before, COUNTS: {}}, {**now, COUNTS: {}}
     return accounts_for(*alike, {}) and count == ours[kind]

@@ -17,7 +17,7 @@ from ..._core.playbook_command import playbook_command
 from ..connection import first_line
 from .made_schemas import MadeSchemas
 from .privileges import has_everywhere, is_distrusted, read_grants
-from .quoting import quoted
+from .quoting import quote_name
 from .scripts import NotMade, Pieces
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _statements(pieces: Pieces) -> list[bytes]:
     return [statement for piece in pieces for statement in piece.split(_BEGINS)[1:]]
 
 
-def left_to_a_person(engine: MariaDBSession, schema: str, failure: NotMade) -> list[str]:
+def write_administrator_script(engine: MariaDBSession, schema: str, failure: NotMade) -> list[str]:
     """Write what the server never lets the user make into a script for an administrator, and return why, in words.
 
     Args:
@@ -113,7 +113,7 @@ def not_made(engine: MariaDBSession, ended: Ended) -> Failed:
         f"A restore of {engine.database.name!r} could not make everything again",
         f"{ended.words}, but for {'; '.join(ended.not_made)}",
         "Let an administrator execute the file that is named in the database, with mariadb --force --comments"
-        f" --binary-mode {quoted(engine.name_on_server)}; do to the rows of a table that is named what its triggers"
+        f" --binary-mode {quote_name(engine.name_on_server)}; do to the rows of a table that is named what its triggers"
         " would have done",
         code=HALF_WAY,
     )

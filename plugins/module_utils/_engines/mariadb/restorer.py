@@ -21,7 +21,7 @@ from .remaking import half_way, not_made
 from .restore_method import restore_method
 from .same_name import REFERS_TO_SCHEMA, TABLE_IS_IN_SCHEMA
 from .swap import Swap, end_or_undo
-from .swap_state import DONE, IN, Replaced, drop_schema, refuse_what_is_not_proven, replaced_of, size_of, tables_in
+from .swap_state import DONE, IN, Replaced, drop_schema, list_replaced, refuse_what_is_not_proven, size_of, tables_in
 from .undo import undo
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class MariaDBRestorer(Restorer):
         """
         own, made = self.engine.own_connection(), MadeSchemas.of(self.engine)
         refuse_what_is_not_proven(own, self.engine.name_on_server, made)
-        replaced = replaced_of(own, self.engine.name_on_server, made)
+        replaced = list_replaced(own, self.engine.name_on_server, made)
         done = [self._ended(found) for found in replaced if found.state.phase != DONE]
         set_back(self.engine)
         drop_left(self.engine)
@@ -114,7 +114,7 @@ class MariaDBRestorer(Restorer):
     def list_retained(self) -> list[RetainedCopy]:
         """Return the schemas into which restores have moved what they replaced."""
         own = self.engine.own_connection()
-        replaced = replaced_of(own, self.engine.name_on_server, MadeSchemas.of(self.engine))
+        replaced = list_replaced(own, self.engine.name_on_server, MadeSchemas.of(self.engine))
         return [
             RetainedCopy(found.name, found.state.run, found.state.made, size_of(own, found.name))
             for found in replaced

@@ -18,9 +18,9 @@ from . import copy_state
 from .catalog import SEQUENCE, TABLES
 from .content import Column, digest_columns
 from .fill_copy import fill
-from .quoting import quoted
+from .quoting import quote_name
 from .same_name import TABLE_IS_HERE
-from .scratch_place import Place, aimed_at, dead_copies, drop, drop_if_dead, make, maker_of, new_name, place_of
+from .scratch_place import Place, dead_copies, drop, drop_if_dead, make, make_engine_for, maker_of, new_name, place_of
 from .swap_state import size_of
 from .untouched import Untouched
 
@@ -55,7 +55,7 @@ class MariaDBRehearser(Rehearser):
             for left in dead_copies(place, schema):
                 drop_if_dead(place, left)
             name = new_name(place)
-            engine = aimed_at(self.engine, place.maker.url.set(database=name))
+            engine = make_engine_for(self.engine, place.maker.url.set(database=name))
 
             def refill() -> list[str]:
                 engine.close()
@@ -123,7 +123,7 @@ class MariaDBRehearser(Rehearser):
 def _content(connection: Connection, table: str, kind: str, columns: list[Column]) -> Content:
     """Return what a table holds; the history of one with system versions is part of it."""
     wanted = [digest_columns(columns), *(digest_columns([column]) for column in columns)] if columns else ["count(*)"]
-    whole = f"{quoted(table)} for system_time all" if kind == _VERSIONED else quoted(table)
+    whole = f"{quote_name(table)} for system_time all" if kind == _VERSIONED else quote_name(table)
     row = _rows(connection, f"select {', '.join(wanted)} from {whole}")[0]
     if not columns:
         return Content(int(row[0]))

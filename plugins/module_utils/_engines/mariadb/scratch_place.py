@@ -21,9 +21,9 @@ from .locks import lock_name, try_lock
 from .made_schemas import MadeSchemas
 from .only_here import COMMENT_OF, comment_of
 from .privileges import has_code, is_distrusted, lacking, privileges_on, read_grants
-from .quoting import grant_pattern, grantee, literal, qualified, quoted
+from .quoting import grant_pattern, grantee, literal, qualify_name, quote_name
 from .same_name import TABLE_IS_IN_SCHEMA
-from .swap_state import REHEARSAL, SINCE, drop_schema, named_as_ours, names_for
+from .swap_state import REHEARSAL, SINCE, drop_schema, list_named_schemas, names_for
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -54,7 +54,7 @@ class Place:
         return MadeSchemas.of(self.maker)
 
 
-def aimed_at(engine: MariaDBSession, url: URL) -> MariaDBSession:
+def make_engine_for(engine: MariaDBSession, url: URL) -> MariaDBSession:
     """Return an engine of the same kind for another URL; its entry names no other."""
     text = url.render_as_string(hide_password=False)
     entry = replace(engine.database, url=text, password=None, direct_url=None)
@@ -68,7 +68,7 @@ def maker_of(engine: MariaDBSession) -> MariaDBSession:
         return engine
     named = replace(entry, url=entry.rehearse_url, password=entry.rehearse_password, direct_url=None)
     url = migration_url(named, "rehearse_url").set(drivername=engine.url.drivername)
-    return aimed_at(engine, url if url.database else url.set(database="information_schema"))
+    return make_engine_for(engine, url if url.database else url.set(database="information_schema"))
 
 
 def place_of(engine: MariaDBSession) -> Place:
@@ -131,7 +131,7 @@ def make(place: Place, name: str, engine: MariaDBSession) -> None:
     place.made.note(name, comment.encode())
     run_sql(
         place.own,
-        f"create database {quoted(name)} character set {charset} collate {collation} comment {literal(comment)}",
+        f"create database {quote_name(name)} character set {charset} collate {collation} comment {literal(comment)}",
     )
 
 
@@ -156,7 +156,7 @@ def _drop_tables(own: OwnConnection, name: str) -> None:
     try:
         for table, kind in own.rows(_TABLES, schema=name):
             what = kind.lower() if kind in ("VIEW", "SEQUENCE") else "table"
-            run_sql(own, f"drop {what} if exists {qualified(name, table)}")
+            run_sql(own, f"drop {what} if exists {qualify_name(name, table)}")
     finally:
         run_sql(own, "set foreign_key_checks = 1")
 
@@ -172,7 +172,7 @@ def _left(place: Place, name: str, error: Exception) -> Failed:
 
 def dead_copies(place: Place, schema: str) -> list[str]:
     """Return the copies of a database that this host has made and no rehearsal works with."""
-    found = [name for name, _session in named_as_ours(place.own, schema, REHEARSAL)]
+    found = [name for name, _session in list_named_schemas(place.own, schema, REHEARSAL)]
     return [name for name in found if _is_ours(place, name) and not _is_alive(place, name)]
 
 

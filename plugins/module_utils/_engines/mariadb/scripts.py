@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import REPLACED_NOTHING, Failed
 from . import client_input
 from .dump_text import Definition, Definitions
-from .quoting import quoted
+from .quoting import quote_name
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
@@ -84,13 +84,13 @@ def redo_pieces(before: Definitions, now: Definitions, out: set[str], into: set[
     return pieces + [_routine(key, before) for key in before.routines if before.routines[key] != now.routines.get(key)]
 
 
-def packed(pieces: Pieces) -> bytes:
+def pack_pieces(pieces: Pieces) -> bytes:
     """Return pieces as one value of a column."""
     return json.dumps([piece.decode("latin-1") for piece in pieces]).encode()
 
 
-def unpacked(value: bytes) -> Pieces:
-    """Return what ``packed`` has packed."""
+def unpack_pieces(value: bytes) -> Pieces:
+    """Return the pieces that ``pack_pieces`` has packed."""
     return [piece.encode("latin-1") for piece in json.loads(value or b"[]")]
 
 
@@ -237,4 +237,4 @@ def _dropped(key: str) -> bytes:
 
 
 def _quoted(name: str) -> bytes:
-    return quoted(name).encode("utf-8", "surrogateescape")
+    return quote_name(name).encode("utf-8", "surrogateescape")

@@ -147,7 +147,7 @@ class _Sent:
             self._connecting.is_driver = True
             try:
                 done = original(*arguments, **more)
-                self._sessions.opened(arguments[0])
+                self._sessions.note_opened(arguments[0])
                 return done
             finally:
                 self._connecting.is_driver = before

@@ -68,7 +68,7 @@ def read_server(connection: Connection, name: str) -> Server:
 
 
 def _refuse_proxy(connection: Connection, name: str, server: Server, comment: str) -> None:
-    promised = promised_session(connection)
+    promised = read_promised_session(connection)
     known = [word for word in ("maxscale", "proxysql") if word in f"{server.version} {comment}".lower()]
     if not known and promised in (None, server.session):
         return
@@ -106,7 +106,7 @@ def _refuse_unsupported(connection: Connection, name: str, server: Server, comme
         )
 
 
-def promised_session(connection: Connection) -> int | None:
+def read_promised_session(connection: Connection) -> int | None:
     """Return the number of the session that the server (or a proxy in its place) gave when it was opened.
 
     None where the driver does not say.

@@ -15,9 +15,9 @@ from ..connection import OwnConnection, driver_connection, errno_of, execute, fi
 from ..data import Identity
 from ..migration_url import own_url
 from ..server_engine import ServerEngine
-from .locks import NamedLock, lost, session_of
-from .probe import CONNECT_TIMEOUT, IDENTITY, STARTED, connect_options_of, described
-from .quoting import qualified
+from .locks import NamedLock, describe_lost_lock, session_of
+from .probe import CONNECT_TIMEOUT, IDENTITY, STARTED, connect_options_of, describe_server
+from .quoting import qualify_name
 from .same_name import TABLE_IS_HERE
 from .sent_statements import SENT
 from .server import Server, read_server
@@ -101,7 +101,7 @@ class MariaDBSession(ServerEngine):
     def own_connection(self) -> OwnConnection:
         """Return the connection of our own, opened again if it broke: not inside ``one_session``."""
         if self._only_session and (self._own is None or self._own.is_broken()):
-            raise lost(self.database.name)
+            raise describe_lost_lock(self.database.name)
         return super().own_connection()
 
     @contextmanager
@@ -124,7 +124,7 @@ class MariaDBSession(ServerEngine):
         """
         own = self.own_connection()
         if self._only_session and session_of(own) != self._only_session:
-            raise lost(self.database.name)
+            raise describe_lost_lock(self.database.name)
         if self.held:
             self.held.check_through(own)
 
@@ -174,7 +174,7 @@ class MariaDBSession(ServerEngine):
     def describe(self, connection: Connection) -> str:
         """Return the server's version and where it is."""
         version = str(execute(connection, "select version()")[0][0])
-        return described(version, self.url.query.get("unix_socket") or self.url.host, self.url.port)
+        return describe_server(version, self.url.query.get("unix_socket") or self.url.host, self.url.port)
 
     def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
         """Return the database that the connection uses."""
@@ -195,7 +195,7 @@ class MariaDBSession(ServerEngine):
         counts: dict[str, int] = {}
         for first in range(0, len(names), _COUNTED_AT_ONCE):
             some = names[first : first + _COUNTED_AT_ONCE]
-            each = ", ".join(f"(select count(*) from {qualified(schema, name)})" for name in some)
+            each = ", ".join(f"(select count(*) from {qualify_name(schema, name)})" for name in some)
             found = execute(connection, f"select {each}".replace(":", "\\:"))[0]
             counts.update({f"{schema}.{name}": int(count) for name, count in zip(some, found)})
         return counts

@@ -30,7 +30,7 @@ _READ_BY = "hosting_alembic_counters_read_by"
 
 def counts(connection: Connection, scope: str = "session") -> Counts:
     """Return the counters of a session, or of all, past SQLAlchemy, which would begin a transaction for it."""
-    return counted(_fetched(connection.connection, _STATUS.format(scope)))
+    return read_counts(_fetched(connection.connection, _STATUS.format(scope)))
 
 
 def _fetched(driver_connection: Any, statement: str) -> list[Any]:
@@ -42,7 +42,7 @@ def _fetched(driver_connection: Any, statement: str) -> list[Any]:
         cursor.close()
 
 
-def counted(rows: Iterable[Any]) -> Counts:
+def read_counts(rows: Iterable[Any]) -> Counts:
     """Return the counters that have counted anything, from the rows of a statement or the words of a client."""
     return {str(name): int(value) for name, value in rows if int(value)}
 
@@ -57,7 +57,7 @@ class Sessions:
         self._opened: WeakSet[Any] = WeakSet()
         self._process = os.getpid()
 
-    def opened(self, driver_connection: Any) -> None:
+    def note_opened(self, driver_connection: Any) -> None:
         """Know a connection that was opened since the counters of the server were first read."""
         with suppress(TypeError):  # what cannot be kept is not counted, and counts as others'
             self._opened.add(driver_connection)
@@ -83,13 +83,13 @@ class Sessions:
 
     def _read(self, driver_connection: Any) -> None:
         number = str(_fetched(driver_connection, "select connection_id()")[0][0])
-        self._last[number] = counted(_fetched(driver_connection, _STATUS.format("session")))
+        self._last[number] = read_counts(_fetched(driver_connection, _STATUS.format("session")))
         is_opened = getattr(driver_connection, "dbapi_connection", driver_connection) in self._opened
         self._first.setdefault(number, {} if is_opened else self._last[number])
 
-    def written(self) -> Counts:
+    def count_writes(self) -> Counts:
         """Return what they have written."""
-        return added(*(grown(self._first[number], last) for number, last in self._last.items()))
+        return add_counts(*(count_growth(self._first[number], last) for number, last in self._last.items()))
 
     def facts(self) -> dict[str, Any]:
         """Return as data what is known, for another process."""
@@ -104,12 +104,12 @@ class Sessions:
             self._last[number] = {name: max(counters.get(name, 0), known.get(name, 0)) for name in {*counters, *known}}
 
 
-def grown(before: Mapping[str, int], now: Mapping[str, int]) -> Counts:
+def count_growth(before: Mapping[str, int], now: Mapping[str, int]) -> Counts:
     """Return by how much each counter has grown."""
     found = {name: now.get(name, 0) - before.get(name, 0) for name in {*before, *now}}
     return {name: count for name, count in found.items() if count}
 
 
-def added(*parts: Mapping[str, int]) -> Counts:
+def add_counts(*parts: Mapping[str, int]) -> Counts:
     """Return the sums of counters."""
     return {name: sum(part.get(name, 0) for part in parts) for name in {name for part in parts for name in part}}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..._core.job import left
+from ..._core.job import count_seconds_left
 from ..connection import OWN, errno_of
 from .lock_attempts import until_locked
 from .statements import is_single_ddl
@@ -44,6 +44,6 @@ class StatementRetry:
             return None
         if context.root_connection.get_execution_options().get(OWN):
             return None
-        patience = min(self._job.lock_wait, left(self._job) or self._job.lock_wait)
+        patience = min(self._job.lock_wait, count_seconds_left(self._job) or self._job.lock_wait)
         until_locked(patience, attempt, lambda error: errno_of(error) in LOCK_TIMEOUTS)
         return True

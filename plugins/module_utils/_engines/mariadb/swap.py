@@ -21,7 +21,7 @@ from ..connection import first_line
 from ..data import Archive, Restored
 from ..interface import Guard, Report
 from . import swap_state
-from .arriving import arriving, written_early
+from .arriving import arriving, find_early_writes
 from .beside import Beside, no_schema, schema_to_make
 from .compare import WrittenTables, all_tables
 from .content import run_sql
@@ -29,10 +29,20 @@ from .defaults import keep_defaults, set_back
 from .lock_attempts import until_locked
 from .made_schemas import MadeSchemas
 from .moved_tables import refuse_what_would_lose, tables_to_move
-from .quoting import qualified, quoted
-from .remaking import Ended, half_way, left_to_a_person, may_not_make, not_made
+from .quoting import qualify_name, quote_name
+from .remaking import Ended, half_way, may_not_make, not_made, write_administrator_script
 from .same_name import same_name
-from .scripts import NotMade, Pieces, has_triggers, packed, redo_pieces, run_behind, run_pieces, undo_pieces, unpacked
+from .scripts import (
+    NotMade,
+    Pieces,
+    has_triggers,
+    pack_pieces,
+    redo_pieces,
+    run_behind,
+    run_pieces,
+    undo_pieces,
+    unpack_pieces,
+)
 from .session import lock_seconds
 from .swap_state import (
     DONE,
@@ -112,7 +122,7 @@ class Swap:
         except BaseException as error:
             try:
                 self._unlock()
-                undo, redo = packed(self._undo), packed(self._redo)
+                undo, redo = pack_pieces(self._undo), pack_pieces(self._redo)
                 ended = end_or_undo(self.engine, swap_state.Replaced(self._retained, self._state, undo, redo))
             except Exception as other:  # noqa: BLE001 - the server may be gone; the next run ends or undoes it
                 raise half_way(self.engine, other) from error
@@ -137,13 +147,13 @@ class Swap:
     def _not_restored(self) -> list[str]:
         remade = sorted(self.beside.before.routines.keys() & self.beside.now.routines.keys())
         changed = [key for key in remade if self.beside.before.routines[key] != self.beside.now.routines[key]]
-        left = sorted(set(self.beside.changed_rows(self.beside.rows_now)) - self.tables_to_move)
+        left = sorted(set(self.beside.list_changed_tables(self.beside.rows_now)) - self.tables_to_move)
         return (
             [f"privileges on {key}" for key in changed if not key.startswith("event ")]
             + [f"rows of table {name}, which others have written since and the run has not" for name in left]
             + [
                 f"the position of sequence {name}: it goes on behind the values that it has given out since"
-                for name in self.beside.moved_sequences()
+                for name in self.beside.list_moved_sequences()
                 if name not in self.tables_to_move
             ]
         )
@@ -182,7 +192,7 @@ class Swap:
             raise no_schema(self.engine.database.name)
         name = f"{begins}_{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
         self._retained = next(each for each in (name, *(f"{name}{n}" for n in range(10))) if not is_there(own, each))
-        undo, redo = packed(self._undo), packed(self._redo)
+        undo, redo = pack_pieces(self._undo), pack_pieces(self._redo)
         MadeSchemas.of(self.engine).note(self._retained, content_of(self._state, undo, redo))
         create_schema(own, self._retained, self.schema)
         record(own, self._retained, facts_of(self._state), undo, redo)
@@ -194,7 +204,7 @@ class Swap:
         names = tables_in(own, self.schema)
         if not names:
             return
-        statement = "lock tables " + ", ".join(f"{qualified(self.schema, name)} write" for name in names)
+        statement = "lock tables " + ", ".join(f"{qualify_name(self.schema, name)} write" for name in names)
         run_sql(own, f"set session lock_wait_timeout = {lock_seconds(self.engine.job.lock_timeout)}")
         try:
             until_locked(self.engine.job.lock_wait, lambda: run_sql(own, statement), self.engine.is_lock_timeout)
@@ -222,7 +232,7 @@ class Swap:
         if not self.engine.job.restore_loses_writes:
             changed += sorted(name for name, rows in self.locked_rows.items() if self.beside.rows_now.get(name) != rows)
         # What replaces a definition, or leaves one, was found out before the tables were locked.
-        changed += self.beside.changed_since()
+        changed += self.beside.compare_definitions()
         if changed:
             raise Failed(
                 f"Database {self.engine.database.name!r} was changed while it was compared with its backup",
@@ -237,9 +247,11 @@ class Swap:
         names = {name for table in self._state.out for name in self._triggers_of(table)}
         # Under LOCK TABLES our own table can neither be read nor written, so it says beforehand what is about to be.
         for name in sorted(names):
-            run_sql(own, f"drop trigger {qualified(self.schema, name)}")
+            run_sql(own, f"drop trigger {qualify_name(self.schema, name)}")
         for table in self._state.out:
-            run_sql(own, f"alter table {qualified(self.schema, table)} rename to {qualified(self._retained, table)}")
+            run_sql(
+                own, f"alter table {qualify_name(self.schema, table)} rename to {qualify_name(self._retained, table)}"
+            )
         self._unlock()
         self._state.phase = OUT
         return move_in(self.engine, self._retained, self._state, self._redo, self._arriving)
@@ -273,13 +285,13 @@ def move_in(
     own = engine.own_connection()
     early: list[str] = []
     if state.into:
-        pairs = (f"{qualified(state.beside, name)} to {qualified(state.of, name)}" for name in state.into)
+        pairs = (f"{qualify_name(state.beside, name)} to {qualify_name(state.of, name)}" for name in state.into)
         for name in state.into:
-            run_sql(own, f"drop view if exists {qualified(state.of, name)}")
+            run_sql(own, f"drop view if exists {qualify_name(state.of, name)}")
         rename = f"rename table {', '.join(pairs)}"
         if has_triggers(redo):
             redo, printed = run_behind(engine, rename, redo, [statement for statement, _digest in read.values()])
-            early = written_early(read, printed)
+            early = find_early_writes(read, printed)
         else:
             run_sql(own, rename)
     advance(own, retained, state, IN)
@@ -296,7 +308,7 @@ def finish(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces
     try:
         run_pieces(engine, redo)
     except NotMade as failure:
-        left = left_to_a_person(engine, retained, failure)
+        left = write_administrator_script(engine, retained, failure)
     engine.check_locked()
     own = engine.own_connection()
     keep_defaults(engine)
@@ -325,28 +337,28 @@ def end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
 
 def _end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
     own, state = engine.own_connection(), found.state
-    undo, redo = unpacked(found.undo), unpacked(found.redo)
+    undo, redo = unpack_pieces(found.undo), unpack_pieces(found.redo)
     if state.phase == IN or _is_in(own, found):
         left = finish(engine, found.name, state, redo)
         return Ended(f"ended the restore of run {state.run}", left)
     there = set(tables_in(own, state.of))
     out = [name for name in tables_in(own, found.name) if name not in there]
     if out:
-        pairs = (f"{qualified(found.name, name)} to {qualified(state.of, name)}" for name in out)
+        pairs = (f"{qualify_name(found.name, name)} to {qualify_name(state.of, name)}" for name in out)
         run_sql(own, f"rename table {', '.join(pairs)}")
     left = tables_in(own, found.name)
     if left:
         raise Failed(
             f"A restore of {engine.database.name!r} died, and cannot be undone",
             f"tables of the same names are there and in {found.name}: {', '.join(left)}",
-            f"Compare them, and move those of {quoted(found.name)} back by RENAME TABLE",
+            f"Compare them, and move those of {quote_name(found.name)} back by RENAME TABLE",
             code=HALF_WAY,
         )
     not_remade = []
     try:
         run_pieces(engine, undo)
     except NotMade as failure:
-        not_remade = left_to_a_person(engine, found.name, failure)
+        not_remade = write_administrator_script(engine, found.name, failure)
     set_back(engine)
     engine.check_locked()
     for schema in (state.beside, found.name):

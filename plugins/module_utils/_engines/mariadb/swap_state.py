@@ -22,7 +22,7 @@ from ..._core.errors import Refused
 from ..connection import OwnConnection
 from .content import charset_of, run_sql
 from .made_schemas import MadeSchemas
-from .quoting import literal, qualified, quoted
+from .quoting import literal, qualify_name, quote_name
 from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA, same_name
 
 NEW, OLD, REHEARSAL = "new", "old", "rehearsal"
@@ -104,14 +104,14 @@ def tables_in(own: OwnConnection, schema: str) -> list[str]:
 def create_schema(own: OwnConnection, name: str, like: str) -> None:
     """Make a schema whose new tables get what those of another get."""
     charset, collation = charset_of(own, like) or ("utf8mb4", "utf8mb4_general_ci")
-    run_sql(own, f"create database {quoted(name)} character set {charset} collate {collation}")
+    run_sql(own, f"create database {quote_name(name)} character set {charset} collate {collation}")
 
 
 def drop_schema(own: OwnConnection, name: str) -> None:
     """Drop a schema of ours; a table in it may refer to another one."""
     run_sql(own, "set foreign_key_checks = 0")
     try:
-        run_sql(own, f"drop database if exists {quoted(name)}")
+        run_sql(own, f"drop database if exists {quote_name(name)}")
     finally:
         run_sql(own, "set foreign_key_checks = 1")
 
@@ -132,7 +132,7 @@ def record(own: OwnConnection, schema: str, facts: str, undo: bytes = b"", redo:
         undo: makes again what is dropped before the tables can be moved.
         redo: makes what belongs to the tables that are moved in, and changes all that differs.
     """
-    table = qualified(schema, STATE_TABLE)
+    table = qualify_name(schema, STATE_TABLE)
     run_sql(
         own,
         f"create table {table} (id int primary key, facts longtext character set utf8mb4,"
@@ -149,13 +149,13 @@ def facts_of(state: SwapState) -> str:
 def advance(own: OwnConnection, schema: str, state: SwapState, phase: str) -> None:
     """Write down how far a restore is."""
     state.phase = phase
-    run_sql(own, f"update {qualified(schema, STATE_TABLE)} set facts = {literal(facts_of(state))}")
+    run_sql(own, f"update {qualify_name(schema, STATE_TABLE)} set facts = {literal(facts_of(state))}")
 
 
-def replaced_of(own: OwnConnection, schema: str, made: MadeSchemas) -> list[Replaced]:
+def list_replaced(own: OwnConnection, schema: str, made: MadeSchemas) -> list[Replaced]:
     """Return what restores that this host has made of a schema have left, whether they have ended or not."""
     found = []
-    for name, _session in named_as_ours(own, schema, OLD):
+    for name, _session in list_named_schemas(own, schema, OLD):
         replaced = _read(own, name)
         if replaced is None or replaced.state.of != schema:
             continue
@@ -172,8 +172,8 @@ def refuse_what_is_not_proven(own: OwnConnection, schema: str, made: MadeSchemas
     Raises:
         Refused: there is one; nothing of it was executed.
     """
-    ours = {each.name for each in replaced_of(own, schema, made)}
-    for name, _session in named_as_ours(own, schema, OLD):
+    ours = {each.name for each in list_replaced(own, schema, made)}
+    for name, _session in list_named_schemas(own, schema, OLD):
         if name in ours or not _has_state(own, name):
             continue
         found = _read(own, name)
@@ -183,14 +183,14 @@ def refuse_what_is_not_proven(own: OwnConnection, schema: str, made: MadeSchemas
             f"The schema {name!r} says that a restore of {schema!r} has not ended",
             "this host has not made it, or another user has changed it, so nothing in it is executed",
             "Recover on the host that began the restore, if there is another; else compare its tables with those of"
-            f" {schema!r}, move back what is missing by RENAME TABLE, and type: drop database {quoted(name)}",
+            f" {schema!r}, move back what is missing by RENAME TABLE, and type: drop database {quote_name(name)}",
             code="restore-not-proven",
         )
 
 
 def empty_schemas(own: OwnConnection, schema: str) -> list[str]:
     """Return the schemas with nothing in them that were made by a run that was killed right then."""
-    found = [name for kind in (NEW, OLD) for name, _session in named_as_ours(own, schema, kind)]
+    found = [name for kind in (NEW, OLD) for name, _session in list_named_schemas(own, schema, kind)]
     return [name for name in found if is_empty(own, name)]
 
 
@@ -199,7 +199,7 @@ def is_empty(own: OwnConnection, schema: str) -> bool:
     return is_there(own, schema) and not own.rows(_ANYTHING, schema=schema)
 
 
-def named_as_ours(own: OwnConnection, schema: str, kind: str) -> list[tuple[str, int]]:
+def list_named_schemas(own: OwnConnection, schema: str, kind: str) -> list[tuple[str, int]]:
     """Return the schemas whose whole name is one of a kind beside another, each with the session in its name, or 0."""
     found = []
     for (name,) in own.rows(_SCHEMAS):
@@ -219,7 +219,7 @@ def read_row(own: OwnConnection, schema: str) -> tuple[str, bytes, bytes] | None
     """
     if not _has_state(own, schema):
         return None
-    table = qualified(schema, STATE_TABLE)
+    table = qualify_name(schema, STATE_TABLE)
     with suppress(Exception):  # what cannot be read proves nothing
         run_sql(own, f"handler {table} open as hosting_alembic_read")
         try:

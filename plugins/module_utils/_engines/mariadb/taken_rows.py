@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .dump_text import Definitions
-from .named_tables import Catalog, Text, Written, named_in
+from .named_tables import Catalog, Text, Written, find_names_in
 from .statements import first_words
 from .written_tables import Search, column_name, column_of, has_column
 
@@ -89,7 +89,7 @@ class Taken:
         return {f"{_TAKES}{name}" for name in self.names | columns}
 
 
-def taken_by(text: Text, written: Written, catalog: Catalog) -> Taken:
+def find_taken(text: Text, written: Written, catalog: Catalog) -> Taken:
     """Return what a statement may take rows or values from; what it makes or renames is known from then on.
 
     Args:
@@ -98,7 +98,7 @@ def taken_by(text: Text, written: Written, catalog: Catalog) -> Taken:
         catalog: of the database.
     """
     words = (*first_words(_COMMENT.sub(" ", text.text[:_BEGINNING])), "", "")
-    names = written.names | named_in(text, catalog.made)
+    names = written.names | find_names_in(text, catalog.made)
     catalog.made |= _new_names(text.folded, words[0])
     catalog.temporary |= _names(_TEMPORARY, text.folded)
     if ";" in text.folded.rstrip().removesuffix(";"):
@@ -108,7 +108,7 @@ def taken_by(text: Text, written: Written, catalog: Catalog) -> Taken:
         return Taken()
     if words[0] == "ALTER" and words[1] != "SEQUENCE":
         return _taken_by_alter(text, written, names)
-    return Taken(named_in(text, catalog.writing_when_read) if _only_adds(words, text) else names)
+    return Taken(find_names_in(text, catalog.writing_when_read) if _only_adds(words, text) else names)
 
 
 def _only_adds(words: tuple[str, ...], text: Text) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..._core.job import Job, left
+from ..._core.job import Job, count_seconds_left
 from ..connection import OPENING_OWN, driver_connection, modules_of
 from ..sqlalchemy_import import listening, sa
 from .session import lock_seconds
@@ -82,7 +82,7 @@ class _Timeouts:
 
     def _settings(self) -> str:
         self._set = time.monotonic()
-        seconds, statement_timeout = left(self._job), self._job.statement_timeout
+        seconds, statement_timeout = count_seconds_left(self._job), self._job.statement_timeout
         if seconds is not None:
             seconds = max(seconds, 0.001)  # zero would be for ever
             statement_timeout = min(statement_timeout, seconds) if statement_timeout else seconds

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 from .catalog import Line, read_lines
 from .content import columns_of, has_rows, has_values, run_sql
-from .gone import gone_by_others
+from .gone import list_dropped_by_others
 from .lock_attempts import until_locked
 from .named import Named, names_in
-from .quoting import qualified, quoted
+from .quoting import qualify_name, quote_name
 from .same_name import REFERS_TO_SCHEMA, TABLE_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def read_left(own: OwnConnection, left: list[str], executed: list[str]) -> LeftO
     for line in lines:
         found.add(line, named, new_tables)
     found.of_others += [line[1:] for line in left if line.startswith("+database: ") and not named.alters_database]
-    for text, table in gone_by_others(gone, there, named):
+    for text, table in list_dropped_by_others(gone, there, named):
         found.of_others.append(text)
         found.tables_of_others.add(table)
     # Blanks in names are one in a fingerprint: which of two was there before cannot be known.
@@ -172,7 +172,7 @@ def undo(engine: MariaDBSession, left: list[str], executed: list[str]) -> Undone
             return Undone([], found.of_others)
         for words, name in found.objects:
             with suppress(Exception):  # its line is found again then
-                _run_locked(engine, own, f"{words} if exists {quoted(name)}")
+                _run_locked(engine, own, f"{words} if exists {quote_name(name)}")
     return Undone([line[1:] for line in left if line[1:] not in found.of_others], found.of_others)
 
 
@@ -181,7 +181,7 @@ def _drop(engine: MariaDBSession, own: OwnConnection, found: LeftObjects) -> boo
     tables = sorted(found.changed_tables)
     try:
         if tables:
-            _run_locked(engine, own, "lock tables " + ", ".join(f"{quoted(table)} write" for table in tables))
+            _run_locked(engine, own, "lock tables " + ", ".join(f"{quote_name(table)} write" for table in tables))
         if _holds_something(own, engine.name_on_server, found):
             return False
         for statement in _statements(engine.name_on_server, found):
@@ -218,10 +218,10 @@ def _holds_something(own: OwnConnection, schema: str, found: LeftObjects) -> boo
 def _statements(schema: str, found: LeftObjects) -> list[str]:
     changes: dict[str, list[str]] = {}
     for table, words, name in sorted(found.parts, key=lambda part: list(_PARTS).index(part[1])):
-        changes.setdefault(table, []).append(f"{words} {quoted(name)}")
-    statements = [f"alter table {qualified(schema, table)} {', '.join(parts)}" for table, parts in changes.items()]
+        changes.setdefault(table, []).append(f"{words} {quote_name(name)}")
+    statements = [f"alter table {qualify_name(schema, table)} {', '.join(parts)}" for table, parts in changes.items()]
     if found.tables:
         # Tables that refer to each other; from elsewhere none does.
         statements.append("set foreign_key_checks = 0")
-        statements.append("drop table " + ", ".join(qualified(schema, table) for table in found.tables))
+        statements.append("drop table " + ", ".join(qualify_name(schema, table) for table in found.tables))
     return statements

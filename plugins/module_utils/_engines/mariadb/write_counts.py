@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .not_transactional import not_transactional
-from .session_counters import Counts, counts, grown
+from .session_counters import Counts, count_growth, counts
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -58,4 +58,4 @@ def accounts_for(before: Mapping[str, Any], now: Mapping[str, Any], ours: Counts
     # Both are whole seconds, of which one may be cut off.
     if abs((now[AGE] - before[AGE]) - (now[READ] - before[READ])) > 1:
         return False
-    return grown(before[COUNTS], now[COUNTS]) == {name: count for name, count in ours.items() if count}
+    return count_growth(before[COUNTS], now[COUNTS]) == {name: count for name, count in ours.items() if count}

@@ -25,11 +25,11 @@ from . import client_input
 from .beside import Beside, cannot_compare
 from .compare import WrittenTables, both_definitions, compare, compare_definitions, doubtful_rows, doubtful_since
 from .dump_text import definitions_of
-from .noted_names import NotedNames, executed
-from .redefined import DEFINED, counted_definitions, redefined
+from .noted_names import NotedNames, listen_to_statements
+from .redefined import DEFINED, find_redefined, select_definition_counters
 from .restorer import MariaDBRestorer
 from .sent_statements import DRIVER, SENT
-from .session_counters import Counts, Sessions, added, counts, grown
+from .session_counters import Counts, Sessions, add_counts, count_growth, counts
 from .taken_rows import names_taken, tables_taken
 from .write_counts import COUNTS, accounts_for, may_vouch, reading
 from .written_tables import other_schemas, read_catalog, tables_written
@@ -66,7 +66,7 @@ class MariaDBWriteTracker(WriteTracker):
         found: dict[str, Any] = {}
         with suppress(Exception):  # then it is not known who writes or defines anything
             found = reading(self.engine.own_connection())
-        defined = {DEFINED: counted_definitions(found)} if found else {}
+        defined = {DEFINED: select_definition_counters(found)} if found else {}
         base = found if found and may_vouch(self.engine.own_connection()) else {}
         if not self._is_resumed:
             self._start(base)
@@ -115,13 +115,13 @@ class MariaDBWriteTracker(WriteTracker):
             yield
             return
         # Of another driver's statements those of SQLAlchemy show at least what they take.
-        heard = executed(noted.hear)
+        heard = listen_to_statements(noted.hear)
         if is_heard:
             heard = SENT.heard(schema, noted.hear, noted.doubt, self.sessions, has_capitals)
         with heard:
             yield
 
-    def untouched(self, archive: Archive, written_rows: WrittenRows, tables: Iterable[str]) -> set[str]:
+    def list_untouched(self, archive: Archive, written_rows: WrittenRows, tables: Iterable[str]) -> set[str]:
         """Return those that no statement of the run may have written through."""
         wanted = set(tables)
         if not wanted or ANY_TABLE in written_rows.touched:
@@ -143,12 +143,14 @@ class MariaDBWriteTracker(WriteTracker):
         self._start(json.loads(content[COUNTS]) if content and COUNTS in content else {})
         self._own_base = 0, {}
 
-    def redefined_by_others(self, written_rows: WrittenRows, executed: Iterable[str]) -> list[str]:
+    def list_redefined_by_others(self, written_rows: WrittenRows, executed: Iterable[str]) -> list[str]:
         """Return what the run has changed that others may have defined anew, unless no one else had until its end."""
         if _had_no_other_writers(written_rows):
             return []
-        return redefined(
-            executed, written_rows.activity.get(DEFINED, {}), counted_definitions(reading(self.engine.own_connection()))
+        return find_redefined(
+            executed,
+            written_rows.activity.get(DEFINED, {}),
+            select_definition_counters(reading(self.engine.own_connection())),
         )
 
     def _vouched(self, loaded: Counts | None = None) -> dict[str, Any]:
@@ -163,9 +165,9 @@ class MariaDBWriteTracker(WriteTracker):
             own = self.engine.own_connection()
             number, ours = int(own.rows("select connection_id()")[0][0]), own.run(counts)
             if number == self._own_base[0]:
-                ours = grown(self._own_base[1], ours)
+                ours = count_growth(self._own_base[1], ours)
             now = reading(own)
-            if accounts_for(self._base, now, added(self.sessions.written(), ours, loaded or {})):
+            if accounts_for(self._base, now, add_counts(self.sessions.count_writes(), ours, loaded or {})):
                 return now
         return {}
 
@@ -173,7 +175,7 @@ class MariaDBWriteTracker(WriteTracker):
         """Return whether only env.py has written since the dump began; else what a run has made is in doubt."""
         return {_ONLY_OURS: True} if self._vouched() else {}
 
-    def taken_from_others(self, archive: Archive | None, written_rows: WrittenRows) -> list[str]:
+    def list_taken_from_others(self, archive: Archive | None, written_rows: WrittenRows) -> list[str]:
         """Return the tables from which statements may have taken rows, unless no one else had written until then."""
         if _had_no_other_writers(written_rows):
             return []
@@ -215,7 +217,7 @@ class MariaDBWriteTracker(WriteTracker):
         tables = swap.beside.archive.version_tables | written_rows.version_tables
         return _doubt(doubtful_rows(swap.beside, self.engine.own_connection(), self.engine.name_on_server, tables))
 
-    def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
+    def list_touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Return that they may have written anywhere: so a backup is taken before what was committed is undone."""
         return [] if self._vouched() else ["others may have written since the backup"]
 
@@ -256,7 +258,7 @@ class MariaDBWriteTracker(WriteTracker):
             return Writes()
         return _differing(swap.beside, swap.locked_rows, swap.written)
 
-    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+    def foresee_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Load the backup beside the database, and compare while others are at work."""
         beside = Beside(self.engine, archive, lambda _: None, is_locked=False)
         try:
@@ -283,10 +285,10 @@ def _had_no_other_writers(written_rows: WrittenRows) -> bool:
 
 def _differing(beside: Beside, rows: dict[str, str], written: set[str] | None) -> Writes:
     left_out = {name.rpartition(".")[2] for name in beside.archive.version_tables}
-    changed = [table for table in beside.changed_rows(rows) if table not in left_out]
+    changed = [table for table in beside.list_changed_tables(rows) if table not in left_out]
     # What was in them when they were dropped, no one can read any more.
-    gone = [words for words in beside.gone() if words not in {f"table {name}" for name in left_out}]
-    given = [name for name in beside.moved_sequences() if written is None or name in written]
+    gone = [words for words in beside.list_missing() if words not in {f"table {name}" for name in left_out}]
+    given = [name for name in beside.list_moved_sequences() if written is None or name in written]
     words = [f"rows differ from those of the backup in {', '.join(changed)}"] if changed else []
     words += [f"sequences have given out values: {', '.join(given)}"] if given else []
     words += [f"what others had written into it before it was dropped is unknown: {', '.join(gone)}"] if gone else []

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..data import ANY_TABLE
 from .dump_text import Definition, Definitions
-from .named_tables import Catalog, named_in
+from .named_tables import Catalog, find_names_in
 from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class _State:
             return
         if "`.`" in keys:
             self.of_others.add(child)
-        for parent in named_in(keys, self.catalog.tables):
+        for parent in find_names_in(keys, self.catalog.tables):
             self.children.setdefault(parent.casefold(), set()).add(child)
 
     def behind(self, name: str) -> set[str] | None:
@@ -168,19 +168,19 @@ class _State:
         for table, text in self.tables.items():
             if table.casefold() != name:
                 continue
-            found |= self.children.get(name, set()) | named_in(text, self.catalog.sequences)
+            found |= self.children.get(name, set()) | find_names_in(text, self.catalog.sequences)
             engines = {engine.lower() for engine in _ENGINE.findall(text)}
             if not engines <= _PLAIN_ENGINES:
                 return None
             for trigger in self.triggers.get(table, ()):
                 if self.catalog.leads_away(trigger.text):
                     return None
-                found |= named_in(trigger.text, self.catalog.all_names)
+                found |= find_names_in(trigger.text, self.catalog.all_names)
         for body, texts in self.bodies.items():
             for text in texts if body.casefold() == name else ():
                 if self.catalog.leads_away(text):
                     return None
-                found |= named_in(text, self.catalog.all_names)
+                found |= find_names_in(text, self.catalog.all_names)
         return found
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..sql import quoted
+from ..sql import quote_name
 
 _MAGIC = b"PGDMP"
 #: Of pg_dump 12 to 15, of 16, and of 17 and 18.
@@ -62,7 +62,7 @@ class ArchivedRows:
     size: int
 
 
-def archived_rows(archive: Path, lines: Iterable[str]) -> dict[bytes, ArchivedRows] | None:
+def read_archived_rows(archive: Path, lines: Iterable[str]) -> dict[bytes, ArchivedRows] | None:
     """Return the rows of tables by their COPY statements; None where the archive does not have a checksum of each.
 
     Args:
@@ -98,7 +98,7 @@ def second_half(rows: Iterable[ArchivedRows]) -> list[str]:
     left, chosen, sizes = sum(each.size for each in largest), [], 0
     for each in largest:
         if sizes + each.size <= left / 2 and all(part.isascii() for part in each.table):
-            chosen.append(".".join(quoted(part.decode()) for part in each.table))
+            chosen.append(".".join(quote_name(part.decode()) for part in each.table))
             sizes += each.size
     return chosen
 

@@ -36,7 +36,7 @@ select t.evtname from pg_event_trigger t join pg_proc f on f.oid = t.evtfoid
 _NAMESPACES_SINCE = 15
 
 
-def bound_to_tables(own: OwnConnection) -> list[str]:
+def list_bound_to_tables(own: OwnConnection) -> list[str]:
     """Describe what is bound to the replaced tables and functions and would go on with them."""
     version = own.run(major_version)
     schemas = _SCHEMAS if version >= _NAMESPACES_SINCE else ""

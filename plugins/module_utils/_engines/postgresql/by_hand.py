@@ -9,10 +9,10 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from ..sql import quoted
+from ..sql import quote_name
 from . import client_tools, made_with, ownership, restore_method
 from .catalog import ours
-from .restore_statements import fitted, literal
+from .restore_statements import fit_name, literal
 from .schema_bonds import hanging_on, may_make_schemas
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def rights_for_restore(engine: PostgreSQLSession) -> tuple[str, dict[str, Any]] 
         return None
     if restore_method.method_in_place(engine).obstacle is None:
         return "", {"migrate_restore_method": "in_place"}
-    user = quoted(str(own.rows("select current_user")[0][0]))
+    user = quote_name(str(own.rows("select current_user")[0][0]))
     grants = _grants_on_database(engine, mine)
     grants += restore_method.grants(own, [row[0] for row in own.rows(ownership.STRANGERS)])
     if not engine.database.schema and own.rows(ownership.RANGES) and not mine.createdb:
@@ -58,8 +58,8 @@ def rights_for_restore(engine: PostgreSQLSession) -> tuple[str, dict[str, Any]] 
 def _grants_on_database(engine: PostgreSQLSession, mine: restore_method.Powers) -> list[str]:
     """Return what a user lacks to restore a database, or to make a schema beside the one that it restores."""
     if engine.database.schema:
-        name = quoted(engine.name_on_server)
-        user = quoted(str(engine.own_connection().rows("select current_user")[0][0]))
+        name = quote_name(engine.name_on_server)
+        user = quote_name(str(engine.own_connection().rows("select current_user")[0][0]))
         return [] if may_make_schemas(engine.own_connection()) else [f"grant create on database {name} to {user}"]
     return (
         []
@@ -76,7 +76,7 @@ def command(engine: PostgreSQLSession, dump: Path) -> str:
     if engine.database.schema:
         return _command_for_schema(engine, dump)
     name = engine.name_on_server
-    new, replaced = fitted(name, "_restored"), fitted(name, "_replaced")
+    new, replaced = fit_name(name, "_restored"), fit_name(name, "_replaced")
     admin, owner = _superuser(engine), engine.own_connection().rows(_OWNER)[0][0]
     server, target = (client_tools.conninfo_by_hand(admin.set(database=each)) for each in ("postgres", new))
     create = [
@@ -90,15 +90,15 @@ def command(engine: PostgreSQLSession, dump: Path) -> str:
     restore = [*_program(engine, "pg_restore"), "--exit-on-error", "--jobs=2", f"--dbname={target}", str(dump)]
     renames = [
         f"select pg_terminate_backend(pid) from pg_stat_activity where datname = {literal(name)}",
-        f"alter database {quoted(name)} rename to {quoted(replaced)}",
-        f"alter database {quoted(new)} rename to {quoted(name)}",
+        f"alter database {quote_name(name)} rename to {quote_name(replaced)}",
+        f"alter database {quote_name(new)} rename to {quote_name(name)}",
     ]
     return f"{shlex.join(create)} && {shlex.join(restore)} && {_psql(engine, admin.set(database='postgres'), renames)}"
 
 
 def _command_for_schema(engine: PostgreSQLSession, dump: Path) -> str:
     schema, admin = engine.database.schema, _superuser(engine)
-    rename = f"alter schema {quoted(schema)} rename to {quoted(fitted(schema, '_replaced'))}"
+    rename = f"alter schema {quote_name(schema)} rename to {quote_name(fit_name(schema, '_replaced'))}"
     restore = [*_program(engine, "pg_restore"), "--exit-on-error", "--single-transaction"]
     restore += [f"--dbname={client_tools.conninfo_by_hand(admin)}", str(dump)]
     return f"{_psql(engine, admin, [rename])} && {shlex.join(restore)}"

@@ -127,7 +127,7 @@ def without_rows(before: CatalogRows, now: CatalogRows) -> CatalogRows:
     return {catalog: rows for catalog, rows in found.items() if rows}
 
 
-def changed_by_others(
+def describe_changes_of_others(
     connection: Connection, before: CatalogRows, written_rows: WrittenRows, leave_out: list[int]
 ) -> list[str]:
     """Return in words what others have replaced or removed of the rows that a backup found.

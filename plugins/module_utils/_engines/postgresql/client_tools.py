@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Failed
 from ..._core.processes import has_ended
 from .libpq_options import program_options
-from .service_file import SERVICE, handed_over, service_options, with_service
+from .service_file import SERVICE, hand_over_variables, service_options, with_service
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -141,7 +141,7 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, report
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         begun = time.monotonic()
-        with handed_over(variables) as handed:
+        with hand_over_variables(variables) as handed:
             process = subprocess.Popen(
                 command, **handed, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, umask=0o077
             )

@@ -22,14 +22,23 @@ from ..comparison import Comparison
 from ..data import Archive, WrittenRows
 from ..interface import Report
 from . import client_tools
-from .content import Contents, TableContent, printed
+from .content import Contents, TableContent, stream_output
 from .psql import Contents as Listing
 from .psql import use_list
 from .relations import Relation, keeps_columns, relations_of, size_of
 from .run_sessions import close_sessions_of_run
-from .schema_entries import VIEW_DATA, Entry, differences, dumped_by, filled_differently, not_printed, one_sided, parse
-from .scope import dumped_schemas
-from .sequences import is_behind, read_positions, used_by_dump, used_by_others
+from .schema_entries import (
+    VIEW_DATA,
+    Entry,
+    differences,
+    list_filled_differently,
+    not_printed,
+    one_sided,
+    parse,
+    read_dump_versions,
+)
+from .scope import render_schema_options
+from .sequences import find_used_by_others, is_behind, list_used_by_dump, read_positions
 from .session import major_version
 from .write_counters import LARGE_OBJECTS, activity, counters_cannot_be_trusted
 
@@ -108,16 +117,16 @@ class ArchiveComparison:
         # Only with --create it prints what is of the database itself.
         what = ["--schema-only", *([] if self._engine.database.schema else ["--create"])]
         before = self._printed(["pg_restore", *what, "--file=-", str(self._archive.path)], own=True)
-        schemas = dumped_schemas(self._engine.database.schema)
+        schemas = render_schema_options(self._engine.database.schema)
         dump = ["pg_dump", *what, "--no-password", *self._lock_wait(), *schemas]
         now = self._printed([*dump, f"--dbname={client_tools.conninfo(self._engine.url)}"], own=False)
         made = self._version_tables_made(before)
         old, new = self._entries(before, made), self._entries(now, made)
-        filled = filled_differently(
+        filled = list_filled_differently(
             old, new, ((str(row[0]), str(row[1])) for row in self._engine.own_connection().rows(_FILLED))
         )
         old = [entry for entry in old if entry.kind != VIEW_DATA]
-        if dumped_by(before) != dumped_by(now):
+        if read_dump_versions(before) != read_dump_versions(now):
             return one_sided(old, new, not_printed(before, now)) + filled, []
         words, notes = differences(old, new)
         return words + filled, notes
@@ -138,7 +147,7 @@ class ArchiveComparison:
 
     def _entries(self, script: str, leave_out: set[str]) -> list[Entry]:
         before = self._archive.fingerprint
-        changed = changed_names(set(before) ^ set(self._engine.in_terms_of(before, self._written_rows.before)))
+        changed = list_changed_names(set(before) ^ set(self._engine.in_terms_of(before, self._written_rows.before)))
         return [
             entry
             for entry in parse(script)
@@ -234,7 +243,7 @@ class ArchiveComparison:
                     here.quoted: before.tables[was.quoted].columns for was, here in part if was.quoted in before.tables
                 }
             now = self._dumped(["--data-only", *(f"--table={here.quoted}" for _was, here in part)], columns)
-            self._engine.sequence_reads.update(self._engine.own_connection().run(used_by_dump))
+            self._engine.sequence_reads.update(self._engine.own_connection().run(list_used_by_dump))
             for was, here in part:
                 yield was, here, before.tables.get(was.quoted), now.tables.get(here.quoted)
 
@@ -289,7 +298,7 @@ class ArchiveComparison:
         close_sessions_of_run(self._engine)
         try:
             used = self._engine.own_connection().run(
-                used_by_others, self._archive, self._written_rows, self._engine.sequence_reads
+                find_used_by_others, self._archive, self._written_rows, self._engine.sequence_reads
             )
             now = read_positions(self._engine)
         except Refused as refusal:
@@ -318,7 +327,7 @@ class ArchiveComparison:
             return found
         chosen = use_list(folder, "chosen", lines)
         command = [str(self._tools.folder / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive.path)]
-        with printed(command, client_tools.plain_environment()) as stream:
+        with stream_output(command, client_tools.plain_environment()) as stream:
             found.read(stream, self._report)
         return found
 
@@ -326,19 +335,19 @@ class ArchiveComparison:
         found = Contents(columns=columns or {})
         command = [str(self._tools.folder / "pg_dump"), "--no-password", *self._lock_wait(), *words]
         command += [f"--dbname={client_tools.conninfo(self._engine.url)}"]
-        with printed(command, client_tools.environment(self._engine.url, self._engine.application)) as stream:
+        with stream_output(command, client_tools.environment(self._engine.url, self._engine.application)) as stream:
             found.read(stream, self._report)
         return found
 
 
-def archived_positions(engine: PostgreSQLSession, archive: Archive) -> dict[str, tuple[int, bool]]:
+def read_archived_positions(engine: PostgreSQLSession, archive: Archive) -> dict[str, tuple[int, bool]]:
     """Return the positions of the sequences that an archive holds, by quoted name."""
     comparison = ArchiveComparison(engine, archive, WrittenRows([]), 0, lambda _words: None)
     with tempfile.TemporaryDirectory() as folder:
         return comparison.positions(Path(folder))
 
 
-def changed_names(lines: set[str]) -> set[str]:
+def list_changed_names(lines: set[str]) -> set[str]:
     """Return the names of what lines of a fingerprint are about, without quotes: schema.name."""
     found = set()
     for line in lines:

@@ -18,7 +18,7 @@ from typing import IO
 
 from ..._core.errors import Failed
 from ..interface import Report
-from .service_file import handed_over
+from .service_file import hand_over_variables
 
 _COPY = re.compile(rb"^COPY (?P<table>.+?) \((?P<columns>.*)\) FROM stdin;$", re.DOTALL)
 _COPY_NOTHING = re.compile(rb"^COPY (?P<table>.+?)  ?FROM stdin;$", re.DOTALL)
@@ -118,7 +118,7 @@ def _text(name: bytes) -> str:
 
 
 def _started(command: list[str], variables: dict[str, str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
-    with handed_over(variables) as handed:
+    with hand_over_variables(variables) as handed:
         return subprocess.Popen(
             command, **handed, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, umask=0o077
         )
@@ -131,7 +131,7 @@ def _widen(stream: IO[bytes]) -> None:
 
 
 @contextmanager
-def printed(command: list[str], variables: dict[str, str]) -> Iterator[IO[bytes]]:
+def stream_output(command: list[str], variables: dict[str, str]) -> Iterator[IO[bytes]]:
     """Yield what a command prints.
 
     Raises:

@@ -15,7 +15,7 @@ from ..._core.errors import Failed
 from ..comparison import Comparison
 from ..interface import Report
 from . import client_tools
-from .content import Contents, differing_objects, printed
+from .content import Contents, differing_objects, stream_output
 from .psql import Contents as Listing
 from .restored_content import RestoredContent
 from .schema_entries import Entry, differences, parse
@@ -79,7 +79,7 @@ def read_copy(
     if not in_full:
         return CopyState(entries, None)
     contents = Contents()
-    with printed([program, "--data-only", "--blobs", *words], variables) as stream:
+    with stream_output([program, "--data-only", "--blobs", *words], variables) as stream:
         contents.read(stream, report)
     return CopyState(entries, contents)
 

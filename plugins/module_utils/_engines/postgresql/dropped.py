@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Refused
 from ..connection import sqlstate
 from ..data import Archive
-from ..sql import quoted
+from ..sql import quote_name
 from . import client_tools, made_with
 from .catalog import ours
 from .psql import Contents
@@ -78,9 +78,9 @@ def make_again(engine: PostgreSQLSession, archive: Archive) -> None:
         user = other.rows("select current_user")[0][0]
         owner = engine.url.username or user
         words = made_with.as_sql(options)
-        belongs = f" owner {quoted(owner)}" if owner != user else ""
+        belongs = f" owner {quote_name(owner)}" if owner != user else ""
         try:
-            run_sql(other, f"create database {quoted(engine.name_on_server)} template template0{belongs} {words}")
+            run_sql(other, f"create database {quote_name(engine.name_on_server)} template template0{belongs} {words}")
         except Exception as error:
             if sqlstate(error) != _RIGHTS:
                 raise
@@ -93,7 +93,7 @@ def drop_empty(engine: PostgreSQLSession) -> None:
         if holds_nothing(engine):
             engine.close()
             with beside(engine) as (other, _url):
-                run_sql(other, f"drop database {quoted(engine.name_on_server)}")
+                run_sql(other, f"drop database {quote_name(engine.name_on_server)}")
 
 
 def refusal_to_make(engine: PostgreSQLSession, archive: Archive, user: str) -> Refused:
@@ -138,7 +138,7 @@ def _options_of(engine: PostgreSQLSession, dump: Path) -> dict[str, str]:
     made = _MADE_WITH.search(script)
     found = _OPTION.findall(made["options"]) if made else []
     printed = ((name.lower(), _plain(value)) for name, value in found if name != "TABLESPACE")
-    return made_with.understood(printed, server)
+    return made_with.translate_options(printed, server)
 
 
 def _plain(value: str) -> str:

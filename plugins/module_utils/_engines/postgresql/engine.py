@@ -27,7 +27,7 @@ from .preflight import obstacles
 from .read_only import changing_only, is_kept, only_reading
 from .restore_method import method
 from .restore_notes import restore_notes
-from .scope import dumped_schemas
+from .scope import render_schema_options
 from .session import PostgreSQLSession, major_version
 from .swap_state import being_swapped, is_being_swapped
 from .timeouts import watch
@@ -120,17 +120,17 @@ class PostgreSQL(PostgreSQLSession):
         with changing_only(str(self.url.database)):
             yield
 
-    def explained(self, error: BaseException) -> BaseException:
+    def explain_error(self, error: BaseException) -> BaseException:
         """Return why a statement was refused, if it was to write to another database."""
-        return self.refused_elsewhere(error) if self._is_kept_here and is_kept(error) else error
+        return self.describe_refusal_elsewhere(error) if self._is_kept_here and is_kept(error) else error
 
     def state_of_writes(self) -> plan_writes.State:
         """Read the number of the next transaction."""
         return self.own_connection().run(plan_writes.read_state)
 
-    def written_since(self, before: plan_writes.State) -> list[str]:
+    def describe_writes_since(self, before: plan_writes.State) -> list[str]:
         """Read it again, and the catalogs where it is another one."""
-        return plan_writes.written_since(self.own_connection(), before)
+        return plan_writes.find_writes_since(self.own_connection(), before)
 
     def was_kept(self, error: BaseException) -> bool:
         """Query the SQLSTATE."""
@@ -189,7 +189,7 @@ class PostgreSQL(PostgreSQLSession):
             f"--lock-wait-timeout={int(self.job.backup_lock_wait * 1000)}",
             f"--snapshot={snapshot}",
             f"--file={target}",
-            *dumped_schemas(self.database.schema),
+            *render_schema_options(self.database.schema),
             "--no-password",
             f"--dbname={client_tools.conninfo(self.url)}",
         ]

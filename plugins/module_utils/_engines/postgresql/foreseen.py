@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .session import PostgreSQLSession
 
 
-def foreseen_obstacles(engine: PostgreSQLSession, archive: Archive) -> list[Refused]:
+def foresee_obstacles(engine: PostgreSQLSession, archive: Archive) -> list[Refused]:
     """Return what would stop a restore by the method that would be chosen."""
     server = engine.own_connection().run(major_version)
     client_tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..data import Writes, WrittenRows
 from .relations import relations_of
-from .row_authors import Read, reading, written
+from .row_authors import Read, find_others_writes, reading
 from .run_sessions import close_sessions_of_run
 from .write_counters import counters_cannot_be_trusted
 
@@ -31,9 +31,9 @@ def writes_into_made(engine: PostgreSQLSession, written_rows: WrittenRows, read_
     counts = {} if doubt else {oid: here.count for oid, here in own.run(relations_of).items()}
     try:
         if read_locked:
-            return written(read_locked, written_rows, counts)
+            return find_others_writes(read_locked, written_rows, counts)
         with engine.short_lock_timeout():
-            return own.run(lambda connection: written(reading(connection), written_rows, counts))
+            return own.run(lambda connection: find_others_writes(reading(connection), written_rows, counts))
     except Exception as error:
         if not engine.is_lock_timeout(error):
             raise

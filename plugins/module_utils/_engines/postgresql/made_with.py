@@ -84,6 +84,6 @@ def options_in_catalog(own: OwnConnection, name: str) -> dict[str, str]:
     return options_of(json.loads(text), encoding)
 
 
-def understood(options: Iterable[tuple[str, str]], server: int) -> dict[str, str]:
+def translate_options(options: Iterable[tuple[str, str]], server: int) -> dict[str, str]:
     """Return options as a server of a major version knows them: before 15 there was libc, and no word for it."""
     return {name: value for name, value in options if server >= _PROVIDERS_SINCE or name != _PROVIDER}

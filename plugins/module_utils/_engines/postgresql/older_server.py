@@ -117,7 +117,7 @@ def _translated(before: list[str], now: list[str], old: _Server, new: int) -> It
     partitioned = {name for name, found in relations.items() if found["kind"] == "partitioned table"}
     triggers = {trigger.text for trigger in map(_trigger, before) if trigger and trigger.table in partitioned}
     if old.superuser:
-        # No dump brings these along (see ``rendering.dumped``). An early fingerprint may be of this server itself.
+        # No dump brings these along (see ``rendering.render_as_restored``). An early fingerprint may be of this server.
         yield from filter(is_invalid, before)
     for line in now:
         relation = _RELATION.fullmatch(line)

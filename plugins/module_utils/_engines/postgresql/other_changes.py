@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import first_of
 from ..connection import execute
 from ..data import Archive, WrittenRows
-from .catalog_rows import changed_by_others
+from .catalog_rows import describe_changes_of_others
 from .catalogs import OURS, catalogs_of, not_of
 from .relations import Relation, relations_of
 from .transaction_numbers import XMIN, is_one_of, is_since
@@ -63,7 +63,7 @@ def schema_changes_of_others(connection: Connection, archive: Archive, written_r
     if "catalogs" not in archive.activity:
         return ["the backup does not say what was in the catalogs"]
     numbers = _numbers_of(relations_of(connection), written_rows.version_tables | archive.version_tables)
-    gone = changed_by_others(connection, archive.activity["catalogs"], written_rows, numbers)
+    gone = describe_changes_of_others(connection, archive.activity["catalogs"], written_rows, numbers)
     found = [f"the schema was changed by others: {', '.join(gone)}"] if gone else []
     named = sorted(set(_catalogs(connection, written_rows, numbers)))
     if named:

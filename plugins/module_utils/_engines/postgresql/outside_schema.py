@@ -69,7 +69,7 @@ _OF_NO_SCHEMA = (
 )
 
 
-def changed_outside(
+def find_changes_outside(
     own: OwnConnection, connection: Connection, schema: str, wrote: Iterable[str], number: int
 ) -> list[str]:
     """Return what an open transaction has changed in other schemas, in words; nothing is read after the first finds.

@@ -58,7 +58,7 @@ def read_state(connection: Connection) -> State:
     return State(int(following) % NUMBERS, int(rows), int(in_catalogs), bool(busy))
 
 
-def written_since(own: OwnConnection, before: State) -> list[str]:
+def find_writes_since(own: OwnConnection, before: State) -> list[str]:
     """Describe what was changed since a state: the schema, and rows where no other session could have written them.
 
     Args:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Refused
 from .. import disk_space
 from ..connection import OwnConnection
-from ..sql import quoted
+from ..sql import quote_name
 from . import catalog, client_tools
 from .libpq_options import is_local, options_of
 from .session import major_version
@@ -54,7 +54,7 @@ def _no_such_schema(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[R
         yield Refused(
             f"There is no schema {schema!r} in the database of {engine.database.name!r}",
             "what is backed up and migrated is that schema alone",
-            f"Create it: CREATE SCHEMA {quoted(schema)}; or correct the entry",
+            f"Create it: CREATE SCHEMA {quote_name(schema)}; or correct the entry",
             code="schema-missing",
         )
 

@@ -16,7 +16,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ..data import Identity, Probe
-from ..sql import qualified
+from ..sql import qualify_name
 from . import catalog
 from .scope import setting_of
 
@@ -53,7 +53,7 @@ def read_probe(connect_options: Options, password: str | None, table: str) -> Pr
     """
     options = {**connect_options["options"], **({} if password is None else {"password": password})}
     question = _QUESTION.format(
-        table=qualified(table), identity=catalog.IDENTITY, instance=catalog.INSTANCE, made=catalog.MADE
+        table=qualify_name(table), identity=catalog.IDENTITY, instance=catalog.INSTANCE, made=catalog.MADE
     )
     settings = f"set lock_timeout = {_LOCK_TIMEOUT}; {setting_of(connect_options.get('schema', ''))}"
     read = _query_asyncpg if connect_options["driver"] == "asyncpg" else _query
@@ -62,11 +62,11 @@ def read_probe(connect_options: Options, password: str | None, table: str) -> Pr
     )
     if pid != given:
         return None  # the plan in full says so
-    server_name = described(version, options.get("host"), options.get("port"))
+    server_name = describe_server(version, options.get("host"), options.get("port"))
     return Probe(Identity(server, database), server_name, sorted(heads or []), instance, made)
 
 
-def described(version: str, host: Any, port: Any) -> str:
+def describe_server(version: str, host: Any, port: Any) -> str:
     """Return a server's version with where it is."""
     return f"PostgreSQL {version} at {host or 'a local socket'}:{port or 5432}"
 

@@ -27,7 +27,7 @@ from ..._core.processes import has_ended
 from ..interface import Report
 from . import client_tools
 from .scope import setting_of
-from .service_file import handed_over
+from .service_file import hand_over_variables
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -71,7 +71,7 @@ class Psql:
         self._schema = schema
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
         variables = {**client_tools.environment(url, application), "PGCLIENTENCODING": encoding}
-        with handed_over(variables) as handed:
+        with hand_over_variables(variables) as handed:
             self._process = subprocess.Popen(
                 [
                     str(found.folder / "psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only",
@@ -136,7 +136,7 @@ class Psql:
                 return lines
             lines.append(line)
 
-    def copied(self, statement: bytes, folder: Path) -> Iterator[bytes]:
+    def copy_out(self, statement: bytes, folder: Path) -> Iterator[bytes]:
         """Yield what a COPY TO STDOUT prints, piece by piece; it waits while its output is not read.
 
         Raises:

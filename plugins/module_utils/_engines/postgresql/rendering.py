@@ -58,7 +58,7 @@ def fixed_rendering(connection: Connection) -> Iterator[None]:
     _set(connection, before, local=local)
 
 
-def fixed_statements() -> str:
+def render_fixed_settings() -> str:
     """Return the same settings as statements for psql, for the rest of a transaction."""
     return " ".join(f"set local {name} = '{value}';" for name, value in FIXED.items())
 
@@ -68,7 +68,7 @@ def _set(connection: Connection, settings: dict[str, str], *, local: bool) -> No
     execute(connection, f"select {calls}", settings)
 
 
-def normalised(line: str) -> str:
+def normalise_line(line: str) -> str:
     """Return a line without what a restore renders anew: casts, parentheses, white space. Literals stay as they are.
 
     ``status IN ('a', 'b')`` on a varchar is kept with a cast of the array, and read back with one of each element.
@@ -81,7 +81,7 @@ def normalised(line: str) -> str:
     return re.sub("\0(\\d+)\0", lambda found: parts[int(found[1])], text)
 
 
-def dumped(fingerprint: list[str]) -> list[str]:
+def render_as_restored(fingerprint: list[str]) -> list[str]:
     """Return the lines of a fingerprint as a restore gives them.
 
     An INVALID index is in no dump, and a partition that has not its parent's default gets NULL for one.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ..interface import Report
 from . import client_tools
 from .arrival import refuse_what_did_not_arrive
-from .content import Contents, TableContent, differing_objects, printed
+from .content import Contents, TableContent, differing_objects, stream_output
 from .psql import Contents as Listing
 from .psql import use_list
 from .restored_content import COPY, new_digest, next_line, rows_digest, whole_statement
@@ -75,7 +75,7 @@ class ReplayedContent:
 
     def _read(self, lines: list[str]) -> Contents:
         found = Contents()
-        with printed(self._command(lines), client_tools.plain_environment()) as stream:
+        with stream_output(self._command(lines), client_tools.plain_environment()) as stream:
             found.read(stream, self._report)
         return found
 
@@ -83,7 +83,7 @@ class ReplayedContent:
         """Return the tables whose rows differ, in words."""
         differing: list[bytes] = []
         rest = b""
-        with printed(self._command(lines), client_tools.plain_environment()) as stream:
+        with stream_output(self._command(lines), client_tools.plain_environment()) as stream:
             while True:
                 line, rest = next_line(stream, rest)
                 if not line:
@@ -98,7 +98,7 @@ class ReplayedContent:
         return self._compared(lines, differing) if differing else []
 
     def _copied(self, line: bytes) -> Iterator[bytes]:
-        return self._psql.copied(line[: -len(_FROM)] + _TO, self._folder)
+        return self._psql.copy_out(line[: -len(_FROM)] + _TO, self._folder)
 
     def _compared(self, lines: list[str], differing: list[bytes]) -> list[str]:
         """Compare the rows of some tables in whatever order they are."""

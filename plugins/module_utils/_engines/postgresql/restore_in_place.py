@@ -24,15 +24,15 @@ from ..._core.errors import Failed, Refused
 from ..connection import client_encoding, execute
 from ..data import Archive, Restored
 from ..interface import Guard, Report
-from ..sql import quoted
+from ..sql import quote_name
 from . import catalog, client_tools, defaults, publications
 from .in_place_queries import CASTS, DEFAULT_PRIVILEGES, EXTENSION_TABLES, LOCKS, MOVES, OWNED, PUBLIC, SCHEMAS
 from .psql import LOCK_TIMEOUT, TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
-from .rendering import fixed_statements, normalised
+from .rendering import normalise_line, render_fixed_settings
 from .replay import header
 from .replayed_content import ReplayedContent
 from .restore_method import verify
-from .restore_statements import RETAINED_SCHEMA, end_sessions, fitted, free_name, literal, mark, now
+from .restore_statements import RETAINED_SCHEMA, end_sessions, fit_name, free_name, literal, mark, now
 from .restored_schema import refuse_in_place, refuse_what_stays
 from .run_sessions import close_sessions_of_run
 from .session import major_version
@@ -221,7 +221,7 @@ class InPlace:
         self._restore_kept_schemas(psql, folder, contents, kept)
         # The archive's prologue has made settings of its own, for the session.
         psql.reset()
-        psql.execute(f"set row_security = off;\n{fixed_statements()}")
+        psql.execute(f"set row_security = off;\n{render_fixed_settings()}")
         self._verify(psql)
         content = ReplayedContent(psql, self._tools, self._archive.path, folder, self._report)
         content.refuse_differences(lines, contents.only(["BLOBS"]), self._engine.database.name)
@@ -232,7 +232,7 @@ class InPlace:
         """Return what each schema is called when it is retained; under no name, where large objects are retained."""
         if self._schema:
             return {self._schema: group}
-        names = {name: group if name == "public" else fitted(group, f"_{name}") for name in schemas}
+        names = {name: group if name == "public" else fit_name(group, f"_{name}") for name in schemas}
         return names if "public" in names else {**names, "": group}
 
     def _free_name(self, psql: Psql) -> str:
@@ -243,17 +243,17 @@ class InPlace:
         statements = []
         for name, target in names.items():
             if schemas.get(name, True):
-                statements.append(f"create schema {quoted(target)};")
+                statements.append(f"create schema {quote_name(target)};")
             else:
-                statements.append(f"alter schema {quoted(name)} rename to {quoted(target)};")
+                statements.append(f"alter schema {quote_name(name)} rename to {quote_name(target)};")
             comment = mark(group=group, aside_of=name, run=self._run, made=now())
-            statements.append(f"comment on schema {quoted(target)} is {literal(comment)};")
+            statements.append(f"comment on schema {quote_name(target)} is {literal(comment)};")
         return "\n".join(statements)
 
     def _retain_large_objects(self, psql: Psql, group: str) -> None:
         """Copy them into a table: a large object has no schema that it could be moved to."""
         if psql.execute("select 1 from pg_largeobject_metadata limit 1;"):
-            table = f"{quoted(group)}.large_objects"
+            table = f"{quote_name(group)}.large_objects"
             psql.execute(
                 f"create table {table} as select oid as id, lo_get(oid) as data from pg_largeobject_metadata;\n"
                 f"\\o /dev/null\nselect lo_unlink(id) from {table};\n\\o"
@@ -288,7 +288,7 @@ class InPlace:
         left_out += [f"EXTENSION - {name}" for name in there]
         for name in there:
             if not self._schema and name != "plpgsql" and not contents.has(f"EXTENSION - {name}"):
-                psql.execute(f"drop extension {quoted(name)};")
+                psql.execute(f"drop extension {quote_name(name)};")
         roles = [row[0] for row in self._json(psql, publications.ROLES)]
         return contents.without(left_out) + publications.own_entries(contents, roles)
 
@@ -333,12 +333,12 @@ class InPlace:
         self._report(VERIFIES)
         rows = self._json(psql, catalog.FINGERPRINT)
         leave_out = self._archive.version_tables
-        fingerprint = sorted(normalised(line) for table, line in rows if table not in leave_out)
+        fingerprint = sorted(normalise_line(line) for table, line in rows if table not in leave_out)
         counts = None
         if self._archive.row_counts is not None:
             counts = {}
             for schema, table in self._json(psql, catalog.TABLES_WITH_ROWS):
-                rows_there = psql.execute(f"select count(*) from {quoted(schema)}.{quoted(table)};")
+                rows_there = psql.execute(f"select count(*) from {quote_name(schema)}.{quote_name(table)};")
                 counts[f"{schema}.{table}"] = int(rows_there[0])
         verify(self._archive, fingerprint, counts, self._engine.database.name)
 
@@ -362,7 +362,7 @@ def _facts_of(schemas: set[str]) -> list[str]:
         f"{kind} - SCHEMA {name}"
         for kind in ("ACL", "COMMENT")
         for each in sorted(schemas)
-        for name in (each, quoted(each))
+        for name in (each, quote_name(each))
     ]
 
 
@@ -372,4 +372,4 @@ def _values(pairs: list[tuple[str, Any]]) -> list[Any]:
 
 def _analyze(connection: Connection) -> None:
     for schema, table in execute(connection, catalog.TABLES_WITH_ROWS):
-        connection.exec_driver_sql(f"analyze {quoted(schema)}.{quoted(table)}".replace("%", "%%"))
+        connection.exec_driver_sql(f"analyze {quote_name(schema)}.{quote_name(table)}".replace("%", "%%"))

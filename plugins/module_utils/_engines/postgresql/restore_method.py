@@ -16,13 +16,13 @@ from ..._core.job import Database
 from ..connection import OwnConnection
 from ..data import Archive, RestoreMethod
 from ..migration_url import migration_url
-from ..sql import quoted
+from ..sql import quote_name
 from . import catalog, ownership
 from .arrival import refuse_what_did_not_arrive
-from .bound_to_tables import bound_to_tables
+from .bound_to_tables import list_bound_to_tables
 from .older_server import in_terms_of
-from .rendering import dumped
-from .schema_bonds import hanging_on, has_default_privileges, may_make_schemas, needed_of_elsewhere
+from .rendering import render_as_restored
+from .schema_bonds import hanging_on, has_default_privileges, list_needed_elsewhere, may_make_schemas
 from .session import major_version
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def method_in_place(engine: PostgreSQLSession) -> RestoreMethod:
     if engine.database.schema:
         return _method_of_schema(engine, powers(own, engine.name_on_server))
     obstacle = _obstacle_in_place(engine, powers(own, engine.name_on_server))
-    return RestoreMethod("in_place", _not_in_place(own), obstacle, loses=bound_to_tables(own))
+    return RestoreMethod("in_place", _not_in_place(own), obstacle, loses=list_bound_to_tables(own))
 
 
 def _method_of_schema(engine: PostgreSQLSession, mine: Powers) -> RestoreMethod:
@@ -174,14 +174,16 @@ def _method_of_schema(engine: PostgreSQLSession, mine: Powers) -> RestoreMethod:
         remedy = "Move that into the schema, or restore by hand"
     elif not (mine.superuser or may_make_schemas(own)):
         why = f"{engine.url.username} may not create schemas, and what is replaced is kept in one"
-        remedy = f"GRANT CREATE ON DATABASE {quoted(engine.name_on_server)} TO {quoted(engine.url.username or '')};"
+        remedy = (
+            f"GRANT CREATE ON DATABASE {quote_name(engine.name_on_server)} TO {quote_name(engine.url.username or '')};"
+        )
     elif has_default_privileges(own):
         why = f"default privileges in all schemas would come on top of what {engine.url.username} makes anew"
         remedy = "ALTER DEFAULT PRIVILEGES IN SCHEMA instead, for each schema that is to have them"
     obstacle = Refused(what, why, remedy, code=NOT_POSSIBLE) if why else _obstacle_of_owners(engine, mine)
-    needed = needed_of_elsewhere(own)
+    needed = list_needed_elsewhere(own)
     notes = [f"it needs what stays in other schemas: {first_of(needed, _MOST_NAMED)}"] if needed else []
-    return RestoreMethod("in_place", _seen_by_slots(_left_out(own)), obstacle, notes, bound_to_tables(own))
+    return RestoreMethod("in_place", _seen_by_slots(_left_out(own)), obstacle, notes, list_bound_to_tables(own))
 
 
 def _has_superuser(engine: PostgreSQLSession) -> bool:
@@ -326,7 +328,7 @@ def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] 
         Failed: it is not the same.
     """
     fingerprint = in_terms_of(archive.fingerprint, fingerprint)
-    differing = sorted(set(dumped(archive.fingerprint)) ^ set(dumped(fingerprint)))
+    differing = sorted(set(render_as_restored(archive.fingerprint)) ^ set(render_as_restored(fingerprint)))
     if archive.row_counts is not None and row_counts is not None:
         tables = sorted(set(archive.row_counts) | set(row_counts))
         differing += [

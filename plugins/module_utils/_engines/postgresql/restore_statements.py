@@ -34,7 +34,7 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def fitted(name: str, suffix: str) -> str:
+def fit_name(name: str, suffix: str) -> str:
     """Return a name with a suffix, in the bytes that PostgreSQL gives a name; a digest replaces what is cut."""
     if len((name + suffix).encode()) <= _NAME_BYTES:
         return name + suffix
@@ -47,7 +47,7 @@ def fitted(name: str, suffix: str) -> str:
 def free_name(name: str, suffix: str, is_taken: Callable[[str], bool]) -> str:
     """Return a name with a suffix, as ``fitted``, that nothing has yet: a number follows where it is taken."""
     numbered = itertools.chain([suffix], (f"{suffix}_{number}" for number in itertools.count(2)))
-    return next(found for found in (fitted(name, each) for each in numbered) if not is_taken(found))
+    return next(found for found in (fit_name(name, each) for each in numbered) if not is_taken(found))
 
 
 def literal(text: str) -> str:
@@ -82,7 +82,7 @@ def mark(**facts: Any) -> str:
     return MARK + json.dumps(facts, ensure_ascii=False)
 
 
-def marked(comment: str | None) -> dict[str, Any]:
+def parse_mark(comment: str | None) -> dict[str, Any]:
     """Return what such a comment says; nothing for any other."""
     if not comment or not comment.startswith(MARK):
         return {}

@@ -23,7 +23,7 @@ from ..._core.errors import HALF_WAY, Failed, Refused
 from ..connection import OwnConnection, client_encoding, first_line
 from ..data import Archive, Restored
 from ..interface import Guard, Report
-from ..sql import quoted
+from ..sql import quote_name
 from . import client_tools, made_with, publications
 from .psql import Contents, Psql, database_facts, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
@@ -208,12 +208,12 @@ class Swap:
     def _create_statement(self, other: OwnConnection) -> str:
         row = other.rows(DATABASE, name=self._name)[0]
         options = [
-            f"create database {quoted(self._scratch)} template template0 owner {quoted(self._restorer)}",
+            f"create database {quote_name(self._scratch)} template template0 owner {quote_name(self._restorer)}",
             f"connection limit {0 if self._by_superuser else -1}",
             made_with.as_sql(made_with.options_of(json.loads(row[0]), row[4])),
         ]
         if row[3] != other.rows(DATABASE, name="template0")[0][3]:  # to name the template's own takes a right to it
-            options.append(f"tablespace {quoted(row[3])}")
+            options.append(f"tablespace {quote_name(row[3])}")
         return " ".join(options)
 
     def _close_database(self, other: OwnConnection) -> None:
@@ -225,8 +225,8 @@ class Swap:
         self._closed = True
         in_transaction(
             other,
-            f"alter database {quoted(self._name)} allow_connections false",
-            f"comment on database {quoted(self._name)} is {literal(facts)}",
+            f"alter database {quote_name(self._name)} allow_connections false",
+            f"comment on database {quote_name(self._name)} is {literal(facts)}",
         )
         self._send_away(other, keep)
 
@@ -253,10 +253,10 @@ class Swap:
         owner = self._contents.owner(self._name) or self._owner
         with self._psql(url) as psql:
             psql.execute(
-                f"begin;\nalter database {quoted(self._scratch)} owner to {quoted(owner)};\n"
-                f"alter database {quoted(self._name)} rename to {quoted(retained)};\n"
-                f"alter database {quoted(self._scratch)} rename to {quoted(self._name)};\n"
-                f"comment on database {quoted(retained)} is {literal(note)};"
+                f"begin;\nalter database {quote_name(self._scratch)} owner to {quote_name(owner)};\n"
+                f"alter database {quote_name(self._name)} rename to {quote_name(retained)};\n"
+                f"alter database {quote_name(self._scratch)} rename to {quote_name(self._name)};\n"
+                f"comment on database {quote_name(retained)} is {literal(note)};"
             )
             # Each that may not be set is reported, and undone by itself.
             psql.execute("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
@@ -270,7 +270,7 @@ class Swap:
                         code="database-settings-not-restored",
                     )
                 self.not_restored.append(f"a property of the database: {words}")
-            psql.execute(f"alter database {quoted(retained)} allow_connections true;\ncommit;")
+            psql.execute(f"alter database {quote_name(retained)} allow_connections true;\ncommit;")
         self._swapped = True
         self._engine.take_lock_again()
 

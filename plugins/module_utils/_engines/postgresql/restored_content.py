@@ -23,9 +23,9 @@ from typing import IO, TYPE_CHECKING, Any
 from ..._core.errors import Failed
 from ..interface import Report
 from . import client_tools
-from .archived_checksums import AFTER_ROWS, ArchivedRows, Checksum, archived_rows, second_half
+from .archived_checksums import AFTER_ROWS, ArchivedRows, Checksum, read_archived_rows, second_half
 from .arrival import refuse_what_did_not_arrive
-from .content import Contents, differing_objects, printed
+from .content import Contents, differing_objects, stream_output
 from .psql import Contents as Listing
 from .psql import use_list
 
@@ -82,7 +82,7 @@ class RestoredContent:
 
     def _has_checksums(self, contents: Listing, folder: Path, now: list[str]) -> bool:
         """Return whether rows have the archive's checksums, and all else its text; False where it has no checksums."""
-        rows = archived_rows(self._archive, contents.only(_ROWS))
+        rows = read_archived_rows(self._archive, contents.only(_ROWS))
         if rows is None:
             return False
         expected = {statement: each.checksum for statement, each in rows.items()}
@@ -121,10 +121,10 @@ class RestoredContent:
 
     def _archived(self, chosen: Path) -> AbstractContextManager[IO[bytes]]:
         command = [str(self._programs / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive)]
-        return printed(command, client_tools.plain_environment())
+        return stream_output(command, client_tools.plain_environment())
 
     def _dumped(self, command: list[str]) -> AbstractContextManager[IO[bytes]]:
-        return printed(command, client_tools.environment(self._url, self._application))
+        return stream_output(command, client_tools.environment(self._url, self._application))
 
     def _read(self, stream: IO[bytes]) -> Contents:
         found = Contents()

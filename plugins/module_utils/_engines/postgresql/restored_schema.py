@@ -24,9 +24,9 @@ from .arrival import refuse_what_did_not_arrive
 from .psql import Contents as Listing
 from .psql import use_list
 from .publications import ROLES
-from .rendering import normalised
-from .schema_entries import VIEW_DATA, Entry, differences, dumped_by, not_printed, one_sided, parse
-from .scope import dumped_schemas
+from .rendering import normalise_line
+from .schema_entries import VIEW_DATA, Entry, differences, not_printed, one_sided, parse, read_dump_versions
+from .scope import render_schema_options
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -92,10 +92,10 @@ class RestoredSchema:
             restore = ["pg_restore", "--schema-only", f"--use-list={chosen}", "--file=-", str(self.archive)]
             archived = self._run(restore, client_tools.plain_environment())
         dump = ["pg_dump", "--schema-only", "--no-password", f"--lock-wait-timeout={int(self.lock_wait * 1000)}"]
-        dump += [*dumped_schemas(self.schema), f"--dbname={client_tools.conninfo(url)}"]
+        dump += [*render_schema_options(self.schema), f"--dbname={client_tools.conninfo(url)}"]
         dumped = self._run(dump, client_tools.environment(url, self.application))
         before, now = self._entries(archived), self._entries(dumped)
-        if dumped_by(archived) != dumped_by(dumped):
+        if read_dump_versions(archived) != read_dump_versions(dumped):
             return one_sided(before, now, not_printed(archived, dumped))
         before, now = _rendered_alike(before, now)
         words, _notes = differences(before, now)
@@ -152,7 +152,7 @@ def _is_same(entry: Entry, other: Entry) -> bool:
     if entry.kind in ("ACL", "DEFAULT ACL"):
         return sorted(entry.text.split("\n")) == sorted(other.text.split("\n"))
     rendered = entry.kind in _RENDERED or (entry.kind in _BODY and bool(_ATOMIC.search(entry.text)))
-    return rendered and normalised(entry.text) == normalised(other.text)
+    return rendered and normalise_line(entry.text) == normalise_line(other.text)
 
 
 def refuse_what_stays(

@@ -15,8 +15,8 @@ from ..interface import Guard, Report
 from ..restorer import Restorer
 from . import by_hand, catalog, dropped, retained
 from .attempts import restore_by
-from .foreseen import foreseen_obstacles
-from .rendering import fixed_rendering, normalised
+from .foreseen import foresee_obstacles
+from .rendering import fixed_rendering, normalise_line
 from .session import drop_index
 from .swap_state import recover_interrupted_restore
 
@@ -54,7 +54,7 @@ class PostgreSQLRestorer(Restorer):
         """Drop it if there is nothing in it."""
         dropped.drop_empty(self.engine)
 
-    def dropped(self, archive: Archive) -> list[Refused] | None:
+    def check_recreation(self, archive: Archive) -> list[Refused] | None:
         """Return who may not make it."""
         if not dropped.is_dropped(self.engine):
             return None
@@ -71,15 +71,15 @@ class PostgreSQLRestorer(Restorer):
         removed = []
         for schema, name, line in own.run(_invalid_indexes):
             valid = line.replace(" valid f ", " valid t ").replace(" ready f", " ready t")
-            if {normalised(line), normalised(valid)} & set(before):
+            if {normalise_line(line), normalise_line(valid)} & set(before):
                 continue
             own.run(drop_index, schema, name)
-            removed.append(normalised(line))
+            removed.append(normalise_line(line))
         return removed
 
-    def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
+    def foresee_obstacles(self, archive: Archive) -> list[Refused]:
         """Read who could not be ended, what was prepared, and how much space there is."""
-        return foreseen_obstacles(self.engine, archive)
+        return foresee_obstacles(self.engine, archive)
 
     def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:
         """Restore as ``restore_method`` says."""

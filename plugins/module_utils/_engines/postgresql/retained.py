@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Refused
 from ..connection import execute
 from ..data import RetainedCopy
-from ..sql import quoted
+from ..sql import quote_name
 from .restore_method import beside
-from .restore_statements import MARK, RETAINED_SCHEMA, marked, run_sql
+from .restore_statements import MARK, RETAINED_SCHEMA, parse_mark, run_sql
 from .scope import SET_SCHEMA
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def of(engine: PostgreSQLSession) -> list[RetainedCopy]:
     own = engine.own_connection()
     found = []
     for name, comment, size in own.rows(_RETAINED, mark=f"{MARK}%"):
-        facts = marked(comment)
+        facts = parse_mark(comment)
         if facts.get("aside_of") == engine.name_on_server and not engine.database.schema:
             found.append(RetainedCopy(name, str(facts.get("run", "")), str(facts.get("made", "")), size and int(size)))
     schemas: dict[str, RetainedCopy] = {}
     for name, comment, size in sorted(own.rows(_RETAINED_SCHEMAS, mark=f"{MARK}%")):
-        facts = marked(comment)
+        facts = parse_mark(comment)
         group = str(facts.get("group", ""))
         if not group or not name.startswith(RETAINED_SCHEMA):
             continue
@@ -73,7 +73,7 @@ def drop(engine: PostgreSQLSession, retained: RetainedCopy) -> None:
             engine.own_connection().run(_drop_schemas, engine, retained.name[len("schema ") :])
         else:
             with beside(engine) as (other, _url):
-                run_sql(other, f"drop database {quoted(retained.name)}")
+                run_sql(other, f"drop database {quote_name(retained.name)}")
     except Refused:
         raise
     except Exception as error:
@@ -88,13 +88,13 @@ def _drop_schemas(connection: Connection, engine: PostgreSQLSession, group: str)
     rows = connection.exec_driver_sql(
         "select nspname, obj_description(oid, 'pg_namespace') from pg_namespace where nspname like 'alembic%%'"
     ).all()
-    names = [name for name, comment in rows if marked(comment).get("group") == group]
+    names = [name for name, comment in rows if parse_mark(comment).get("group") == group]
     # What hangs on it may lie in any schema.
     execute(connection, SET_SCHEMA, {"schema": ""})
     before = engine.fingerprint(connection, frozenset())
     connection.exec_driver_sql("begin")
     try:
-        listed = ", ".join(map(quoted, names)).replace("%", "%%")
+        listed = ", ".join(map(quote_name, names)).replace("%", "%%")
         connection.exec_driver_sql(f"drop schema {listed} cascade")
         lost = sorted(set(before) - set(engine.fingerprint(connection, frozenset())))
         if lost:

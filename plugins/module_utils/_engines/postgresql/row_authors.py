@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
 from ..data import Writes, WrittenRows, in_doubt
-from ..sql import filled, is_constant, quoted
+from ..sql import is_constant, quote_name, render_value_condition
 from .catalog import ours
-from .rendering import normalised
+from .rendering import normalise_line
 from .transaction_numbers import XMIN, is_one_of, is_since, is_within
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class _Made:
 
     @property
     def quoted(self) -> str:
-        return f"{quoted(self.schema)}.{quoted(self.table)}"
+        return f"{quote_name(self.schema)}.{quote_name(self.table)}"
 
     def __str__(self) -> str:
         return self.name if self.whole else f"{', '.join(self.columns)} of {self.name}"
@@ -77,7 +77,7 @@ def reading(connection: Connection) -> Read:
     return lambda statement: execute(connection, statement.replace(":", "\\:"))
 
 
-def written(read: Read, written_rows: WrittenRows, counts: Mapping[str, int] | None = None) -> Writes:
+def find_others_writes(read: Read, written_rows: WrittenRows, counts: Mapping[str, int] | None = None) -> Writes:
     """Return what others wrote, and what may be the run's own as well: of a subtransaction only its span is known.
 
     Args:
@@ -104,7 +104,7 @@ def written(read: Read, written_rows: WrittenRows, counts: Mapping[str, int] | N
     return Writes(certain, "; ".join(unknown))
 
 
-def written_until_locked(connection: Connection, written_rows: WrittenRows) -> Writes:
+def lock_and_find_writes(connection: Connection, written_rows: WrittenRows) -> Writes:
     """Lock the tables that the run has made until the transaction ends, then return what others wrote into them."""
     if "relations" not in written_rows.activity:
         return Writes()
@@ -131,13 +131,13 @@ def _made(read: Read, written_rows: WrittenRows) -> list[_Made]:
     for oid, schema, table, column, number, default, identity, of_table, of_column, readable in read(_COLUMNS):
         if f"{schema}.{table}" in written_rows.version_tables:
             continue
-        if (oid in relations and number <= relations[oid]) or _begins(before, f"{normalised(of_column)} "):
+        if (oid in relations and number <= relations[oid]) or _begins(before, f"{normalise_line(of_column)} "):
             continue
         made = found.setdefault(oid, _Made(schema, table, oid, readable))
-        made.whole = oid not in relations and not _begins(before, normalised(of_table))
+        made.whole = oid not in relations and not _begins(before, normalise_line(of_table))
         made.columns.append(column)
         # As text: not every type can be compared.
-        made.filled.append(filled(column, default, "{}::text is distinct from {}::text"))
+        made.filled.append(render_value_condition(column, default, "{}::text is distinct from {}::text"))
         made.fills_itself = made.fills_itself or identity or not is_constant(default)
     return list(found.values())
 

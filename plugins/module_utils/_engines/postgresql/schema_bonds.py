@@ -81,7 +81,7 @@ def hanging_on(own: OwnConnection) -> list[str]:
     return [str(name) for (name,) in own.rows(_HANGING.replace("::", "\\:\\:"))]
 
 
-def needed_of_elsewhere(own: OwnConnection) -> list[str]:
+def list_needed_elsewhere(own: OwnConnection) -> list[str]:
     """Return what the schema of a session refers to, as the server describes it."""
     return [str(name) for (name,) in own.rows(_NEEDED.replace("::", "\\:\\:"))]
 

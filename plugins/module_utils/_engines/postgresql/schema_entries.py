@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..sql import quoted
+from ..sql import quote_name
 
 _HEADER = re.compile(r"^-- Name: (?P<name>.*); Type: (?P<kind>.*?); Schema: (?P<schema>.*?); Owner: ?(?P<owner>.*)$")
 #: What is printed between entries or differs with each call, and is not of the schema.
@@ -72,7 +72,7 @@ class Entry:
         )
 
     def _is_of(self, name: str) -> bool:
-        names = {name, quoted(name)}
+        names = {name, quote_name(name)}
         if names & {self.name, self.name.partition("(")[0]} or (self.kind in _ON_TABLE and self._begins(names, " ")):
             return True
         if self.kind in ("COMMENT", "ACL"):
@@ -83,7 +83,7 @@ class Entry:
         return self.kind in _NAMING and any(
             before + f"{schema}.{each}{after}" in self.text
             for before, after in _NAMING[self.kind]
-            for schema in (self.schema, quoted(self.schema))
+            for schema in (self.schema, quote_name(self.schema))
             for each in names
         )
 
@@ -121,7 +121,7 @@ def parse(script: str) -> list[Entry]:
     return found
 
 
-def filled_differently(before: list[Entry], now: list[Entry], filled: Iterable[tuple[str, str]]) -> list[str]:
+def list_filled_differently(before: list[Entry], now: list[Entry], filled: Iterable[tuple[str, str]]) -> list[str]:
     """Return the materialized views that are there on both sides, and were filled and are empty or the other way round.
 
     Args:
@@ -171,7 +171,7 @@ def _first_difference(before: str, now: str) -> str:
     return " ".join(shown) or "the order of its lines"
 
 
-def dumped_by(script: str) -> list[tuple[str, str]]:
+def read_dump_versions(script: str) -> list[tuple[str, str]]:
     """Return the major version of the server, and the version of the pg_dump that has written what a script prints."""
     return _DUMPED_BY.findall(script)
 
@@ -181,7 +181,7 @@ def not_printed(*scripts: str) -> set[tuple[str, str, str]]:
 
     Before 15 it prints of ``public`` only what is not as in each new database; a fingerprint has a line of it.
     """
-    versions = [int(version.partition(".")[0]) for script in scripts for _server, version in dumped_by(script)]
+    versions = [int(version.partition(".")[0]) for script in scripts for _server, version in read_dump_versions(script)]
     return {("SCHEMA", "-", "public"), ("ACL", "-", "SCHEMA public")} if versions and min(versions) < 15 else set()
 
 

@@ -11,7 +11,7 @@ catalogs read: so they mean the same in whichever session they are executed. Any
 
 from __future__ import annotations
 
-from ..sql import quoted
+from ..sql import quote_name
 
 #: Schemas that restores have left. Those of earlier versions have other names, and belong to the database since.
 _RETAINED = "alembic_aside_*"
@@ -42,6 +42,6 @@ def setting_of(schema: str) -> str:
     return f"set {SETTING} = E'{escaped}';" if schema else ""
 
 
-def dumped_schemas(schema: str) -> list[str]:
+def render_schema_options(schema: str) -> list[str]:
     """Return the words by which pg_dump dumps one schema, whatever its name, or all but what restores have left."""
-    return [f"--schema={quoted(schema)}" if schema else f"--exclude-schema={_RETAINED}"]
+    return [f"--schema={quote_name(schema)}" if schema else f"--exclude-schema={_RETAINED}"]

@@ -22,13 +22,13 @@ from ..connection import OwnConnection, client_encoding, execute, first_line, sq
 from ..data import Archive, Content, RetainedCopy
 from ..interface import Report, Scratch
 from ..rehearser import Rehearser
-from ..sql import escaped, quoted
+from ..sql import escape_colons, quote_name
 from . import catalog, client_tools, copy_state, made_with
 from .psql import Contents, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
 from .restore_statements import end_session, literal, run_sql
-from .schema_bonds import EXTENSION, needed_of_elsewhere
-from .scratch_place import Place, aimed_at, place_of
+from .schema_bonds import EXTENSION, list_needed_elsewhere
+from .scratch_place import Place, make_engine_for, place_of
 from .session import PostgreSQLSession, major_version
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class PostgreSQLRehearser(Rehearser):
             _drop_leftovers(place.own, self._prefix)
             # The search for what dead rehearsals left takes this lock first.
             place.own.rows("select pg_advisory_lock(:first, hashtext(:name))", first=_LOCK_SCRATCH, name=name)
-            engine = aimed_at(self.engine, place.url.set(database=name))
+            engine = make_engine_for(self.engine, place.url.set(database=name))
 
             def fill() -> list[str]:
                 return self._fill(place, engine, name, archive, report, extensions)
@@ -138,7 +138,7 @@ class PostgreSQLRehearser(Rehearser):
         """
         if not self.engine.database.schema:
             return []
-        needed = needed_of_elsewhere(self.engine.own_connection())
+        needed = list_needed_elsewhere(self.engine.own_connection())
         others = [name for name in needed if not name.startswith(EXTENSION)]
         if others:
             raise Refused(
@@ -225,7 +225,7 @@ class PostgreSQLRehearser(Rehearser):
         maker = place.maker.set(database=name)
         contents = Contents.of(found, archive.path, report)
         left_out = ["SUBSCRIPTION", *OF_DATABASE, *LAST]
-        with tempfile.TemporaryDirectory() as folder, aimed_at(self.engine, maker).connect() as made:
+        with tempfile.TemporaryDirectory() as folder, make_engine_for(self.engine, maker).connect() as made:
             replay = Replay(found, server, archive.path, self.engine.application, made.run(client_encoding), report)
             if place.by_superuser:
                 left_out += replay.make_extensions(made, maker, contents, Path(folder))
@@ -239,7 +239,7 @@ class PostgreSQLRehearser(Rehearser):
         if not extensions:
             return
         schemas = dict(self.engine.own_connection().rows(_EXTENSIONS, names=extensions))
-        with aimed_at(self.engine, place.maker.set(database=name)).connect() as made:
+        with make_engine_for(self.engine, place.maker.set(database=name)).connect() as made:
             for extension in extensions:
                 schema = _name(schemas[extension])
                 try:
@@ -258,13 +258,13 @@ class PostgreSQLRehearser(Rehearser):
         _drop(place.own, name)
         made = made_with.options_in_catalog(self.engine.own_connection(), self.engine.name_on_server)
         # Another server may be an older one.
-        options = [made_with.as_sql(made_with.understood(made.items(), place.own.run(major_version)))]
+        options = [made_with.as_sql(made_with.translate_options(made.items(), place.own.run(major_version)))]
         if place.url.username:
-            options.append(f"owner {quoted(str(place.url.username))}")
+            options.append(f"owner {quote_name(str(place.url.username))}")
         if place.by_superuser:
             options.append("connection limit 0")
         run_sql(place.own, f"create database {name} template template0 {' '.join(options)}")
-        place.own.rows(f"comment on database {name} is {escaped(literal(_COMMENT))}")
+        place.own.rows(f"comment on database {name} is {escape_colons(literal(_COMMENT))}")
         notes = [
             self._set(place, name, everybodys, setting)
             for everybodys, setting in self.engine.own_connection().rows(_SETTINGS)
@@ -274,7 +274,7 @@ class PostgreSQLRehearser(Rehearser):
     def _set(self, place: Place, name: str, everybodys: bool, setting: str) -> str:
         key, _equals, value = setting.partition("=")
         whose = "" if everybodys else f"role {_name(str(place.url.username))} in "
-        words = value if key in _LISTS else escaped(literal(value))
+        words = value if key in _LISTS else escape_colons(literal(value))
         try:
             place.own.rows(f"alter {whose}database {name} set {_name(key)} to {words}")
         except Exception as error:  # noqa: BLE001 - some only a superuser may set; the rehearsal goes on without
@@ -373,4 +373,4 @@ def _drop(own: OwnConnection, name: str) -> None:
 
 def _name(name: str) -> str:
     """Return a name as SQL wants it, safe from SQLAlchemy's own reading of colons."""
-    return escaped(quoted(name))
+    return escape_colons(quote_name(name))

@@ -31,7 +31,7 @@ class Place:
     by_superuser: bool = False
 
 
-def aimed_at(engine: PostgreSQLSession, url: URL) -> PostgreSQLSession:
+def make_engine_for(engine: PostgreSQLSession, url: URL) -> PostgreSQLSession:
     """Return an engine of the same kind for another URL; its entry names no other."""
     text = url.render_as_string(hide_password=False)
     entry = replace(engine.database, url=text, password=None, direct_url=None)
@@ -47,11 +47,11 @@ def place_of(engine: PostgreSQLSession) -> Place:
     entry = engine.database
     if entry.rehearse_url:
         url = _url_of(engine, entry.rehearse_url, entry.rehearse_password, "rehearse_url")
-        place = Place(aimed_at(engine, url).connect(), url, url)
+        place = Place(make_engine_for(engine, url).connect(), url, url)
         _refuse_superuser_here(engine, place.own)
     elif entry.admin_url:
         admin = _url_of(engine, entry.admin_url, entry.admin_password, "admin_url")
-        own = aimed_at(engine, admin).connect()
+        own = make_engine_for(engine, admin).connect()
         place = Place(own, engine.url, admin, _is_above(engine, own))
     else:
         place = Place(engine.connect(), engine.url, engine.url)

@@ -33,7 +33,7 @@ _OTHERS = "others have used it, or have read the view pg_sequences, which the se
 _READS_ALL_SINCE = 18
 
 
-def used_by_others(
+def find_used_by_others(
     connection: Connection, archive: Archive, written_rows: WrittenRows, own_reads: Counter[str]
 ) -> dict[str, str]:
     """Return the sequences of a backup that others have used since, or may have, by the quoted name they had, in words.
@@ -82,9 +82,9 @@ def changes_of_sequences(
         written_rows: what the run has done.
         positions: the sequences of the archive, by quoted name.
         now_at: those of the database, read before.
-        own_reads: as for ``used_by_others``.
+        own_reads: as for ``find_used_by_others``.
     """
-    used = used_by_others(connection, archive, written_rows, own_reads)
+    used = find_used_by_others(connection, archive, written_rows, own_reads)
     found = []
     for name, was in positions.items():
         here = now_at.get(name)
@@ -124,7 +124,7 @@ def set_forward(
     """
     own = engine.own_connection()
     close_sessions_of_run(engine)  # they hand in what they have counted when they end
-    used = own.run(used_by_others, archive, written_rows, engine.sequence_reads) if archive else None
+    used = own.run(find_used_by_others, archive, written_rows, engine.sequence_reads) if archive else None
     now = read_positions(engine)
     notes = {}
     for name, was in before.items():
@@ -168,6 +168,6 @@ def _uses_of_dump(connection: Connection) -> int:
     return int(major_version(connection) >= _READS_ALL_SINCE)
 
 
-def used_by_dump(connection: Connection) -> list[str]:
+def list_used_by_dump(connection: Connection) -> list[str]:
     """Return the numbers of the sequences that a dump of data uses, of whatever tables."""
     return list(sequence_reads(connection)) if _uses_of_dump(connection) else []

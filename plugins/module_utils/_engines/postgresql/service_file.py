@@ -31,7 +31,7 @@ def service_options(url: URL) -> dict[str, str]:
 
 
 def with_service(url: URL, variables: dict[str, str]) -> dict[str, str]:
-    """Return variables for ``handed_over``, with the secret options of a URL."""
+    """Return variables for ``hand_over_variables``, with the secret options of a URL."""
     options = service_options(url)
     if not options:
         return variables
@@ -40,7 +40,7 @@ def with_service(url: URL, variables: dict[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def handed_over(variables: dict[str, str]) -> Iterator[dict[str, Any]]:
+def hand_over_variables(variables: dict[str, str]) -> Iterator[dict[str, Any]]:
     """Yield what ``Popen`` is given so that a client program has its variables and its service file."""
     plain = {name: value for name, value in variables.items() if name != _TEXT}
     if _TEXT not in variables:

@@ -28,13 +28,13 @@ from ..connection import (
 from ..data import Identity
 from ..migration_url import own_url
 from ..server_engine import ServerEngine
-from ..sql import quoted
+from ..sql import quote_name
 from . import catalog, row_authors
 from .libpq_options import options_of
 from .locks import AdvisoryLock
 from .older_server import in_terms_of
-from .probe import connect_options_of, described
-from .rendering import dumped, fixed_rendering, fixed_statements, normalised
+from .probe import connect_options_of, describe_server
+from .rendering import fixed_rendering, normalise_line, render_as_restored, render_fixed_settings
 from .scope import IS_OF_SCHEMA, SET_SCHEMA
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def make_read_only(connection: Any, but: str = "") -> None:
     connection.commit()
 
 
-def promised_pid(connection: Connection) -> int | None:
+def read_promised_pid(connection: Connection) -> int | None:
     """Return the process id that the server (or a pooler in its place) gave when the connection was opened."""
     driver = driver_connection(connection)
     if hasattr(driver, "get_server_pid"):
@@ -201,7 +201,7 @@ class PostgreSQLSession(ServerEngine):
         """Return the cluster's number, port and start; clones of one image share only the first."""
         return str(execute(connection, catalog.INSTANCE)[0][0])
 
-    def made(self, connection: Connection) -> str | None:
+    def read_creation_id(self, connection: Connection) -> str | None:
         """Return the number that a database gets when it is made, with that of its schema if an entry means one."""
         number = execute(connection, catalog.MADE)[0][0]
         return None if number is None else str(number)
@@ -213,14 +213,16 @@ class PostgreSQLSession(ServerEngine):
     def describe(self, connection: Connection) -> str:
         """Return the server's version and where it is."""
         options = options_of(self.url)
-        return described(execute(connection, "show server_version")[0][0], options.get("host"), options.get("port"))
+        return describe_server(
+            execute(connection, "show server_version")[0][0], options.get("host"), options.get("port")
+        )
 
     def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
         """Return where the search_path leads to it: it need not lie in the first schema, where it would be made."""
         return schema or str(execute(connection, catalog.SCHEMA_OF, {"name": table})[0][0])
 
     def _check_directness(self, own: OwnConnection) -> None:
-        promised, pid = own.run(promised_pid), own.rows("select pg_backend_pid()")[0][0]
+        promised, pid = own.run(read_promised_pid), own.rows("select pg_backend_pid()")[0][0]
         self.own_pids.add(pid)
         if promised is not None and promised != pid:
             raise Refused(
@@ -238,15 +240,15 @@ class PostgreSQLSession(ServerEngine):
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return catalog facts, without the version tables and all that hangs on them."""
         if sends_as_transaction(connection):
-            rows = execute(connection, fixed_statements() + catalog.FINGERPRINT)
+            rows = execute(connection, render_fixed_settings() + catalog.FINGERPRINT)
         else:
             with fixed_rendering(connection):
                 rows = execute(connection, catalog.FINGERPRINT)
-        return sorted(normalised(line) for table, line in rows if table not in leave_out)
+        return sorted(normalise_line(line) for table, line in rows if table not in leave_out)
 
-    def dumped(self, fingerprint: list[str]) -> list[str]:
+    def select_dumped_lines(self, fingerprint: list[str]) -> list[str]:
         """Return all lines but those of INVALID indexes."""
-        return dumped(fingerprint)
+        return render_as_restored(fingerprint)
 
     def in_terms_of(self, before: list[str], now: list[str]) -> list[str]:
         """Return a fingerprint without what came with a later major version."""
@@ -262,7 +264,9 @@ class PostgreSQLSession(ServerEngine):
         counts: dict[str, int] = {}
         for first in range(0, len(tables), _COUNTED_AT_ONCE):
             some = tables[first : first + _COUNTED_AT_ONCE]
-            each = ", ".join(f"(select count(*) from {quoted(schema)}.{quoted(table)})" for schema, table in some)
+            each = ", ".join(
+                f"(select count(*) from {quote_name(schema)}.{quote_name(table)})" for schema, table in some
+            )
             found = execute(connection, f"select {each}".replace(":", "\\:"))[0]
             counts.update({f"{schema}.{table}": int(count) for (schema, table), count in zip(some, found)})
         return counts

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
 from ..connection import OwnConnection
-from ..sql import quoted
+from ..sql import quote_name
 from .restore_method import beside
-from .restore_statements import SWAPPING, end_sessions, fitted, in_transaction, literal, marked, run_sql
+from .restore_statements import SWAPPING, end_sessions, fit_name, in_transaction, literal, parse_mark, run_sql
 from .sessions import IS_CLIENT
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def put_right(engine: PostgreSQLSession, other: OwnConnection) -> list[str]:
         raise Refused(
             f"Database {engine.database.name!r} is being restored by another run", code="database-being-restored"
         )
-    if not is_open and "closed_by" in marked(comment):
-        open_again(other, engine.name_on_server, marked(comment))
+    if not is_open and "closed_by" in parse_mark(comment):
+        open_again(other, engine.name_on_server, parse_mark(comment))
         done.append("opened the database for connections, which an interrupted restore had closed")
     if drop_scratch(other, scratch_name(engine)):
         done.append("dropped the scratch database of an interrupted restore")
@@ -88,7 +88,7 @@ def put_right(engine: PostgreSQLSession, other: OwnConnection) -> list[str]:
 
 
 def scratch_name(engine: PostgreSQLSession) -> str:
-    return fitted(engine.name_on_server, _SCRATCH)
+    return fit_name(engine.name_on_server, _SCRATCH)
 
 
 def drop_scratch(other: OwnConnection, scratch: str) -> bool:
@@ -101,7 +101,7 @@ def drop_scratch(other: OwnConnection, scratch: str) -> bool:
         if not sessions:
             break
         time.sleep(0.1)
-    run_sql(other, f"drop database {quoted(scratch)}")
+    run_sql(other, f"drop database {quote_name(scratch)}")
     return True
 
 
@@ -109,8 +109,8 @@ def open_again(other: OwnConnection, name: str, facts: dict[str, Any]) -> None:
     comment = facts.get("comment")
     in_transaction(
         other,
-        f"alter database {quoted(name)} allow_connections true",
-        f"comment on database {quoted(name)} is {literal(comment) if comment else 'null'}",
+        f"alter database {quote_name(name)} allow_connections true",
+        f"comment on database {quote_name(name)} is {literal(comment) if comment else 'null'}",
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..._core.job import Job, left
+from ..._core.job import Job, count_seconds_left
 from ..connection import OPENING_OWN
 from ..sqlalchemy_import import listening, sa
 from .restore_statements import literal
@@ -90,7 +90,7 @@ class _Timeouts:
         return self._settings(self._job.lock_timeout, self._job.statement_timeout)
 
     def _settings(self, lock_timeout: float, statement_timeout: float) -> str:
-        seconds = left(self._job)
+        seconds = count_seconds_left(self._job)
         if seconds is not None:
             seconds = max(seconds, 0.001)  # zero would be for ever
             statement_timeout = min(statement_timeout, seconds) if statement_timeout else seconds

@@ -32,7 +32,7 @@ select count(*) from pg_stat_activity
 """
 
 
-def touched_by_others(
+def find_touched_by_others(
     connection: Connection, written_rows: WrittenRows, application: str
 ) -> tuple[list[str], list[str]]:
     """Return the tables that the run has changed and others have written since the backup, or may have, as text.
@@ -52,7 +52,7 @@ def touched_by_others(
     return [f"others may have written to {here.name}, which the run has changed" for here in written], clear
 
 
-def written_after(connection: Connection, written_rows: WrittenRows) -> Writes:
+def lock_and_find_later_writes(connection: Connection, written_rows: WrittenRows) -> Writes:
     """Lock the tables that the run has changed until the transaction ends, and return what others wrote since.
 
     Args:
@@ -79,7 +79,7 @@ def _strange_rows(connection: Connection, tables: list[Relation], written_rows: 
     return {name: count for name, count in found.items() if count}
 
 
-def overwritten(
+def find_overwritten(
     engine: PostgreSQLSession, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]
 ) -> Writes:
     """Return what others wrote into tables that a downgrade has changed and the upgrade had not.

@@ -58,11 +58,11 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         self._began = ""
 
     @contextmanager
-    def noticed(self) -> Iterator[None]:
+    def listen(self) -> Iterator[None]:
         """Listen inside of the block."""
         PROGRAMS.listen(self._note)
         with (
-            _Opened(self._connection, self._note).noticed(),
+            _Opened(self._connection, self._note).listen(),
             listening(
                 (sa.engine.Engine, "before_cursor_execute", self._before),
                 (sa.engine.Engine, "after_cursor_execute", self._after),
@@ -202,7 +202,7 @@ class _Opened:
         self._connection = connection
 
     @contextmanager
-    def noticed(self) -> Iterator[None]:
+    def listen(self) -> Iterator[None]:
         """Wrap what opens connections, inside of the block."""
         wrapped: list[tuple[Any, str, Any]] = []
         for module, name in (("psycopg2", "_connect"), ("asyncpg.connection", "connect"), ("asyncpg", "connect")):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..connection import driver_connection, execute
 from ..data import Counted, Writes
 from .relations import _RELATIONS, Relation, relations_of
-from .restore_statements import marked
+from .restore_statements import parse_mark
 from .scope import WHOLE, in_scope
 from .sessions import AT_WORK, other_sessions
 from .transaction_numbers import NEXT, NUMBERS
@@ -222,7 +222,7 @@ def activity(connection: Connection) -> dict[str, Any]:
     relations = execute(connection, _RELATIONS)
     owner, acl, comment = execute(connection, _DATABASE)[0]
     catalogs = {catalog: int(count) for catalog, count in execute(connection, _CATALOGS_WRITTEN)}
-    if marked(comment):
+    if parse_mark(comment):
         catalogs[COMMENTS] -= 1  # a restore has closed the database and has written its own
     return {
         "newest_transaction": newest,
@@ -239,7 +239,7 @@ def activity(connection: Connection) -> dict[str, Any]:
         },
         "database": [owner, acl],
         # A restore that has closed the database has put its own in the place of the comment.
-        "comment": marked(comment).get("comment", comment),
+        "comment": parse_mark(comment).get("comment", comment),
         "user_mappings": execute(connection, _USER_MAPPINGS)[0][0],
         "large_objects": large_objects_written(connection),
         "catalogs_written": catalogs,
@@ -322,7 +322,7 @@ def next_transaction(connection: Connection) -> int:
     return int(execute(connection, f"select {NEXT}")[0][0]) % NUMBERS
 
 
-def written(
+def count_others_writes(
     connection: Connection,
     before: dict[str, Any],
     ours: dict[str, int],

@@ -22,17 +22,17 @@ from .catalog_rows import (
     read_replaced,
     without_rows,
 )
-from .compare import ArchiveComparison, archived_positions
+from .compare import ArchiveComparison, read_archived_positions
 from .grown_tables import without_writes_of_others
 from .made_tables import writes_into_made
 from .other_changes import changes_of_others, schema_changes_of_others
-from .outside_schema import changed_outside
+from .outside_schema import find_changes_outside
 from .own_transactions import read_own_of_statement, read_subtransactions
 from .relations import relations_of
 from .run_sessions import close_sessions_of_run
 from .sequences import changes_of_sequences, read_positions, set_forward
 from .sessions import not_ended
-from .touched_tables import overwritten, touched_by_others, written_after
+from .touched_tables import find_overwritten, find_touched_by_others, lock_and_find_later_writes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -66,11 +66,13 @@ class PostgreSQLWriteTracker(WriteTracker):
         """Query in the transaction that follows it."""
         return write_counters.count_failed_transaction(connection)
 
-    def changed_outside(self, connection: Connection, counted: Counted, wrote: Iterable[str]) -> list[str]:
+    def list_changes_outside(self, connection: Connection, counted: Counted, wrote: Iterable[str]) -> list[str]:
         """Read it where the entry means one schema."""
         schema = self.engine.database.schema
         return (
-            changed_outside(self.engine.own_connection(), connection, schema, wrote, counted.number) if schema else []
+            find_changes_outside(self.engine.own_connection(), connection, schema, wrote, counted.number)
+            if schema
+            else []
         )
 
     def subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
@@ -120,7 +122,7 @@ class PostgreSQLWriteTracker(WriteTracker):
         try:
             with self.engine.short_lock_timeout():
                 return self.engine.own_connection().run(
-                    lambda connection: row_authors.written(row_authors.reading(connection), written_rows)
+                    lambda connection: row_authors.find_others_writes(row_authors.reading(connection), written_rows)
                 )
         except Exception as error:
             if not self.engine.is_lock_timeout(error):
@@ -131,28 +133,28 @@ class PostgreSQLWriteTracker(WriteTracker):
         """Read the rows in the session that has locked the tables, and the counters of all that have ended."""
         return writes_into_made(self.engine, written_rows, self.engine.read_locked)
 
-    def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
+    def list_touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Query the counters, and who is at work."""
         self.engine.own_connection().run(write_counters.await_counters)
         until = self.engine.own_connection().run(write_counters.activity)
-        touched, clear = self.engine.own_connection().run(touched_by_others, written_rows, self.engine.application)
+        touched, clear = self.engine.own_connection().run(find_touched_by_others, written_rows, self.engine.application)
         known = {name: until[name] for name in ("newest_transaction", "open_transactions")}
         self._cleared = {} if touched else dict.fromkeys(clear, known)
         return touched
 
-    def cleared(self) -> dict[str, Any]:
+    def count_cleared(self) -> dict[str, Any]:
         """Return what was counted then."""
         return self._cleared
 
     def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
         """Lock the tables first; a session that waits for them finds them dropped."""
-        made = row_authors.written_until_locked(connection, written_rows)
-        touched = written_after(connection, written_rows) if written_rows.secured else Writes()
+        made = row_authors.lock_and_find_writes(connection, written_rows)
+        touched = lock_and_find_later_writes(connection, written_rows) if written_rows.secured else Writes()
         return Writes({**made.tables, **touched.tables}, made.unknown)
 
-    def overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
+    def find_overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
         """Read the transactions of the rows, or the counters where the downgrade keeps the table to itself."""
-        return overwritten(self.engine, connection, written_rows, wrote)
+        return find_overwritten(self.engine, connection, written_rows, wrote)
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return those that the backend counted rows for."""
@@ -183,19 +185,25 @@ class PostgreSQLWriteTracker(WriteTracker):
         doubt = close_sessions_of_run(self.engine)
         return Writes(unknown=doubt) if doubt else self._written(archive, ours, None)
 
-    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+    def foresee_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the counters as they are now; a session counts only if a restore could not end it."""
         return self._written(archive, ours, not_ended(self.engine))
 
     def _written(self, archive: Archive, ours: dict[str, int], others: list[str] | None) -> Writes:
         leave_out, known = archive.version_tables, self._nothing_lost
         return self.engine.own_connection().run(
-            write_counters.written, archive.activity, ours, leave_out, self.engine.application, known, others
+            write_counters.count_others_writes,
+            archive.activity,
+            ours,
+            leave_out,
+            self.engine.application,
+            known,
+            others,
         )
 
     def changes_of_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
         """Read files, catalogs, sequences and what cannot be counted."""
-        positions = archived_positions(self.engine, archive)
+        positions = read_archived_positions(self.engine, archive)
         own = self.engine.own_connection()
         own.run(write_counters.await_counters)
         # First: a session that has ended has handed in what it counted, and is not counted here.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed
 from ..connection import OWN, driver_connection
-from ..sql import quoted
+from ..sql import quote_name
 from ..sqlalchemy_import import sa
 from .probe import reading
 
@@ -43,7 +43,7 @@ def proven(path: Path, count_rows: bool) -> dict[str, int] | None:
             verdict = copy.execute("pragma integrity_check").fetchone()[0]
             names = [row[0] for row in copy.execute(_COUNTED)]
             counts = {
-                name: copy.execute(f"select count(*) from {quoted(name)}").fetchone()[0]
+                name: copy.execute(f"select count(*) from {quote_name(name)}").fetchone()[0]
                 for name in (names if count_rows else [])
             }
     except sqlite3.DatabaseError as error:
@@ -67,7 +67,7 @@ def proven(path: Path, count_rows: bool) -> dict[str, int] | None:
 
 def table_lines(connection: Connection, table: str, sql: str) -> list[str]:
     """Return all lines about a table, its indexes made by CREATE INDEX excepted."""
-    words = quoted(table)
+    words = quote_name(table)
     lines = [f"table {table}{_table_options(sql)}"]
     for _cid, name, kind, notnull, default, primary, hidden in rows_of(connection, f"pragma table_xinfo({words})"):
         lines.append(f"column {table}.{name} {kind} notnull {notnull} default {default} key {primary} hidden {hidden}")
@@ -77,7 +77,7 @@ def table_lines(connection: Connection, table: str, sql: str) -> list[str]:
     lines += [f"foreign key {table} {' '.join(parts)}" for parts in keys.values()]
     for _seq, name, unique, origin, _partial in rows_of(connection, f"pragma index_list({words})"):
         if origin != "c":  # those made by CREATE INDEX have a line of their own
-            columns = [str(row[2]) for row in rows_of(connection, f"pragma index_xinfo({quoted(name)})") if row[5]]
+            columns = [str(row[2]) for row in rows_of(connection, f"pragma index_xinfo({quote_name(name)})") if row[5]]
             lines.append(f"key {table} {origin} unique {unique} {' '.join(columns)}")
     return lines + [f"{table} {expression}" for expression in _expressions(sql)]
 
@@ -89,17 +89,17 @@ def _table_options(sql: str) -> str:
 
 def _expressions(sql: str) -> list[str]:
     """Return what no PRAGMA shows: each CHECK, each generated column's expression, each collation."""
-    found = [normalised(match[0].rstrip(",)").lower()) for match in _COLLATION.finditer(sql)]
+    found = [normalise_sql(match[0].rstrip(",)").lower()) for match in _COLLATION.finditer(sql)]
     for match in _EXPRESSION.finditer(sql):
         depth, end = 1, match.end()
         while end < len(sql) and depth:
             depth += {"(": 1, ")": -1}.get(sql[end], 0)
             end += 1
-        found.append(f"{match[1].lower()} {normalised(sql[match.end() : end - 1])}")
+        found.append(f"{match[1].lower()} {normalise_sql(sql[match.end() : end - 1])}")
     return sorted(found)
 
 
-def normalised(sql: str) -> str:
+def normalise_sql(sql: str) -> str:
     """Return SQL without quotes around names and with single spaces."""
     return " ".join(re.sub(r"[\"`\[\]]", "", sql).split())
 
@@ -117,7 +117,7 @@ def rows_of(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
         raise sa.exc.DBAPIError.instance(statement, None, error, sqlite3.Error) from error
 
 
-def unfinished_batches(connection: Connection) -> list[str]:
+def list_unfinished_batches(connection: Connection) -> list[str]:
     """Return the tables that Alembic's batch mode was filling, if the ones that they copy are there."""
     names = {row[0] for row in rows_of(connection, "select name from sqlite_master where type = 'table'")}
     return sorted(name for name in names if name.startswith(_BATCH) and name[len(_BATCH) :] in names)
@@ -133,10 +133,10 @@ def drop_unfinished(
 ) -> list[str]:
     """Drop the tables of unfinished batch operations that were not there before, and return their lines."""
     removed = []
-    for name in unfinished_batches(connection):
+    for name in list_unfinished_batches(connection):
         lines = [line for line in fingerprint(connection, frozenset()) if mentions(line, name)]
         if not set(lines) & set(before):
-            connection.exec_driver_sql(f"drop table {quoted(name)}")
+            connection.exec_driver_sql(f"drop table {quote_name(name)}")
             removed += lines
     return removed
 
@@ -144,4 +144,4 @@ def drop_unfinished(
 def count_rows(connection: Connection) -> dict[str, int]:
     """Return the number of rows of each table."""
     names = [row[0] for row in rows_of(connection, _COUNTED)]
-    return {name: rows_of(connection, f"select count(*) from {quoted(name)}")[0][0] for name in names}
+    return {name: rows_of(connection, f"select count(*) from {quote_name(name)}")[0][0] for name in names}

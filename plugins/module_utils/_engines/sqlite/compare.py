@@ -13,12 +13,12 @@ from typing import Any
 
 from ..comparison import Comparison
 from ..data import Archive, WrittenRows
-from ..sql import quoted
+from ..sql import quote_name
 from .catalog import mentions
 from .definitions import same_meaning
 from .kept_rows import came_through
-from .rows import Acting, beside, changed_tables
-from .settings import changed_settings
+from .rows import Acting, beside, list_changed_tables
+from .settings import describe_changed_settings
 from .written_tables import ANY, SEQUENCE_NAMES, SEQUENCES
 
 _OBJECTS = """select type, name, tbl_name, coalesce(sql, '') from {}.sqlite_master
@@ -77,13 +77,13 @@ class FileComparison:
         """Compare everything."""
         self._compare_settings()
         self._compare_definitions()
-        for table in changed_tables(self._connection, self._version_tables, self._written, self._known):
+        for table in list_changed_tables(self._connection, self._version_tables, self._written, self._known):
             self._note_rows(table, f"rows of table {table}")
         self._compare_sequences()
         return self.found
 
     def _compare_settings(self) -> None:
-        self.found.settings.extend(changed_settings(self._connection))
+        self.found.settings.extend(describe_changed_settings(self._connection))
         before = self._archive.activity.get("journal_mode")
         now = self._one("pragma main.journal_mode")
         # The others do not outlive a connection.
@@ -159,14 +159,14 @@ class FileComparison:
         return came_through(self._written_rows.kept_in, self._path, table, self._columns("backup", table), self._acting)
 
     def _columns(self, schema: str, table: str) -> list[str]:
-        return [row[1] for row in self._connection.execute(f"pragma {schema}.table_info({quoted(table)})")]
+        return [row[1] for row in self._connection.execute(f"pragma {schema}.table_info({quote_name(table)})")]
 
     def _one(self, statement: str) -> Any:
         row = self._connection.execute(statement).fetchone()
         return row[0] if row else None
 
 
-def changed_definitions(
+def describe_changed_definitions(
     connection: sqlite3.Connection, ours: frozenset[str], touched: frozenset[str] | None, leave_out: frozenset[str]
 ) -> list[str]:
     """Return in words the definitions that differ from an attached backup's: others have changed them, or may have.

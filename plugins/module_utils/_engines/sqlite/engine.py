@@ -25,7 +25,7 @@ from ..sqlalchemy_import import listening, sa
 from .birth import birth_of
 from .catalog import (
     count_rows,
-    normalised,
+    normalise_sql,
     proven,
     rows_of,
     table_lines,
@@ -33,11 +33,11 @@ from .catalog import (
 from .held_folder import HeldFolder
 from .location import check_is_file, check_links, path_of, real_path_of
 from .locks import FileLock, read_holder
-from .probe import described, file_identity, file_number, reading
+from .probe import describe_library, file_identity, file_number, reading
 from .read_only import changing_only, is_free, only_reading
 from .schema_states import SchemaStates
 from .write_witness import Version, WriteWitness, data_version
-from .written_tables import WrittenTables, attached_to, is_refusal
+from .written_tables import WrittenTables, is_refusal, list_attached
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -141,7 +141,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         """Return the number of the file, which its hard links have as well."""
         return file_number(self.path.stat())
 
-    def made(self, connection: Connection) -> str:
+    def read_creation_id(self, connection: Connection) -> str:
         """Return what distinguishes the file from an earlier one at its path."""
         return birth_of(self.path)
 
@@ -155,7 +155,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
 
     def describe(self, connection: Connection) -> str:
         """Return the version of the library."""
-        return described()
+        return describe_library()
 
     def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
         """Return the attached database's name."""
@@ -195,7 +195,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
                     self._tables_known[name, sql] = table_lines(connection, name, sql)
                 lines += self._tables_known[name, sql]
             else:
-                lines.append(f"{kind} {name} on {table}: {normalised(sql)}")
+                lines.append(f"{kind} {name} on {table}: {normalise_sql(sql)}")
         return sorted(lines)
 
     def row_counts(self, connection: Connection) -> dict[str, int]:
@@ -224,7 +224,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         """Lock nothing, since nothing of SQLite outlives its process; compare whether others wrote since the backup."""
         self.migrating, self._of_env = driver_connection(connection), connection.connection
         share_file(connection.connection)
-        self.written.knows(attached_to(connection.connection))
+        self.written.knows(list_attached(connection.connection))
         if self._reports:
             self._reports.begins_to_write(data_version(connection.connection))
             return
@@ -292,7 +292,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
                 self._watch(driver_connection(connection), connection.info)
 
         listeners = [(sa.pool.Pool, "connect", opened), (sa.engine.Engine, "engine_connect", used)]
-        with listening(*listeners), self.schema_states.noticed():
+        with listening(*listeners), self.schema_states.listen():
             yield
 
     def _watch(self, connection: Any, info: dict[Any, Any]) -> None:
@@ -303,7 +303,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         if not OPENING_OWN.get():
             self.opened.append(connection)
             # A connection has one authorizer, and one to another file has that already.
-            if self._kept_here is None or is_free(attached_to(connection), self.path):
+            if self._kept_here is None or is_free(list_attached(connection), self.path):
                 self.written.listen(connection)
         cursor = connection.cursor()
         cursor.execute(f"pragma busy_timeout = {int(self.job.lock_timeout * 1000)}")
@@ -362,10 +362,10 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         self.dumped_file = file_of(target)
         return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts, {"journal_mode": mode, "file": kept})
 
-    def explained(self, error: BaseException) -> BaseException:
+    def explain_error(self, error: BaseException) -> BaseException:
         """Return why a statement was refused, if it was the authorizer."""
         if self._kept_here and is_refusal(error):
-            return self.refused_elsewhere(error)
+            return self.describe_refusal_elsewhere(error)
         return self.written.refusal if self.written.refusal and is_refusal(error) else error
 
 

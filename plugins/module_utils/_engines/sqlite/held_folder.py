@@ -136,7 +136,7 @@ class HeldFolder:
         os.fsync(self.descriptor)
 
 
-def copied(source: Path, target: int) -> str:
+def copy_durably(source: Path, target: int) -> str:
     """Copy a file of ours into a new one, which is flushed to the disk, and return the SHA-256 of what is in that."""
     digest = hashlib.sha256()
     with ourselves():
@@ -209,7 +209,7 @@ class Appearance:
         return cls(found.st_uid, found.st_gid, found.st_mode & 0o777, _attributes_of(descriptor))
 
     @classmethod
-    def recorded(cls, folder: int, archive: Archive) -> Appearance:
+    def from_archive(cls, folder: int, archive: Archive) -> Appearance:
         """Return what a file that is gone had when it was backed up, if it belonged to the owner of its folder.
 
         Otherwise, and in a backup of before this was kept, no other session may read it.

@@ -21,7 +21,7 @@ from .rows import Acting, beside, columns_of, same_rows
 from .written_tables import ANY
 
 
-def unchanged_tables(
+def find_unchanged_tables(
     backup: Path, path: Path, wrote: Iterable[str], rows: Collection[str], acting: Acting
 ) -> list[str]:
     """Return the tables that were written and have the rows of a backup, each with all columns that it has there.

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from ..._core.run_as import acting_as, user_of
 from ..data import Identity, Probe
-from ..sql import qualified
+from ..sql import qualify_name
 from .birth import birth_of
 from .location import check_is_file, check_links
 
@@ -33,10 +33,10 @@ def read_probe(connect_options: dict[str, Any], _password: str | None, table: st
     check_is_file(path, "")
     found = os.stat(path)
     with acting_as(user_of(found.st_uid)), reading(Path(path)) as reader:
-        rows = reader.execute(f"select version_num from {qualified(table)}")
+        rows = reader.execute(f"select version_num from {qualify_name(table)}")
         heads = sorted(row[0] for row in rows)
         number = file_number(found)
-        return Probe(file_identity(path), described(), heads, instance=number, made=birth_of(Path(path)))
+        return Probe(file_identity(path), describe_library(), heads, instance=number, made=birth_of(Path(path)))
 
 
 def reading(path: Path) -> closing[sqlite3.Connection]:
@@ -64,6 +64,6 @@ def file_number(found: os.stat_result) -> str:
     return f"{found.st_dev}:{found.st_ino}"
 
 
-def described() -> str:
+def describe_library() -> str:
     """Return the version of the library."""
     return f"SQLite {sqlite3.sqlite_version}"

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..._core.errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
-from ..._core.paths import sha256_of, unused
+from ..._core.paths import find_unused_path, sha256_of
 from ..._core.run_as import ourselves
 from .. import disk_space
 from ..connection import driver_connection
@@ -22,7 +22,7 @@ from ..interface import Guard, Report
 from ..restorer import TIME_TYPED, Restorer
 from .catalog import drop_unfinished, proven
 from .engine import FILE, IN_PLACE, SQLite
-from .held_folder import Appearance, HeldFolder, copied
+from .held_folder import Appearance, HeldFolder, copy_durably
 from .in_place import copy_of_locked, fold_log, overwrite, without_log
 from .open_files import may_be_open_elsewhere
 from .write_witness import ChangeCounter
@@ -44,7 +44,7 @@ class SQLiteRestorer(Restorer):
         #: From here on a failure says nothing of what lies in the file's place.
         self._has_replaced = False
 
-    def foreseen_obstacles(self, archive: Archive) -> list[Refused]:
+    def foresee_obstacles(self, archive: Archive) -> list[Refused]:
         """Find out whether there is space for the copy, and whether a session writes now."""
         copies = 2 if self.engine.restore_method().name == IN_PLACE else 1
         size = archive.path.stat().st_size * copies if archive.path.is_file() else 0
@@ -74,7 +74,7 @@ class SQLiteRestorer(Restorer):
         are a customer's to exchange, so they are taken with his rights; only what is open already is changed with ours.
         """
         # The word stays in the name: what older versions retained is recognised by it.
-        retained = unused(self.engine.path.with_name(f"{self.engine.path.name}.aside-{run}"))
+        retained = find_unused_path(self.engine.path.with_name(f"{self.engine.path.name}.aside-{run}"))
         report(f"the replaced file becomes {retained}")
         name = self.engine.path.name
         self._has_replaced, was_missing = False, archive.path.is_dir()
@@ -270,12 +270,14 @@ class SQLiteRestorer(Restorer):
             _prove(archive)
         target = folder.create(self._beside)
         try:
-            digest = copied(archive.path, target)
+            digest = copy_durably(archive.path, target)
             _refuse_damage(archive, digest)
             if mode == "wal":
                 os.pwrite(target, b"\x02\x02", 18)  # how the header of a file says so
             name = self.engine.path.name
-            known = folder.appearance(name) if self.engine.exists() else Appearance.recorded(folder.descriptor, archive)
+            known = (
+                folder.appearance(name) if self.engine.exists() else Appearance.from_archive(folder.descriptor, archive)
+            )
             lost = self._give(target, known)
             os.fsync(target)
         except BaseException:

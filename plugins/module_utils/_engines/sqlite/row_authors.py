@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..data import Writes, WrittenRows, in_doubt
-from ..sql import filled, is_constant, quoted
-from .write_digests import counted_digest, tables_of
+from ..sql import is_constant, quote_name, render_value_condition
+from .write_digests import count_and_digest, tables_of
 
 
 @dataclass
@@ -36,15 +36,17 @@ class ContentDigest:
         for table in tables_of(connection):
             if f"main.{table}" in written_rows.version_tables:
                 continue
-            columns = connection.execute(f"pragma table_info({quoted(table)})").fetchall()
+            columns = connection.execute(f"pragma table_info({quote_name(table)})").fetchall()
             known = [line for line in written_rows.before if line.startswith(f"column {table}.")]
             if not known:
-                read = counted_digest(connection, table, [column[1] for column in columns])
+                read = count_and_digest(connection, table, [column[1] for column in columns])
                 found.tables[table] = list(read)
                 continue
             for _number, column, _kind, _notnull, default, _key in columns:
                 if not any(line.startswith(f"column {table}.{column} ") for line in known):
-                    read = counted_digest(connection, table, [column], filled(column, default, "{} is not {}"))
+                    read = count_and_digest(
+                        connection, table, [column], render_value_condition(column, default, "{} is not {}")
+                    )
                     found.columns[f"{column} of {table}"] = [*read, is_constant(default)]
         return found
 

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..._core.run_as import ourselves
-from ..sql import quoted
+from ..sql import quote_name
 from .probe import raw_text
 
 Acting = Callable[[], AbstractContextManager[None]]
@@ -57,7 +57,7 @@ def is_attached(connection: sqlite3.Connection) -> bool:
     return any(row[1] == "backup" for row in connection.execute("pragma database_list"))
 
 
-def changed_tables(
+def list_changed_tables(
     connection: sqlite3.Connection,
     leave_out: frozenset[str],
     written: frozenset[str] | None = None,
@@ -97,21 +97,21 @@ def same_rows(connection: sqlite3.Connection, table: str) -> bool:
 
 def columns_of(connection: sqlite3.Connection, schema: str, table: str) -> dict[str, int]:
     """Return the columns that are stored, each with its place in the primary key or 0."""
-    return {row[1]: row[5] for row in connection.execute(f"pragma {schema}.table_info({quoted(table)})")}
+    return {row[1]: row[5] for row in connection.execute(f"pragma {schema}.table_info({quote_name(table)})")}
 
 
 def _same_by_key(
     connection: sqlite3.Connection, table: str, shared: list[str], before: dict[str, int], now: dict[str, int]
 ) -> bool:
     """Return whether rows with the same key are the same and none is missing; False may only mean other keys."""
-    name = quoted(table)
+    name = quote_name(table)
     key = _row_id(connection, table, {column.lower() for column in (*before, *now)})
-    keys = [key] if key else [quoted(column) for column in shared if before[column]]
+    keys = [key] if key else [quote_name(column) for column in shared if before[column]]
     if not keys or (not key and [c for c in before if before[c]] != [c for c in now if now[c]]):
         return False
     joined = " and ".join(f"b.{word} = a.{word}" for word in keys)
-    same = [_same_value(quoted(column)) for column in sorted(set(shared) - _one_class(connection, table))]
-    same += [f"a.{word} is b.{word} collate binary" for word in map(quoted, shared)]
+    same = [_same_value(quote_name(column)) for column in sorted(set(shared) - _one_class(connection, table))]
+    same += [f"a.{word} is b.{word} collate binary" for word in map(quote_name, shared)]
     try:
         counts = [connection.execute(f"select count(*) from {side}.{name}").fetchone() for side in ("main", "backup")]
         if counts[0] != counts[1]:
@@ -138,9 +138,9 @@ def _one_class(connection: sqlite3.Connection, table: str) -> set[str]:
 
 def _kinds_of(connection: sqlite3.Connection, schema: str, table: str) -> dict[str, str]:
     """Return "text", "row number" or nothing by column."""
-    rows = connection.execute(f"pragma {schema}.table_info({quoted(table)})").fetchall()
+    rows = connection.execute(f"pragma {schema}.table_info({quote_name(table)})").fetchall()
     keys = [row[1] for row in rows if row[5]]
-    indexes = connection.execute(f"pragma {schema}.index_list({quoted(table)})").fetchall()
+    indexes = connection.execute(f"pragma {schema}.index_list({quote_name(table)})").fetchall()
     # A key that has an index of its own is a column like any other.
     numbers = set(keys) if len(keys) == 1 and not any(index[3] == "pk" for index in indexes) else set()
     return {
@@ -157,7 +157,7 @@ def _is_text(kind: str) -> bool:
 
 def _row_id(connection: sqlite3.Connection, table: str, taken: set[str]) -> str:
     """Return a name of the row's number that is not a column's, or nothing where rows have none."""
-    name = quoted(table)
+    name = quote_name(table)
     for word in _ROW_IDS:
         with suppress(sqlite3.Error):
             if word not in taken:
@@ -169,10 +169,10 @@ def _row_id(connection: sqlite3.Connection, table: str, taken: set[str]) -> str:
 def _sum(connection: sqlite3.Connection, schema: str, table: str, columns: list[str]) -> tuple[int, int]:
     """Return the number of rows and a sum over them, which is the same in whatever order they come."""
     count = total = 0
-    words = ", ".join(map(quoted, columns)) or "null"
+    words = ", ".join(map(quote_name, columns)) or "null"
     with raw_text(connection):
         # One at a time: a single row may be large.
-        for row in connection.execute(f"select {words} from {schema}.{quoted(table)}"):
+        for row in connection.execute(f"select {words} from {schema}.{quote_name(table)}"):
             count += 1
             total += _number_of(row)
     return count, total % (1 << 128)

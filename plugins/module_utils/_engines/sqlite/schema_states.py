@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ..connection import OWN, driver_connection
 from ..sqlalchemy_import import listening, sa
 from .write_witness import data_version
-from .written_tables import attached_to
+from .written_tables import list_attached
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -93,7 +93,7 @@ class SchemaStates:
         self._changes_read = 0
 
     @contextmanager
-    def noticed(self) -> Iterator[None]:
+    def listen(self) -> Iterator[None]:
         """Listen inside of the block to all connections of SQLAlchemy's."""
         engine = sa.engine.Engine
         with listening((engine, "before_cursor_execute", self._before), (engine, "after_cursor_execute", self._after)):
@@ -161,7 +161,7 @@ class SchemaStates:
         if connection.dialect.name != "sqlite" or connection.get_execution_options().get(OWN):
             return False
         if _IS_OURS not in connection.info:
-            files = {name: file for _number, name, file in attached_to(connection.connection)}
+            files = {name: file for _number, name, file in list_attached(connection.connection)}
             connection.info[_IS_OURS] = os.path.realpath(files.get("main") or os.devnull) == str(self._path)
         return bool(connection.info[_IS_OURS])
 

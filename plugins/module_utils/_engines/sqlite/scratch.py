@@ -25,7 +25,7 @@ from ..connection import driver_connection
 from ..data import Archive, Content, RetainedCopy, WrittenRows
 from ..interface import Report, Scratch
 from ..rehearser import Rehearser
-from ..sql import quoted
+from ..sql import quote_name
 from .catalog import rows_of
 from .compare import compare
 from .engine import SQLite
@@ -142,18 +142,18 @@ class SQLiteRehearser(Rehearser):
 
 
 def _count(connection: Connection, table: str) -> Content:
-    return Content(rows_of(connection, f"select count(*) from {quoted(table)}")[0][0])
+    return Content(rows_of(connection, f"select count(*) from {quote_name(table)}")[0][0])
 
 
 def _content(connection: Connection, table: str) -> Content:
     """Digest a table; digests of one process cannot be compared with those of another."""
     # Hidden (1) are those of a virtual table that belong to its module: FTS5's has another value for each cursor.
-    columns = sorted(row[1] for row in rows_of(connection, f"pragma table_xinfo({quoted(table)})") if row[6] != 1)
-    selected = ", ".join(map(quoted, columns)) or "null"
+    columns = sorted(row[1] for row in rows_of(connection, f"pragma table_xinfo({quote_name(table)})") if row[6] != 1)
+    selected = ", ".join(map(quote_name, columns)) or "null"
     sums = dict.fromkeys(columns, 0)
     count = whole = 0
     with raw_text(driver_connection(connection)):
-        for row in connection.exec_driver_sql(f"select {selected} from {quoted(table)}"):
+        for row in connection.exec_driver_sql(f"select {selected} from {quote_name(table)}"):
             count += 1
             values = [repr(value) for value in row]
             # Of one text: hashes of tuples add up to the same too often.

@@ -25,7 +25,7 @@ def read_sequences(connection: sqlite3.Connection, schema: str = "main") -> dict
     return {str(name): int(number) for name, number in rows}
 
 
-def moved_on(connection: sqlite3.Connection) -> list[str]:
+def describe_moved_sequences(connection: sqlite3.Connection) -> list[str]:
     """Return in words what was given out since a backup that is attached, though no row may show it."""
     before, now = read_sequences(connection, "backup"), read_sequences(connection)
     tables = {name for (name,) in connection.execute("select name from backup.sqlite_master where type = 'table'")}

@@ -12,7 +12,7 @@ import sqlite3
 _SETTINGS = ("user_version", "application_id", "page_size", "auto_vacuum")
 
 
-def changed_settings(connection: sqlite3.Connection) -> list[str]:
+def describe_changed_settings(connection: sqlite3.Connection) -> list[str]:
     """Return in words what differs from an attached backup."""
     found = []
     for name in _SETTINGS:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 
-from ..sql import quoted
+from ..sql import quote_name
 from .probe import raw_text
 
 _TABLES = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
@@ -22,12 +22,14 @@ def tables_of(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in connection.execute(_TABLES)]
 
 
-def counted_digest(connection: sqlite3.Connection, table: str, columns: list[str], where: str = "1") -> tuple[int, str]:
+def count_and_digest(
+    connection: sqlite3.Connection, table: str, columns: list[str], where: str = "1"
+) -> tuple[int, str]:
     """Return the number of rows and a digest of them, in the order they come in; only one is in memory at a time."""
     count, digest = 0, hashlib.sha256()
     with raw_text(connection):
-        words = ", ".join(map(quoted, columns))
-        for row in connection.execute(f"select {words} from {quoted(table)} where {where}"):
+        words = ", ".join(map(quote_name, columns))
+        for row in connection.execute(f"select {words} from {quote_name(table)} where {where}"):
             if count % _LISTED:
                 digest.update(b", ")
             else:

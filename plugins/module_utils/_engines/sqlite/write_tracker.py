@@ -21,15 +21,15 @@ from ..write_tracker import WriteTracker
 from .catalog import (
     rows_of,
 )
-from .compare import changed_definitions, compare
-from .kept_rows import unchanged_tables
+from .compare import compare, describe_changed_definitions
+from .kept_rows import find_unchanged_tables
 from .known_rows import KnownRows, await_clock, has_log
 from .probe import reading
 from .row_authors import ContentDigest
-from .rows import attach, beside, changed_tables, columns_of, is_attached
+from .rows import attach, beside, columns_of, is_attached, list_changed_tables
 from .schema_states import is_left_by_run, read_state
-from .sequences import moved_on, read_sequences, set_forward
-from .settings import changed_settings
+from .sequences import describe_moved_sequences, read_sequences, set_forward
+from .settings import describe_changed_settings
 from .write_witness import data_version
 from .written_tables import ANY
 
@@ -201,15 +201,15 @@ class SQLiteWriteTracker(WriteTracker):
         except sqlite3.Error as error:
             return Writes(unknown=f"what the run has made cannot be read ({error})")
 
-    def unchanged_tables(self, archive: Archive) -> list[str]:
+    def list_unchanged_tables(self, archive: Archive) -> list[str]:
         """Compare them with the backup."""
         if not self.engine.exists() or not self.engine.write_witness.vouches(self.engine.version()):
             return []
-        return unchanged_tables(
+        return find_unchanged_tables(
             archive.path, self.engine.path, self.engine.written.counts, self.engine.written.rows, self.engine.acting
         )
 
-    def touched_by_others(self, written_rows: WrittenRows) -> list[str]:
+    def list_touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Return that they may have written anywhere, unless no session has."""
         if not self.engine.exists() or self._written_only(written_rows.wrote) is not None:
             return []
@@ -228,7 +228,7 @@ class SQLiteWriteTracker(WriteTracker):
             written -= self._unchanged - self.engine.written.counts.keys()
         known = self._known(archive)
         with beside(archive.path, self.engine.path, self.engine.acting) as connection:
-            return changed_tables(connection, archive.version_tables, written, known)
+            return list_changed_tables(connection, archive.version_tables, written, known)
 
     def rows_changed_by(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
         """Compare the tables that it may have written with the backup, by the columns that they have in both."""
@@ -238,7 +238,7 @@ class SQLiteWriteTracker(WriteTracker):
         with beside(archive.path, self.engine.path, self.engine.acting) as connection:
             if written and self.engine.path.stat().st_size > limit:
                 return sorted(written)
-            changed = changed_tables(connection, archive.version_tables, written)
+            changed = list_changed_tables(connection, archive.version_tables, written)
             return [table for table in changed if columns_of(connection, "main", table)]
 
     def _known(self, archive: Archive) -> dict[str, bool]:
@@ -264,10 +264,13 @@ class SQLiteWriteTracker(WriteTracker):
                     attach(self.engine.replacing, archive.path)
                 changed = [
                     name
-                    for name in changed_tables(self.engine.replacing, archive.version_tables)
+                    for name in list_changed_tables(self.engine.replacing, archive.version_tables)
                     if columns_of(self.engine.replacing, "main", name) or not self._is_dropped_by_us(name)
                 ]
-            given_out = [*moved_on(self.engine.replacing), *changed_settings(self.engine.replacing)]
+            given_out = [
+                *describe_moved_sequences(self.engine.replacing),
+                *describe_changed_settings(self.engine.replacing),
+            ]
         except sqlite3.Error as error:
             return Writes(unknown=f"the rows cannot be compared with those of the backup ({error})")
         if changed:
@@ -295,7 +298,7 @@ class SQLiteWriteTracker(WriteTracker):
                 ours = written_rows.files | frozenset(written.definitions)
                 touched = None if ANY in {**written_rows.wrote, **written.counts} else ours
                 leave_out = archive.version_tables | written_rows.version_tables
-                return changed_definitions(connection, ours if is_known else frozenset(), touched, leave_out)
+                return describe_changed_definitions(connection, ours if is_known else frozenset(), touched, leave_out)
         except sqlite3.Error as error:
             return [f"the definitions cannot be compared with those of the backup ({error})"]
 
@@ -303,7 +306,7 @@ class SQLiteWriteTracker(WriteTracker):
         words = f"table {table}"
         return self._left is not None and not any(line == words or line.startswith(f"{words} ") for line in self._left)
 
-    def foreseen_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+    def foresee_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the rows as they are now, over a connection that ends with this."""
         self.engine.replacing = self.engine.own_connection().run(driver_connection)
         try:

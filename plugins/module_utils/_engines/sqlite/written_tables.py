@@ -157,7 +157,7 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(getattr(error, "orig", None) or error, sqlite3.DatabaseError) and "not authorized" in str(error)
 
 
-def attached_to(connection: Any) -> list[tuple[Any, ...]]:
+def list_attached(connection: Any) -> list[tuple[Any, ...]]:
     """Return what a driver's connection has open, past SQLAlchemy, which would begin a transaction for it."""
     cursor = connection.cursor()
     cursor.execute("pragma database_list")

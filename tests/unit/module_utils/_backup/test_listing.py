@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup import listing
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import handed_over, remember, waiting
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import read_part, remember, waiting
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_backups import fetch
-from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import reduced
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import reduce_answer
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report
 from tests.codes import assert_error, assert_names
@@ -30,7 +30,7 @@ def listed(host: Host) -> list[Facts]:
     """Return the backups of the database, as the controller gets them."""
     answer = {"changed": False, "databases": list_backups(str(host.root), ["app"])}
     json.dumps(answer, allow_nan=False)
-    kept = reduced("backups_info", answer, {"databases": ["app"]})
+    kept = reduce_answer("backups_info", answer, {"databases": ["app"]})
     assert kept == answer, "the host's answer is passed on as it is"
     (entry,) = kept["databases"]
     return list(entry["backups"])
@@ -77,7 +77,7 @@ def fetched(host: Host, to: Path) -> None:
             **requested,
         }
         if known["run"]:
-            return {"data": handed_over(known)}
+            return {"data": read_part(known)}
         remember(known)
         return {"waiting": waiting(known)}
 

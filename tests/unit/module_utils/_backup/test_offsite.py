@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.copy_place import CONTROLLER
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import handed_over, remember, waiting
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import read_part, remember, waiting
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import key_of
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow import fetch_backups
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_backups import fetch
@@ -171,7 +171,7 @@ def requesting(host: Host, to: Path, spoil: bool = False, **more: Any) -> Any:
     def execute(requested: dict[str, Any]) -> dict[str, Any]:
         options = given(host, to, **{**more, **requested})
         if options["run"]:
-            data = handed_over(options)
+            data = read_part(options)
             return {"data": base64.b64encode(b"x" + base64.b64decode(data)[1:]).decode() if spoil else data}
         remember(options)
         return {"waiting": waiting(options)}
@@ -216,7 +216,7 @@ def test_a_plain_backup_is_not_handed_over_where_backups_are_encrypted(
 
     assert waiting(options) == []
     with refused("backup-not-encrypted"):
-        handed_over({**options, "database": "app", "run": "plain"})
+        read_part({**options, "database": "app", "run": "plain"})
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", ""])

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.commands import filled, missing_program, run_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.commands import (
+    fill_placeholders,
+    missing_program,
+    run_command,
+)
 from tests.codes import failed
 
 
 def test_placeholders_are_filled_in_and_other_braces_stay() -> None:
-    command = filled(
+    command = fill_placeholders(
         ["copy", "{path}", "to:{name}/{run}", "{other}", "{{path}}"], {"path": "/a b", "name": "n", "run": "r"}
     )
 

@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.packed_code import compile_beside, compiled_beside
+from ansible_collections.hosting.alembic.plugins.module_utils._core.packed_code import compile_beside, locate_compiled
 from ansible_collections.hosting.alembic.plugins.module_utils._module.call import CODE, call_python
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.code import write_archive
 from tests.unit.stage import Host, in_process
@@ -19,9 +19,9 @@ def test_what_is_compiled_is_not_replaced(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, "w") as packing:
         packing.writestr("a.py", "A = 1\n")
     compile_beside(archive)
-    before = compiled_beside(archive).stat()
+    before = locate_compiled(archive).stat()
     compile_beside(archive)
-    after = compiled_beside(archive).stat()
+    after = locate_compiled(archive).stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
@@ -31,13 +31,13 @@ def test_a_file_that_this_python_does_not_understand_stops_none_of_the_others(tm
         packing.writestr("a.py", "A = 1\n")
         packing.writestr("later.py", "a later form of Python\n")
     compile_beside(archive)
-    assert zipfile.ZipFile(compiled_beside(archive)).namelist() == ["a.pyc", "later.py"]
+    assert zipfile.ZipFile(locate_compiled(archive)).namelist() == ["a.pyc", "later.py"]
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     archive = tmp_path / "missing" / "code.zip"
     assert compile_beside(archive) is False
-    assert not compiled_beside(archive).exists()
+    assert not locate_compiled(archive).exists()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -51,12 +51,12 @@ def test_the_process_of_the_virtualenv_compiles_for_its_own_python(host: Host, t
         CODE.archive, CODE.kept = archive, kept
         options = {"root": str(host.root), "release": "generic", "databases": []}
         assert call_python("_plan.entry", Path(sys.executable), "plan", options) == {"databases": []}
-        return compiled_beside(archive).exists()
+        return locate_compiled(archive).exists()
 
     assert not in_process(lambda: plan("read_only"))
-    compiled_beside(archive).write_text("planted beside what was sent to a temporary folder")
+    locate_compiled(archive).write_text("planted beside what was sent to a temporary folder")
     assert in_process(lambda: plan(""))
-    compiled_beside(archive).unlink()
+    locate_compiled(archive).unlink()
     assert in_process(lambda: plan("writable"))
     archive.unlink()  # from now on it can only be what was compiled
     assert in_process(lambda: plan("read_only"))

@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
     Layout,
-    checked_run,
+    check_run_id,
     key_of,
     private_directory,
     write_durably,
@@ -37,11 +37,11 @@ def test_similar_names_get_folders_of_their_own() -> None:
 @pytest.mark.parametrize("run", ["", "../up", "a/b", ".hidden", "a b", "x" * 65, "a\n", "*"])
 def test_a_run_id_that_is_not_a_file_name_is_refused_with_what_to_use(run: str) -> None:
     with refused("run-id-invalid"):
-        checked_run(run)
+        check_run_id(run)
 
 
 def test_a_run_id_may_look_like_a_time() -> None:
-    assert checked_run("20261122T030000Z-5f3a9c") == "20261122T030000Z-5f3a9c"
+    assert check_run_id("20261122T030000Z-5f3a9c") == "20261122T030000Z-5f3a9c"
 
 
 def test_folders_are_private(tmp_path: Path) -> None:

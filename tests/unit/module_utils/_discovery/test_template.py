@@ -12,12 +12,12 @@ from ansible_collections.hosting.alembic.plugins.module_utils._discovery.templat
     columns_in,
     entry_of,
     place_of,
-    used_of,
+    read_used_values,
 )
 
 
 def made(template: dict[str, Any], **row: Any) -> dict[str, Any]:
-    return entry_of(template, used_of(template, row))
+    return entry_of(template, read_used_values(template, row))
 
 
 def test_columns_are_filled_in_and_what_is_not_named_is_forgotten() -> None:
@@ -31,7 +31,7 @@ def test_columns_are_filled_in_and_what_is_not_named_is_forgotten() -> None:
     row = {"db": "shop", "owner": "o", "number": 7, "secret": "x", "url": "ours goes before it"}
 
     assert columns_in(template) == {"db", "owner", "number"}
-    assert used_of(template, row) == {"db": "shop", "owner": "o", "number": "7"}
+    assert read_used_values(template, row) == {"db": "shop", "owner": "o", "number": "7"}
     assert made(template, **row) == {
         "name": "shop",
         "url": "postgresql://o@db.example.net/shop",

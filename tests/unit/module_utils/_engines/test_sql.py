@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.sql import filled, is_constant, qualified
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sql import (
+    is_constant,
+    qualify_name,
+    render_value_condition,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,13 +28,13 @@ def test_a_constant_default(default: str | None) -> None:
 )
 def test_a_default_that_differs_from_time_to_time(default: str) -> None:
     assert not is_constant(default)
-    assert filled("a", default, "{} is not {}") == '"a" is not null'
+    assert render_value_condition("a", default, "{} is not {}") == '"a" is not null'
 
 
 def test_what_is_in_a_column_other_than_its_default() -> None:
-    assert filled("a", None, "{} is not {}") == '"a" is not null'
-    assert filled('a"b', "0", "{} is not {}") == '("a""b" is not null and "a""b" is not (0))'
+    assert render_value_condition("a", None, "{} is not {}") == '"a" is not null'
+    assert render_value_condition('a"b', "0", "{} is not {}") == '("a""b" is not null and "a""b" is not (0))'
 
 
 def test_a_qualified_name() -> None:
-    assert qualified("public.item") == '"public"."item"'
+    assert qualify_name("public.item") == '"public"."item"'

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.choose import backed_up
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import last_change, upgraded_by
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.choose import list_backed_up
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import last_change, list_upgraded
 from tests.codes import refused
 from tests.unit.stage import Host, database, script
 
@@ -26,18 +26,18 @@ def test_the_last_change_is_the_last_run_that_moved_a_database(root: str) -> Non
 
 
 def test_each_run_knows_what_it_upgraded(root: str) -> None:
-    assert upgraded_by(root, "first", ["Other!", "app"]) == ["Other!", "app"]
-    assert upgraded_by(root, "second", ["Other!", "app"]) == ["app"]
-    assert upgraded_by(root, "third", ["Other!", "app"]) == []
-    assert upgraded_by(root, "first", ["Other!", "app"], ["app"]) == ["app"]
+    assert list_upgraded(root, "first", ["Other!", "app"]) == ["Other!", "app"]
+    assert list_upgraded(root, "second", ["Other!", "app"]) == ["app"]
+    assert list_upgraded(root, "third", ["Other!", "app"]) == []
+    assert list_upgraded(root, "first", ["Other!", "app"], ["app"]) == ["app"]
     with refused("database-not-listed", "'typo'"):
-        upgraded_by(root, "first", ["Other!", "app"], ["typo"])
+        list_upgraded(root, "first", ["Other!", "app"], ["typo"])
 
 
 def test_a_run_that_went_back_has_upgraded_nothing(host: Host, file: Path, root: str) -> None:
     host.result("rollback", database(file), run="back", of_run="second")
 
-    assert upgraded_by(root, "back", ["app"]) == []
+    assert list_upgraded(root, "back", ["app"]) == []
     assert last_change(root) == "second"
 
 
@@ -54,6 +54,6 @@ def test_one_database_is_not_restored_twice(host: Host, file: Path) -> None:
     entries = [{"name": "app"}, {"name": "blog"}]
 
     with refused("database-listed-twice", "'app'", "'blog'", '["app"]'):
-        backed_up(str(host.root), entries, "", "", [])
-    assert backed_up(str(host.root), entries, "", "", ["blog"]) == ["blog"]
-    assert backed_up(str(host.root), entries, "first", "", []) == ["app"]
+        list_backed_up(str(host.root), entries, "", "", [])
+    assert list_backed_up(str(host.root), entries, "", "", ["blog"]) == ["blog"]
+    assert list_backed_up(str(host.root), entries, "first", "", []) == ["app"]

@@ -9,8 +9,8 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.env_messages import (
-    written_rows_facts,
-    written_rows_from,
+    pack_written_rows,
+    unpack_written_rows,
 )
 
 
@@ -27,4 +27,4 @@ def test_written_rows_survive_the_way_to_another_process(kept_in: Path | None) -
         unseen=["it started another program"],
     )
 
-    assert written_rows_from(json.loads(json.dumps(written_rows_facts(written_rows)))) == written_rows
+    assert unpack_written_rows(json.loads(json.dumps(pack_written_rows(written_rows)))) == written_rows

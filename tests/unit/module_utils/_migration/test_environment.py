@@ -368,10 +368,10 @@ class Notes(Watcher):
     def begins(self, step: Step, number: int, count: int) -> None:
         self.notes.append(f"{number}/{count} begins {step.revision}")
 
-    def ran(self, step: Step) -> None:
+    def on_ran(self, step: Step) -> None:
         self.notes.append(f"ran {step.revision}")
 
-    def left(self, step: Step) -> None:
+    def on_left(self, step: Step) -> None:
         self.notes.append(f"left {step.revision} with {heads(self.file)}")
 
     def commits_early(self, step: Step) -> None:
@@ -474,7 +474,7 @@ def test_reading_a_version_table_that_is_not_there_says_base(host: Host, file: P
 
     def work(environment: Environment) -> tuple[tuple[str, ...], set[str], set[str]]:
         own = environment.engine.own_connection()
-        return read_heads(own, "main.none"), environment.applied(()), environment.applied(("0002",))
+        return read_heads(own, "main.none"), environment.list_applied(()), environment.list_applied(("0002",))
 
     assert inside(host, database(file), work) == ((), set(), {"0001", "0002"})
     assert sql(file, "select name from sqlite_master") == [("mine",)]

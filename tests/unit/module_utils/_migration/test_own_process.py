@@ -18,7 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.processes im
 from ansible_collections.hosting.alembic.plugins.module_utils._core.progress import Progress
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Lock
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.own_process import Standby
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.reported_error import reported
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.reported_error import make_reportable
 from tests.codes import failed
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Host, database, heads, script, sql, tables
@@ -167,7 +167,7 @@ def test_each_call_has_a_process_of_its_own_and_an_error_comes_back_by_its_text(
         """Its class is not known outside of the process that raises it."""
 
     def task(_request: object, _lock: object, _progress: object) -> tuple[int, object]:
-        return os.getpid(), reported(OfTheApplication("it says so"))
+        return os.getpid(), make_reportable(OfTheApplication("it says so"))
 
     with Standby(task) as standby:
         (one, error), (other, _error) = (

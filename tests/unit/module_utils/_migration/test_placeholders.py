@@ -11,7 +11,10 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.placeholders import filled, refuse_literal_url
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.placeholders import (
+    fill_url,
+    refuse_literal_url,
+)
 from tests.codes import assert_error
 from tests.unit.module_utils._migration.test_env_variants import CONNECT, RUN, START
 from tests.unit.stage import Host, database, heads, tables
@@ -84,5 +87,5 @@ def test_what_names_the_same_database_is_refused(entry: dict[str, Any], refused:
 
 
 def test_parts_are_those_of_the_url_and_other_braces_stay() -> None:
-    assert filled("{url.host}:{url.port}/{url.database} {user}", REAL) == "db.example:/shop {user}"
-    assert filled("{url}", REAL) == REAL
+    assert fill_url("{url.host}:{url.port}/{url.database} {user}", REAL) == "db.example:/shop {user}"
+    assert fill_url("{url}", REAL) == REAL

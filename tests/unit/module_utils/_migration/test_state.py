@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import Position, differences, lost_rows
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import (
+    Position,
+    differences,
+    find_lost_rows,
+)
 
 
 def test_a_position_is_reported_by_all_heads_of_all_version_tables() -> None:
@@ -16,9 +20,9 @@ def test_differences_are_marked_as_in_a_diff_whatever_the_order() -> None:
 def test_lost_rows_are_fewer_rows_and_tables_that_are_gone() -> None:
     before = {"same": 1, "more": 1, "fewer": 3, "gone": 2, "empty and gone": 0}
 
-    assert lost_rows(before, {"same": 1, "more": 2, "fewer": 1, "new": 0}) == {"fewer": [3, 1], "gone": [2, 0]}
+    assert find_lost_rows(before, {"same": 1, "more": 2, "fewer": 1, "new": 0}) == {"fewer": [3, 1], "gone": [2, 0]}
 
 
 def test_rows_that_were_not_counted_are_not_lost() -> None:
-    assert lost_rows(None, {"a": 1}) == {}
-    assert lost_rows({"a": 1}, None) == {}
+    assert find_lost_rows(None, {"a": 1}) == {}
+    assert find_lost_rows({"a": 1}, None) == {}

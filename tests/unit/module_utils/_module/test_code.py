@@ -78,7 +78,7 @@ def test_a_host_without_the_code_says_so_and_keeps_it_once_it_was_sent(root: Pat
     assert used(root, digest, sent) == {"archive": str(root / "code" / f"{digest}.zip"), "kept": "writable"}
     sent.unlink()
     assert used(root, digest)["archive"] == str(root / "code" / f"{digest}.zip")
-    compiled = packed_code.compiled_beside(root / "code" / f"{digest}.zip")
+    compiled = packed_code.locate_compiled(root / "code" / f"{digest}.zip")
     assert kept(root) == {f"{digest}.zip", compiled.name}
     for path in [root / "code", *(root / "code").iterdir()]:
         assert not path.stat().st_mode & 0o077, path
@@ -88,7 +88,7 @@ def test_what_is_compiled_is_what_python_imports(root: Path, sent: Path) -> None
     used(root, digest_of(sent), sent)
     archive = root / "code" / f"{digest_of(sent)}.zip"
     script = "import sys; sys.path[:1] = [sys.argv[1]]; from ansible_collections import known; print(known.number())"
-    compiled = packed_code.compiled_beside(archive)
+    compiled = packed_code.locate_compiled(archive)
     command = [sys.executable, "-c", script, str(compiled)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "7\n"
     assert {path.suffix for path in map(Path, zipfile.ZipFile(compiled).namelist())} == {".pyc"}
@@ -133,7 +133,7 @@ def test_code_that_was_altered_is_not_used_and_sent_again(root: Path, sent: Path
 def test_what_was_compiled_and_is_damaged_is_not_used_and_compiled_again(root: Path, sent: Path, damage: str) -> None:
     digest = digest_of(sent)
     used(root, digest, sent)
-    compiled = packed_code.compiled_beside(root / "code" / f"{digest}.zip")
+    compiled = packed_code.locate_compiled(root / "code" / f"{digest}.zip")
     whole = compiled.read_bytes()
     flipped = whole[:100] + bytes([whole[100] ^ 1]) + whole[101:]
     damaged = {"empty": b"", "half": whole[: len(whole) // 2], "bit": flipped}[damage]
@@ -157,7 +157,7 @@ def test_a_link_or_a_folder_in_its_place_is_refused(root: Path, sent: Path, what
     digest = digest_of(sent)
     used(root, digest, sent)
     place = root / "code" / f"{digest}.zip"
-    place = place if what == "archive" else packed_code.compiled_beside(place)
+    place = place if what == "archive" else packed_code.locate_compiled(place)
     elsewhere = root.parent / "elsewhere.zip"
     place.rename(elsewhere)
     if kind == "link":
@@ -188,7 +188,7 @@ def test_code_that_another_user_could_write_is_refused(root: Path, sent: Path, w
     digest = digest_of(sent)
     used(root, digest, sent)
     archive = root / "code" / f"{digest}.zip"
-    compiled = packed_code.compiled_beside(archive)
+    compiled = packed_code.locate_compiled(archive)
     another = archive.with_name(f"{digest}.cpython-399-30900f0.zip")
     another.write_bytes(compiled.read_bytes())
     another.chmod(0o600)
@@ -268,5 +268,5 @@ def test_all_of_our_code_is_compiled(root: Path, tmp_path: Path) -> None:
     write_archive(archive)
     used(root, digest_of(archive), archive)
     place = root / "code" / f"{digest_of(archive)}.zip"
-    compiled = packed_code.compiled_beside(place)
+    compiled = packed_code.locate_compiled(place)
     assert zipfile.ZipFile(compiled).namelist() == [f"{name}c" for name in zipfile.ZipFile(place).namelist()]

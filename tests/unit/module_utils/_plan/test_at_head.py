@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import known_plans
+from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import read_known_plans
 from tests.unit.stage import Host, database, names, sql
 
 
@@ -20,7 +20,7 @@ def upgraded(host: Host, file: Path) -> Path:
 def known(host: Host, file: Path, **options: Any) -> dict[str, dict[str, Any]]:
     """Return what is known of the one database without its env.py."""
     entry = options.pop("entry", {})
-    return known_plans(host.job("plan", database(file, **entry), **options))
+    return read_known_plans(host.job("plan", database(file, **entry), **options))
 
 
 def test_what_was_verified_is_known_without_env_py(host: Host, upgraded: Path) -> None:

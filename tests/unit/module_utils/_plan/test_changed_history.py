@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import known_plans
-from ansible_collections.hosting.alembic.plugins.module_utils._plan.changed_history import History, made_anew
+from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import read_known_plans
+from ansible_collections.hosting.alembic.plugins.module_utils._plan.changed_history import History, check_made_anew
 from tests.codes import assert_error
 from tests.unit.stage import Answer, Host, database, heads, script, sql
 
@@ -91,7 +91,7 @@ def test_warn_lets_the_upgrade_go_on_and_says_it_again_at_head(host: Host, file:
     result = host.result("upgrade", database(file), run="second")
 
     assert result["outcome"] == "upgraded"
-    quick = known_plans(host.job("plan", database(file)))["app"]
+    quick = read_known_plans(host.job("plan", database(file)))["app"]
     assert_error(quick["changed_history"][0], "revision-files-changed", "0001")
     (state,) = host.do("status", database(file))["databases"]
     assert_error(state["changed_history"][0], "revision-files-changed", "0001")
@@ -179,7 +179,7 @@ def test_a_file_that_another_took_the_place_of_is_reported_and_one_that_was_rest
     host.ship("generic")
     host.result("upgrade", one, run="first")
     assert host.plan(one, remember=True)["changed_history"] == []
-    assert known_plans(host.job("plan", one)), "no record was left, so this proves less"
+    assert read_known_plans(host.job("plan", one)), "no record was left, so this proves less"
     copy = file.read_bytes()
     file.unlink()
 
@@ -215,7 +215,7 @@ def test_a_file_that_another_took_the_place_of_is_reported_and_one_that_was_rest
 )
 def test_what_cannot_be_known_is_not_a_finding(known: str, now: str | None, reported: bool) -> None:
     history = History(made=("2026-11-28T03:00:00", "r1", known))
-    assert bool(made_anew("app", history, now)) == reported
+    assert bool(check_made_anew("app", history, now)) == reported
 
 
 @pytest.mark.parametrize("fixture", ["broken", "broken_autocommit"])

@@ -10,10 +10,10 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.abandoned_copies import abandoned
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.abandoned_copies import list_abandoned
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import read_events
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import works
-from ansible_collections.hosting.alembic.plugins.module_utils._module.recover import littered, recover
+from ansible_collections.hosting.alembic.plugins.module_utils._module.recover import list_littered, recover
 from ansible_collections.hosting.alembic.plugins.module_utils._rehearsal.undo import MOST_REFILLS
 from tests.codes import assert_error
 from tests.lab.processes import holding
@@ -309,7 +309,7 @@ def test_what_a_killed_rehearsal_leaves_is_removed_by_a_recovery_and_a_live_one_
     }
     requested.update(databases=[{"name": "app", "url": f"sqlite:///{file}"}], lock_wait=5, database_wait=10)
     before = file.read_bytes()
-    assert littered(requested) == []
+    assert list_littered(requested) == []
     assert recover(requested)["results"] == []
     assert len(scratches(host)) == 1
 
@@ -331,7 +331,7 @@ def test_a_rehearsal_that_fails_leaves_nothing_to_recover(host: Host, file: Path
     host.revise(at_first, "0003", "0002", "raise RuntimeError('fails on purpose')")
     assert host.result("rehearse", database(file))["outcome"] == "failed"
 
-    assert abandoned(host.layout, "app") == []
+    assert list_abandoned(host.layout, "app") == []
 
 
 def missing(host: Host, file: Path, **options: Any) -> str:

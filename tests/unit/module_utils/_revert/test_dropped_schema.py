@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import works
-from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import known_plans
+from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import read_known_plans
 from tests.codes import assert_error
 from tests.lab.fixtures import Database as Postgres
 from tests.lab.waiting import wait_until
@@ -94,9 +94,9 @@ def test_one_at_head_is_known_by_a_probe_until_it_is_made_anew(
 ) -> None:
     plan = host.plan(entry, remember=True, target="0001")
 
-    assert known_plans(host.job("plan", entry, target="0001")) == {"app": plan}
+    assert read_known_plans(host.job("plan", entry, target="0001")) == {"app": plan}
     by_owner(postgres_database, f"drop schema {SCHEMA} cascade; {AGAIN}")
-    assert known_plans(host.job("plan", entry, target="0001")) == {}
+    assert read_known_plans(host.job("plan", entry, target="0001")) == {}
 
 
 def test_one_that_was_restored_by_hand_is_not_reported(

@@ -720,7 +720,7 @@ _DOWNGRADED = {"event": "downgrade_begun", "table": "main.v", "revision": "2"}
 def test_what_statements_have_named_is_known_where_all_were_heard(
     events: list[dict[str, Any]], touched: set[str]
 ) -> None:
-    assert RunRecord.of("r1", events).written_rows({}).touched == touched
+    assert RunRecord.of("r1", events).collect_written_rows({}).touched == touched
 
 
 def test_the_transactions_of_a_run_are_those_of_its_upgrade_and_of_its_revert(tmp_path: Path) -> None:
@@ -731,7 +731,7 @@ def test_the_transactions_of_a_run_are_those_of_its_upgrade_and_of_its_revert(tm
         {"event": "failed", "heads": {}, "fingerprint": [], "content_digest": {"not_shared": True}},
         {"event": "downgrade_ran", "table": "public.v", "revision": "1", "transactions": [12]},
     ]
-    written_rows = RunRecord.of("r1", events).written_rows({"relations": {}})
+    written_rows = RunRecord.of("r1", events).collect_written_rows({"relations": {}})
 
     assert (written_rows.transactions, written_rows.spans) == (frozenset({7, 12}), [[7, 9]])
     assert (written_rows.before, written_rows.version_tables) == (["table t"], frozenset({"public.v", "public.w"}))
@@ -750,11 +750,11 @@ def test_rows_that_a_dead_process_had_committed_before_the_end_of_a_revision_are
     run_record.committed = {"main.v": ["2"]}
 
     assert run_record.wrote == {"main.t": 5}
-    assert run_record.left_by_unapplied() == ["+rows that revision 3 committed before its end"]
+    assert run_record.list_left_by_unapplied() == ["+rows that revision 3 committed before its end"]
     describe: Event = {"event": "failed", "heads": {}, "fingerprint": [], "left": [], "wrote": {"main.t": 2}}
     run_record = RunRecord.of("r1", [*events, describe])
     assert run_record.wrote == {"main.t": 6}
-    assert not run_record.left_by_unapplied()
+    assert not run_record.list_left_by_unapplied()
 
 
 def test_what_was_journaled_at_a_commit_counts_until_the_revision_has_ended() -> None:

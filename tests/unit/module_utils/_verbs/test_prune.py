@@ -71,7 +71,7 @@ def test_requested_it_is_dropped_and_the_journal_of_its_run_stays_as_it_was(
     assert leftovers(answer) == {restored.name: ("dropped", "")}
     assert names(file.parent) == ["app.db"]
     assert sql(file, "select version_num from alembic_version") == before
-    (noted,) = read_events(host.layout.pruned("app"))
+    (noted,) = read_events(host.layout.prune_journal("app"))
     assert (noted["event"], noted["of_run"], noted["name"]) == ("pruned", "bad", str(restored))
     assert "pruned" not in [event["event"] for event in host.events("bad")]
     assert last_run_state(host.layout, "app").state == "failed"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.answers import answer_of
-from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.judge import judged
-from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import reduced
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.judge import judge_answer
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import reduce_answer
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.shapes import (
     Base64,
     Choice,
@@ -116,7 +116,7 @@ def test_a_hostile_value_in_any_place_is_plain_data_or_a_failure(module: str, ki
     whole = example(declared)
     for key, value in whole.items():
         for by in replaced(value, HOSTILE[kind]):
-            kept = judged(module, reduced(f"hosting.alembic.{module}", {**whole, key: by}, SHOP))
+            kept = judge_answer(module, reduce_answer(f"hosting.alembic.{module}", {**whole, key: by}, SHOP))
 
             expect_plain(kept)
             assert set(kept) <= {*declared.fields, "ok", "failed", "finished", "databases", "code", "error"}
@@ -129,30 +129,30 @@ def test_a_hostile_value_in_any_place_is_plain_data_or_a_failure(module: str, ki
 @pytest.mark.parametrize("module", ON_HOSTS)
 def test_an_answer_that_fits_is_passed_on(module: str) -> None:
     whole = {**example(answer_of(module, ("shop",))), "failed": False}
-    assert judged(module, reduced(f"hosting.alembic.{module}", whole, SHOP)).get("ok", True)
+    assert judge_answer(module, reduce_answer(f"hosting.alembic.{module}", whole, SHOP)).get("ok", True)
 
 
 @pytest.mark.parametrize("run", ["../../x", "r1; touch /tmp/ran", "$(id)", "r1 r2", "-e@x", "x" * 65])
 def test_a_run_that_a_host_names_can_be_a_file_and_a_word_of_a_command(run: str) -> None:
-    assert reduced("rollback", {"of_run": run}, SHOP)["failed"]
-    assert reduced("status_info", {"runs": [run]}, SHOP)["failed"]
-    assert reduced("status_info", {"databases": [{"name": "shop", "last_run": {"run": run}}]}, SHOP)["failed"]
-    assert reduced("status_info", {"databases": [{"name": "shop", "last_backup": {"run": run}}]}, SHOP)["failed"]
-    assert reduced("status_info", {"databases": [{"name": "shop", "retained": [{"run": run}]}]}, SHOP)["failed"]
-    assert reduced("status_info", {"maintenance": {"run": run}}, SHOP)["failed"]
-    assert reduced("plan_info", {"maintenance": {"kept_by": [{"name": "shop", "run": run}]}}, SHOP)["failed"]
-    assert reduced("recover", {"databases": [{"name": "shop", "of_run": run}]}, SHOP)["failed"]
+    assert reduce_answer("rollback", {"of_run": run}, SHOP)["failed"]
+    assert reduce_answer("status_info", {"runs": [run]}, SHOP)["failed"]
+    assert reduce_answer("status_info", {"databases": [{"name": "shop", "last_run": {"run": run}}]}, SHOP)["failed"]
+    assert reduce_answer("status_info", {"databases": [{"name": "shop", "last_backup": {"run": run}}]}, SHOP)["failed"]
+    assert reduce_answer("status_info", {"databases": [{"name": "shop", "retained": [{"run": run}]}]}, SHOP)["failed"]
+    assert reduce_answer("status_info", {"maintenance": {"run": run}}, SHOP)["failed"]
+    assert reduce_answer("plan_info", {"maintenance": {"kept_by": [{"name": "shop", "run": run}]}}, SHOP)["failed"]
+    assert reduce_answer("recover", {"databases": [{"name": "shop", "of_run": run}]}, SHOP)["failed"]
 
 
 def test_a_reason_that_lacks_its_words_is_whole() -> None:
-    kept = reduced("plan_info", {"databases": [{"name": "shop", "obstacles": [{"what": "x"}]}]}, SHOP)
+    kept = reduce_answer("plan_info", {"databases": [{"name": "shop", "obstacles": [{"what": "x"}]}]}, SHOP)
     assert kept["databases"][0]["obstacles"] == [{"code": "", "what": "x", "why": "", "remedy": ""}]
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "a\nb", "{{ x }}", "$(id)", "-e", "x" * 65, ""])
 def test_a_database_that_a_host_finds_has_a_plain_name(name: str) -> None:
     finds = {"discover": [{"name": "sites"}], "databases": []}
-    assert reduced("plan_info", {"databases": [{"name": "found-1"}]}, finds)["databases"] == [{"name": "found-1"}]
-    assert reduced("plan_info", {"databases": [{"name": name}]}, finds)["failed"]
-    assert reduced("plan_info", {"found": [{"source": "sites", "names": [name]}]}, finds)["failed"]
-    assert reduced("plan_info", {"databases": [{"name": "found-1"}]}, SHOP)["failed"]
+    assert reduce_answer("plan_info", {"databases": [{"name": "found-1"}]}, finds)["databases"] == [{"name": "found-1"}]
+    assert reduce_answer("plan_info", {"databases": [{"name": name}]}, finds)["failed"]
+    assert reduce_answer("plan_info", {"found": [{"source": "sites", "names": [name]}]}, finds)["failed"]
+    assert reduce_answer("plan_info", {"databases": [{"name": "found-1"}]}, SHOP)["failed"]

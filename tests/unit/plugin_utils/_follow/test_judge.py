@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.judge import judged, with_message
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.judge import judge_answer, with_message
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.results import has_failed
 
 FOLLOWED = ["backup", "downgrade", "recover", "rehearse", "restore", "rollback", "upgrade"]
@@ -24,7 +24,7 @@ EVERY = [*FOLLOWED, "backups_info", "health", "maintenance", "plan_info", "prune
     ],
 )
 def test_what_lacks_its_keys_is_a_failure_with_a_message(module: str, answer: dict[str, Any]) -> None:
-    found = judged(f"hosting.alembic.{module}", answer)
+    found = judge_answer(f"hosting.alembic.{module}", answer)
 
     assert (found["failed"], found["ok"], found["finished"], found["databases"]) == (True, False, True, [])
     assert module in found["msg"]
@@ -36,12 +36,12 @@ def test_what_lacks_its_keys_is_a_failure_with_a_message(module: str, answer: di
 @pytest.mark.parametrize("module", FOLLOWED)
 def test_a_complete_answer_is_a_success(module: str) -> None:
     answer = {"changed": True, "databases": [{"name": "app"}], "finished": True}
-    assert judged(f"hosting.alembic.{module}", answer) == {**answer, "ok": True}
+    assert judge_answer(f"hosting.alembic.{module}", answer) == {**answer, "ok": True}
 
 
 def test_a_failure_of_the_modules_own_keeps_its_words() -> None:
     answer = {"failed": True, "msg": "app: held", "databases": [{"name": "app"}], "finished": True, "changed": True}
-    assert judged("upgrade", answer) == {**answer, "ok": False}
+    assert judge_answer("upgrade", answer) == {**answer, "ok": False}
 
 
 def test_a_python_that_does_not_start_is_reported_in_the_words_of_the_shell() -> None:
@@ -54,7 +54,7 @@ def test_a_python_that_does_not_start_is_reported_in_the_words_of_the_shell() ->
         "module_stderr": words,
     }
 
-    found = judged("plan_info", with_message("plan_info", answer))
+    found = judge_answer("plan_info", with_message("plan_info", answer))
 
     assert found["code"] == "interpreter-not-started"
     assert words.strip() in found["msg"]

@@ -16,7 +16,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.printable im
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.answers import answer_of
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import (
     interpreter_facts,
-    reduced,
+    reduce_answer,
     without_controls,
 )
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.shapes import Items, Record, Shape
@@ -61,7 +61,7 @@ def hostile(answer: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("module", ON_HOSTS)
 def test_nothing_but_what_is_declared_is_passed_on(module: str) -> None:
-    kept = reduced(f"hosting.alembic.{module}", hostile({"changed": False, "finished": True}), SHOP)
+    kept = reduce_answer(f"hosting.alembic.{module}", hostile({"changed": False, "finished": True}), SHOP)
     assert kept.pop("results", [{}]) == [{}]
     assert set(kept) <= {"changed", "finished"}
 
@@ -90,7 +90,7 @@ def test_the_interpreter_that_ansible_found_is_remembered_and_no_other_word() ->
     ],
 )
 def test_what_does_not_fit_is_a_failure_that_says_where_and_repeats_nothing(wrong: dict[str, Any]) -> None:
-    kept = reduced("hosting.alembic.upgrade", {"changed": False, "finished": True, **wrong}, SHOP)
+    kept = reduce_answer("hosting.alembic.upgrade", {"changed": False, "finished": True, **wrong}, SHOP)
     assert (kept["failed"], kept["databases"], kept["finished"]) == (True, [], True)
     assert next(iter(wrong)) in kept["msg"]
     assert "somebody" not in kept["msg"]
@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_a_failure_that_says_where_and_repeats_nothing(wron
 def test_a_terminal_finds_nothing_to_act_on() -> None:
     evil = "\x1b]0;owned\x07\r\x9b31m\u202egpj.exe\u2066\u200f\ufeff\udc80 Größe 表 ok"
     answer = {"failed": True, "msg": f"{evil}\nnext line", "databases": [{"name": "shop", "outcome": evil}]}
-    kept = reduced("upgrade", answer, SHOP)
+    kept = reduce_answer("upgrade", answer, SHOP)
     shown = r"\x1b]0;owned\x07\x0d\x9b31m\u202egpj.exe\u2066\u200f\ufeff\udc80 Größe 表 ok"
     assert kept["msg"] == f"{shown}\nnext line"
     assert kept["databases"][0]["outcome"] == shown
@@ -112,19 +112,19 @@ def test_what_surrounds_an_answer_is_clean_before_ansible_shows_it() -> None:
 
 
 def test_long_text_is_cut_and_says_so() -> None:
-    kept = reduced("upgrade", {"failed": True, "msg": "x" * 300_000}, SHOP)
+    kept = reduce_answer("upgrade", {"failed": True, "msg": "x" * 300_000}, SHOP)
     assert len(kept["msg"]) < 201_000
     assert kept["msg"].endswith("(100000 characters more)")
 
 
 def test_a_failure_without_words_gets_some() -> None:
-    assert reduced("upgrade", {"failed": True, "msg": 3}, SHOP)["msg"]
-    assert reduced("upgrade", {"failed": True, "exception": "it broke"}, SHOP)["msg"] == "it broke"
+    assert reduce_answer("upgrade", {"failed": True, "msg": 3}, SHOP)["msg"]
+    assert reduce_answer("upgrade", {"failed": True, "exception": "it broke"}, SHOP)["msg"] == "it broke"
 
 
 def test_nothing_that_a_host_needs_is_not_one_of_our_archives() -> None:
-    assert reduced("release", {"needs": ["archive"]}, {})["needs"] == ["archive"]
-    assert reduced("release", {"needs": ["/etc/shadow"]}, {})["failed"]
+    assert reduce_answer("release", {"needs": ["archive"]}, {})["needs"] == ["archive"]
+    assert reduce_answer("release", {"needs": ["/etc/shadow"]}, {})["failed"]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_nothing_that_a_host_needs_is_not_one_of_our_archives() -> None:
 )
 def test_a_fetched_backup_has_no_names_but_ours(file: dict[str, Any]) -> None:
     backup = {"database": "shop", "run": "r1", "files": [file]}
-    assert reduced("fetch_backups", {"waiting": [backup]}, {"databases": ["shop"]})["failed"]
+    assert reduce_answer("fetch_backups", {"waiting": [backup]}, {"databases": ["shop"]})["failed"]
 
 
 def test_a_backup_as_it_is_announced_fits() -> None:
@@ -149,9 +149,9 @@ def test_a_backup_as_it_is_announced_fits() -> None:
         {"name": "manifest.json", "size": 1, "sha256": "b" * 64},
     ]
     answer = {"waiting": [{"database": "shop", "run": "r1", "files": files}], "changed": False}
-    assert reduced("fetch_backups", answer, {"databases": ["shop"]}) == answer
+    assert reduce_answer("fetch_backups", answer, {"databases": ["shop"]}) == answer
     answer["waiting"][0]["run"] = "../r1"  # type: ignore[index]
-    assert reduced("fetch_backups", answer, {"databases": ["shop"]})["failed"]
+    assert reduce_answer("fetch_backups", answer, {"databases": ["shop"]})["failed"]
 
 
 @pytest.mark.parametrize("module", ON_HOSTS)

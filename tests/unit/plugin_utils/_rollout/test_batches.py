@@ -4,7 +4,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.batches import Limits, allowed, batches, limits
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.batches import (
+    Limits,
+    batches,
+    count_allowed,
+    limits,
+)
 from tests.codes import refused
 
 
@@ -57,7 +62,7 @@ def test_what_cannot_be_read_is_refused(wrong: Any) -> None:
 
 @pytest.mark.parametrize(("amount", "total", "expected"), [(0, 9, 0), (2, 9, 2), ("10%", 19, 1), ("10%", 9, 0)])
 def test_a_share_is_never_more_than_it_says(amount: Any, total: int, expected: int) -> None:
-    assert allowed(amount, total) == expected
+    assert count_allowed(amount, total) == expected
 
 
 def test_one_limit_is_for_hosts_and_databases() -> None:
@@ -67,8 +72,8 @@ def test_one_limit_is_for_hosts_and_databases() -> None:
 
 def test_what_is_beyond_a_limit_is_reported() -> None:
     totals = {"hosts": 10, "databases": 100}
-    assert limits("10%").exceeded({"hosts": 1, "databases": 10}, totals) == []
-    assert limits({"hosts": 1, "databases": 0}).exceeded({"hosts": 1, "databases": 2}, totals) == [
+    assert limits("10%").list_exceeded({"hosts": 1, "databases": 10}, totals) == []
+    assert limits({"hosts": 1, "databases": 0}).list_exceeded({"hosts": 1, "databases": 2}, totals) == [
         "2 of 100 databases failed, and migrate_max_failures allows 0"
     ]
 

@@ -48,7 +48,7 @@ def test_a_command_repeats_inventory_and_vault_and_is_limited_to_its_host(tmp_pa
         ask_vault_pass=True,
     )
 
-    found = words(run.completed(RESTORE, "web1"))
+    found = words(run.complete_commands(RESTORE, "web1"))
 
     assert found[0] == "ansible-playbook"
     assert found[1:7] == ["-i", "inv/my hosts.yml", "-i", "/etc/hosts.yml", "-i", "web1,web2"]
@@ -62,7 +62,7 @@ def test_a_command_repeats_inventory_and_vault_and_is_limited_to_its_host(tmp_pa
 def test_a_host_is_reached_as_in_this_run() -> None:
     run = started(remote_user="deploy", private_key_file="/k", become=True, become_ask_pass=True, ssh_extra_args="-v")
 
-    found = words(run.completed(RESTORE, "web1"))
+    found = words(run.complete_commands(RESTORE, "web1"))
 
     assert found[1:9] == [
         "--become",
@@ -74,19 +74,21 @@ def test_a_host_is_reached_as_in_this_run() -> None:
         "--ssh-extra-args",
         "-v",
     ]
-    assert "sshpass" not in started(ssh_common_args="-o ProxyCommand='sshpass -p geheim ssh x'").completed(RESTORE)
+    assert "sshpass" not in started(ssh_common_args="-o ProxyCommand='sshpass -p geheim ssh x'").complete_commands(
+        RESTORE
+    )
 
 
 def test_in_the_checkout_a_command_for_the_hosts_of_the_run_is_the_short_one() -> None:
-    assert started().completed(f"Type: {RESTORE}") == f"Type: {RESTORE}"
-    limited = started(subset="eu:!web3").completed(playbook_command("migrate", migrate_run="r1"))
+    assert started().complete_commands(f"Type: {RESTORE}") == f"Type: {RESTORE}"
+    limited = started(subset="eu:!web3").complete_commands(playbook_command("migrate", migrate_run="r1"))
     assert words(limited) == ["ansible-playbook", "--limit", "eu:!web3", "migrate.yml", "-e", "migrate_run=r1"]
 
 
 def test_a_collection_is_named_where_it_was_named() -> None:
     run = started(args=("hosting.alembic.migrate",))
 
-    assert words(run.completed(RESTORE, "web1"))[:4] == [
+    assert words(run.complete_commands(RESTORE, "web1"))[:4] == [
         "ansible-playbook",
         "--limit",
         "web1",
@@ -99,12 +101,12 @@ def test_where_ansible_does_not_find_the_collection_by_itself_its_place_is_repor
 ) -> None:
     monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(PROJECT / "collections"))
 
-    command = started().completed(playbook_command("recover"), "web1")
+    command = started().complete_commands(playbook_command("recover"), "web1")
 
     assert command == (
         f"ANSIBLE_COLLECTIONS_PATH={PROJECT / 'collections'} ansible-playbook --limit web1 playbooks/recover.yml"
     )
-    assert started().completed(command, "web1") == command
+    assert started().complete_commands(command, "web1") == command
 
 
 def test_what_only_this_shells_environment_says_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,25 +122,25 @@ def test_what_only_this_shells_environment_says_is_repeated(tmp_path: Path, monk
     monkeypatch.setattr(constants, "CONFIG_FILE", str(PROJECT / "ansible.cfg"))
 
     run = started(tmp_path, inventory=(str(inventory),), remote_user="deploy", become=True)
-    command = run.completed(playbook_command("recover"), "web1")
+    command = run.complete_commands(playbook_command("recover"), "web1")
 
     assert words(command)[:-1] == [
         f"ANSIBLE_CONFIG={PROJECT / 'ansible.cfg'}",
         "ansible-playbook",
         *("-i", "inventory", "--vault-password-file", "password", "--become", "--user", "deploy", "--limit", "web1"),
     ]
-    assert run.completed(command, "web1") == command
-    there = started(PROJECT).completed(playbook_command("recover"), "web1")
+    assert run.complete_commands(command, "web1") == command
+    there = started(PROJECT).complete_commands(playbook_command("recover"), "web1")
     assert words(there)[:3] == ["ansible-playbook", "--vault-password-file", str(tmp_path / "password")]
-    assert started(PROJECT).completed(there, "web1") == there
+    assert started(PROJECT).complete_commands(there, "web1") == there
 
 
 def test_to_migrate_again_is_to_start_ones_own_playbook_again() -> None:
     run = started(args=("site.yml",))
 
-    assert "site.yml" in words(run.completed(playbook_command("migrate"), migrates=True))
-    assert "site.yml" not in words(run.completed(playbook_command("migrate")))
-    assert "site.yml" not in words(run.completed(RESTORE, migrates=True))
+    assert "site.yml" in words(run.complete_commands(playbook_command("migrate"), migrates=True))
+    assert "site.yml" not in words(run.complete_commands(playbook_command("migrate")))
+    assert "site.yml" not in words(run.complete_commands(RESTORE, migrates=True))
     assert not started(args=(str(PROJECT / "migrate.yml"),)).own_playbooks
     assert not started(args=(str(PROJECT / "playbooks" / "plan.yml"),)).own_playbooks
 
@@ -155,7 +157,7 @@ def test_settings_are_repeated_and_secrets_and_decisions_are_not(tmp_path: Path)
     )
     run = started(tmp_path, extra_vars=(*extra, "migrate_packages='[a@https://geheim@host/]'", "{not yaml: ["))
 
-    command = run.completed(playbook_command("migrate", migrate_retry_failed=["app"]))
+    command = run.complete_commands(playbook_command("migrate", migrate_retry_failed=["app"]))
 
     assert "geheim" not in command
     found = words(command)
@@ -175,7 +177,7 @@ def test_sources_are_not_repeated_and_a_list_is_not_accepted_twice(tmp_path: Pat
     extra = (json.dumps({"migrate_discover": [source], "migrate_only": "shop"}), "migrate_discover_accept=true")
     run = started(tmp_path, extra_vars=extra)
 
-    command = run.completed(playbook_command("restore", migrate_restore_run="r1"))
+    command = run.complete_commands(playbook_command("restore", migrate_restore_run="r1"))
 
     assert "geheim" not in command
     found = words(command)
@@ -196,7 +198,7 @@ def test_sources_are_not_repeated_and_a_list_is_not_accepted_twice(tmp_path: Pat
     ],
 )
 def test_what_is_not_a_command_of_ours_stays_as_it_is(text: str) -> None:
-    assert started(subset="web1").completed(text) == text
+    assert started(subset="web1").complete_commands(text) == text
 
 
 def test_a_command_is_completed_once_and_has_no_full_stop() -> None:
@@ -208,9 +210,9 @@ def test_a_command_is_completed_once_and_has_no_full_stop() -> None:
     )
     run = started(inventory=("/hosts",))
 
-    once = run.completed(str(refusal), "web1")
+    once = run.complete_commands(str(refusal), "web1")
 
-    assert run.completed(once, "web1") == once
+    assert run.complete_commands(once, "web1") == once
     assert once.count("--limit web1") == 2
     assert words(once.partition("back: ")[2])[-1] == '{"migrate_restore_databases": ["it\'s"]}'
     assert str(Refused("It failed", "", f"{playbook_command('recover')}; then wait", code="revision-failed")).endswith(
@@ -221,7 +223,7 @@ def test_a_command_is_completed_once_and_has_no_full_stop() -> None:
 def test_data_is_completed_at_every_depth() -> None:
     data = {"databases": [{"error": {"remedy": playbook_command("recover")}, "seconds": 1.5}], "none": None}
 
-    found = started(inventory=("/hosts",)).completed_in(data, "web1")
+    found = started(inventory=("/hosts",)).complete_all(data, "web1")
 
     remedy = "ansible-playbook -i /hosts --limit web1 playbooks/recover.yml"
     assert found == {"databases": [{"error": {"remedy": remedy}, "seconds": 1.5}], "none": None}

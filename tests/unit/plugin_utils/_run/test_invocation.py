@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ansible import constants
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import checked_run
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import check_run_id
 from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import run_in_processes
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
 
@@ -24,7 +24,7 @@ def test_one_fork_at_a_time(tmp_path: Path) -> None:
     count.write_text("0")
 
     def add(_item: int) -> None:
-        with invocation.locked("counting"):
+        with invocation.hold_lock("counting"):
             number = int(count.read_text())
             time.sleep(0.02)
             count.write_text(str(number + 1))
@@ -43,7 +43,7 @@ def test_all_hosts_get_the_same_id() -> None:
     assert len(ids) == 8
     assert set(ids) == {invocation.run_id("", "web9")}
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", ids[0])
-    assert checked_run(ids[0]) == ids[0]
+    assert check_run_id(ids[0]) == ids[0]
 
 
 def test_the_id_that_is_wanted_is_used() -> None:
@@ -68,12 +68,12 @@ def test_the_next_playbook_gets_another_id(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_hosts_share_facts_whatever_they_are_called() -> None:
-    assert invocation.shared("plans", "web1") is None
+    assert invocation.read_shared("plans", "web1") is None
     for host in ("web1", "web1/../web2", "[::1]", "wéb", ".hidden"):
         invocation.share("plans", host, {"name": host})
 
     for host in ("web1", "web1/../web2", "[::1]", "wéb", ".hidden"):
-        assert invocation.shared("plans", host) == {"name": host}
-    assert invocation.shared("upgraded", "web1") is None
+        assert invocation.read_shared("plans", host) == {"name": host}
+    assert invocation.read_shared("upgraded", "web1") is None
     invocation.share("plans", "web1", {"name": "again"})
-    assert invocation.shared("plans", "web1") == {"name": "again"}
+    assert invocation.read_shared("plans", "web1") == {"name": "again"}

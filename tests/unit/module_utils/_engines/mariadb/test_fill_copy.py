@@ -6,7 +6,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import Definitions
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.fill_copy import (
-    bound_elsewhere,
+    list_bound_elsewhere,
     sequences_of,
 )
 
@@ -22,12 +22,12 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.f
     ],
 )
 def test_a_table_that_reaches_elsewhere(text: str) -> None:
-    assert bound_elsewhere(Definitions(tables={"t": text})) == ["t"]
+    assert list_bound_elsewhere(Definitions(tables={"t": text})) == ["t"]
 
 
 def test_a_table_with_its_own_rows() -> None:
     text = "CREATE TABLE `t` (\n CONSTRAINT `f` FOREIGN KEY (`a`) REFERENCES `a.b` (`id`)\n) ENGINE=InnoDB"
-    assert bound_elsewhere(Definitions(tables={"t": text})) == []
+    assert list_bound_elsewhere(Definitions(tables={"t": text})) == []
 
 
 def test_the_sequence_of_a_default_is_the_copys() -> None:

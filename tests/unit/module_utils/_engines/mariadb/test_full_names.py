@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.full_names import named_database
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.full_names import find_named_database
 
 
 def names_database(statement: str, name: str, objects: list[str]) -> bool:
-    found = named_database(statement, ["another", name], lambda each: objects if each == name else [])
+    found = find_named_database(statement, ["another", name], lambda each: objects if each == name else [])
     assert found in ("", name)
     return bool(found)
 

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.named_tables import (
     Catalog,
-    written_through,
+    find_writes,
 )
 
 CATALOG = Catalog(
@@ -136,46 +136,46 @@ UNKNOWN = [
 
 @pytest.mark.parametrize("statement", KNOWN)
 def test_what_a_statement_may_write_through(statement: str) -> None:
-    found = written_through(statement, CATALOG)
+    found = find_writes(statement, CATALOG)
     assert (found.names, found.columns, found.unknown) == (KNOWN[statement], set(), "")
 
 
 @pytest.mark.parametrize("statement", UNKNOWN)
 def test_what_cannot_be_read_from_the_words_is_unknown(statement: str) -> None:
-    assert written_through(statement, CATALOG).unknown
+    assert find_writes(statement, CATALOG).unknown
 
 
 def test_a_column_that_is_dropped_is_named_with_its_table() -> None:
     for statement in ("alter table item drop column `x y`", "ALTER TABLE `item` DROP `x y`;"):
-        found = written_through(statement, CATALOG)
+        found = find_writes(statement, CATALOG)
         assert (found.names, found.columns, found.unknown) == (set(), {("item", "x y")}, "")
-    assert written_through("alter table item drop x, drop y", CATALOG).names == {"item"}
+    assert find_writes("alter table item drop x, drop y", CATALOG).names == {"item"}
 
 
 def test_a_hint_names_no_database() -> None:
-    assert written_through("select * from users use index (x)", CATALOG).unknown == ""
-    assert written_through("select *\nfrom users\nuse index (x)", CATALOG).unknown == ""
+    assert find_writes("select * from users use index (x)", CATALOG).unknown == ""
+    assert find_writes("select *\nfrom users\nuse index (x)", CATALOG).unknown == ""
 
 
 def test_names_that_the_server_finds_by_other_letters_make_all_unknown() -> None:
     catalog = Catalog(tables={"item"}, routines={"été"})
-    assert written_through("select ete()", catalog).unknown
+    assert find_writes("select ete()", catalog).unknown
 
 
 def test_a_table_that_the_run_has_made_itself_is_what_is_written() -> None:
     catalog = Catalog(tables={"users"})
-    assert written_through("create table made (id int)", catalog).names == set()
-    assert written_through("insert into made select id from users", catalog).names == set()
-    assert written_through("insert into`users` select id from made", catalog).names == {"users"}
+    assert find_writes("create table made (id int)", catalog).names == set()
+    assert find_writes("insert into made select id from users", catalog).names == set()
+    assert find_writes("insert into`users` select id from made", catalog).names == {"users"}
 
 
 def test_long_statements_are_read_as_fast_as_they_are_sent() -> None:
     catalog = Catalog(tables={"item", "users", *(f"t{number}" for number in range(300))})
     rows = ",".join(f"({number},'{number * 7919:x}')" for number in range(800_000))
     began = time.process_time()
-    assert written_through(f"insert into item values {rows}", catalog).names == {"item"}
-    assert written_through("update users" + " " * 1_000_000 + "x", catalog).names == {"users"}
-    assert written_through("select 1" + "\n" * 100_000 + "x, y from users use index (y)", catalog).unknown == ""
+    assert find_writes(f"insert into item values {rows}", catalog).names == {"item"}
+    assert find_writes("update users" + " " * 1_000_000 + "x", catalog).names == {"users"}
+    assert find_writes("select 1" + "\n" * 100_000 + "x, y from users use index (y)", catalog).unknown == ""
     assert time.process_time() - began < 5
 
 

@@ -64,7 +64,7 @@ def test_own_connections_speak_in_the_characters_that_hold_all_others() -> None:
 def test_the_program_understands_any_password(mariadb_server: MariaDBServer, password: str) -> None:
     mariadb_server.execute(f"create or replace user odd@'%' identified by {literal(password)}")
     url = sa.engine.make_url(mariadb_server.url(user="odd")).set(password=password)
-    tool = client_tools.required("client", "app")
+    tool = client_tools.find_required_tool("client", "app")
     words = ["--batch", "--skip-column-names", "--execute=select current_user()"]
     assert client_tools.run_tool(tool, words, url, "pymysql").strip() == "odd@%"
 
@@ -77,7 +77,7 @@ def test_an_option_file_of_the_url_is_read_before_ours(mariadb_server: MariaDBSe
     url = sa.engine.make_url(f"mysql://{mariadb_server.host}:{mariadb_server.port}/").update_query_dict(
         {"read_default_file": str(file)}
     )
-    tool = client_tools.required("client", "app")
+    tool = client_tools.find_required_tool("client", "app")
     words = ["--batch", "--skip-column-names", "--execute=select current_user()"]
     assert client_tools.run_tool(tool, words, url, "pymysql").strip() == "by_file@%"
     mariadb_server.execute("drop user by_file@'%'")
@@ -87,7 +87,7 @@ def test_no_secret_is_on_the_command_line_or_in_the_environment_of_a_program(
     mariadb_server: MariaDBServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MYSQL_PWD", "of the shell")
-    tool = client_tools.required("client", "app")
+    tool = client_tools.find_required_tool("client", "app")
     url = sa.engine.make_url(mariadb_server.url())
     words = ["--batch", "--skip-column-names", "--execute=select sleep(1)"]
     seen: list[str] = []

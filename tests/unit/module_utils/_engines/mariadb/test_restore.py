@@ -294,7 +294,7 @@ def test_a_forecast_leaves_a_restore_that_died_alone(
             restorer.restore(archive, "run", lambda _: None, lambda: None)
         monkeypatch.undo()
         left = schemas_beside(stocked)
-        writes = write_tracker_of(engine_of(stocked)).foreseen_writes(archive, {}, None)
+        writes = write_tracker_of(engine_of(stocked)).foresee_writes(archive, {}, None)
         assert schemas_beside(stocked) == left
         engine_of(stocked).lock(5, lambda _: None).release()
         return str(writes), left

@@ -13,7 +13,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import D
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import differences
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.statements import journaled
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.statements import render_for_journal
 from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.stage import in_process
@@ -86,7 +86,7 @@ def removed(database: MariaDatabase, change: str, without: str = "", of_others: 
         before = engine.own_connection().run(engine.fingerprint, frozenset())
         database.execute(change)
         database.execute(of_others)
-        executed = [journaled(each) for each in change.split(";")]
+        executed = [render_for_journal(each) for each in change.split(";")]
         now = engine.own_connection().run(engine.fingerprint, frozenset())
         left = [line for line in differences(before, now) if not without or without not in line]
         dump = database.dump()

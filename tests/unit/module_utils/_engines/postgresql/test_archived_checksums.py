@@ -13,7 +13,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
     AFTER_ROWS,
     ArchivedRows,
     Checksum,
-    archived_rows,
+    read_archived_rows,
     second_half,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import find_tools
@@ -65,7 +65,7 @@ def archive(folder: Path, content: bytes) -> Path:
 
 @pytest.mark.parametrize("version", [14, 15, 16])
 def test_each_version_of_the_format_is_read(tmp_path: Path, version: int) -> None:
-    found = archived_rows(archive(tmp_path, table_of_contents(version)), [LINE])
+    found = read_archived_rows(archive(tmp_path, table_of_contents(version)), [LINE])
 
     expected = ROWS + AFTER_ROWS
     size = (tmp_path / "7.dat.gz").stat().st_size
@@ -76,7 +76,7 @@ def test_each_version_of_the_format_is_read(tmp_path: Path, version: int) -> Non
 def test_what_is_not_understood_to_its_last_byte_is_not_used(tmp_path: Path, version: int) -> None:
     whole = table_of_contents(version)
     for content in [*(whole[:end] for end in range(len(whole))), whole + b"\0"]:
-        assert archived_rows(archive(tmp_path, content), [LINE]) is None
+        assert read_archived_rows(archive(tmp_path, content), [LINE]) is None
 
 
 @pytest.mark.parametrize(
@@ -93,23 +93,23 @@ def test_what_is_not_understood_to_its_last_byte_is_not_used(tmp_path: Path, ver
     ],
 )
 def test_other_archives_have_no_checksums(tmp_path: Path, content: bytes) -> None:
-    assert archived_rows(archive(tmp_path, content), [LINE]) is None
+    assert read_archived_rows(archive(tmp_path, content), [LINE]) is None
 
 
 def test_rows_in_other_files_have_none(tmp_path: Path) -> None:
     folder = archive(tmp_path, table_of_contents())
-    assert archived_rows(folder, ["9" + LINE[1:]]) is None
-    assert archived_rows(folder, [LINE, LINE]) is None
-    assert archived_rows(folder / "toc.dat", [LINE]) is None
+    assert read_archived_rows(folder, ["9" + LINE[1:]]) is None
+    assert read_archived_rows(folder, [LINE, LINE]) is None
+    assert read_archived_rows(folder / "toc.dat", [LINE]) is None
 
     (folder / "7.dat").write_bytes(ROWS + AFTER_ROWS)  # which pg_restore prefers
-    assert archived_rows(folder, [LINE]) is None
+    assert read_archived_rows(folder, [LINE]) is None
     (folder / "7.dat").unlink()
-    assert archived_rows(folder, [LINE]) is not None
+    assert read_archived_rows(folder, [LINE]) is not None
 
     for other in (b"", b"\x1f\x8b", b"\x28\xb5\x2f\xfd" + bytes(40)):
         (folder / "7.dat.gz").write_bytes(other)
-        assert archived_rows(folder, [LINE]) is None
+        assert read_archived_rows(folder, [LINE]) is None
 
 
 def test_what_pg_dump_writes_is_read(postgres_database: Postgres, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ lines" values (1);
     found = find_tools("")
     assert found is not None
 
-    rows = archived_rows(dump, Contents.of(found, dump, _silent).only(["TABLE DATA"]))
+    rows = read_archived_rows(dump, Contents.of(found, dump, _silent).only(["TABLE DATA"]))
 
     assert rows is not None
     assert {statement: each.checksum for statement, each in rows.items()} == {

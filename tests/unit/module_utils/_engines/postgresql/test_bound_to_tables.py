@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.bound_to_tables import bound_to_tables
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.bound_to_tables import (
+    list_bound_to_tables,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from tests.lab.fixtures import Database as Postgres
 from tests.lab.fixtures import skip_before
@@ -22,7 +24,7 @@ def test_public_is_renamed_only_where_it_has_a_range_type(
     postgres_database.execute(made)
     engine = engine_for(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
 
-    found = bound_to_tables(engine.own_connection())
+    found = list_bound_to_tables(engine.own_connection())
     engine.close()
 
     assert [words.rpartition(": ")[2] for words in found] == named

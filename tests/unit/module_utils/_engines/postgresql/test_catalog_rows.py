@@ -74,14 +74,14 @@ class Stage:
                 step.has_savepoints = step.has_savepoints or "savepoint" in statement
                 connection.exec_driver_sql(statement)
             counter.add_to(step)
-            self.run_record.add_written_rows([{"event": "ran", "revision": "2", **step.written_rows()}])
+            self.run_record.add_written_rows([{"event": "ran", "revision": "2", **step.collect_written_rows()}])
             if not commits:
                 transaction.rollback()
 
     def changes(self) -> str:
         archive = Archive(Path(), [], None, frozenset(), self.activity)
         found = self.engine.own_connection().run(
-            changes_of_others, archive, self.run_record.written_rows(self.activity)
+            changes_of_others, archive, self.run_record.collect_written_rows(self.activity)
         )
         return "; ".join(found)
 
@@ -121,7 +121,7 @@ def test_what_others_removed_is_seen_and_what_the_run_removed_is_not_taken_for_i
             connection.exec_driver_sql(statement)
             step = Step("public.version", "2", "")
             Counter(stage.engine, connection, rows_of_savepoints=False).add_to(step)
-            stage.run_record.add_written_rows([{"event": "ran", "revision": "2", **step.written_rows()}])
+            stage.run_record.add_written_rows([{"event": "ran", "revision": "2", **step.collect_written_rows()}])
         taken_for_others += [(statement, found) for found in [stage.changes()] if found]
         stage.run_record = RunRecord("r1")
         unseen += [] if stage.changes() else [statement]
@@ -190,7 +190,7 @@ def test_what_an_earlier_step_of_one_transaction_did_in_a_savepoint_stays_the_ru
             for statement in statements:
                 connection.exec_driver_sql(statement)
             counter.add_to(step)
-            stage.run_record.add_written_rows([{"event": "ran", "revision": "2", **step.written_rows()}])
+            stage.run_record.add_written_rows([{"event": "ran", "revision": "2", **step.collect_written_rows()}])
 
     assert stage.changes() == ""
 
@@ -206,7 +206,7 @@ def test_what_the_run_rolled_back_hides_nothing_of_others(stage: Stage) -> None:
 
 def test_what_env_py_commits_outside_of_revisions_is_the_runs(stage: Stage, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", "upgrade")
-    with OwnCommits(stage.engine, journal, since_backup=True).noticed():
+    with OwnCommits(stage.engine, journal, since_backup=True).listen():
         stage.theirs("comment on table first is null")
     stage.run_record.add_written_rows(journal.events())
 

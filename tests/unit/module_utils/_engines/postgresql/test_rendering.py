@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.rendering import normalised
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.rendering import normalise_line
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
     ],
 )
 def test_what_a_restore_renders_differently_is_the_same_line(before: str, after: str) -> None:
-    assert normalised(before) == normalised(after)
+    assert normalise_line(before) == normalise_line(after)
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_what_a_restore_renders_differently_is_the_same_line(before: str, after:
     ],
 )
 def test_what_differs_stays_different(before: str, after: str) -> None:
-    assert normalised(before) != normalised(after)
+    assert normalise_line(before) != normalise_line(after)

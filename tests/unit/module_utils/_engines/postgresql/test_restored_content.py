@@ -13,7 +13,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import restored_content
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.archived_checksums import (
-    archived_rows,
+    read_archived_rows,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import find_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
@@ -170,7 +170,7 @@ def test_a_database_is_compared_with_its_archive(
 
     content = restored_content.RestoredContent(found, archive, engine.url, "test", _silent)
     contents = Contents.of(found, archive, _silent)
-    assert (archived_rows(archive, contents.only(["TABLE DATA"])) is None) == (not compression)
+    assert (read_archived_rows(archive, contents.only(["TABLE DATA"])) is None) == (not compression)
     if not printed:
         content.refuse_differences(contents, tmp_path, "app")
         return

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.compare import changed_names
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.compare import list_changed_names
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.schema_entries import Entry
 
 TABLE = "public.user"
@@ -51,7 +51,7 @@ def test_what_only_begins_so_or_names_a_table_does_not_belong_to_it(kind: str, n
 def test_a_schema_may_have_a_point_in_its_name() -> None:
     assert Entry("TABLE", "a.b", "third", "").belongs_to(["a.b.third"])
     assert not Entry("TABLE", "a", "third", "").belongs_to(["a.b.third"])
-    assert changed_names({'column "a.b".third.id integer', "function public.f integer, text"}) == {
+    assert list_changed_names({'column "a.b".third.id integer', "function public.f integer, text"}) == {
         "a.b.third",
         "public.f",
     }

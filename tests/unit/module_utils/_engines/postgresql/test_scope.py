@@ -14,7 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.schema_bonds import (
     hanging_on,
-    needed_of_elsewhere,
+    list_needed_elsewhere,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import activity
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
@@ -76,7 +76,7 @@ def test_a_schema_has_what_the_database_has_of_it_and_nothing_else(engines: dict
 def test_what_hangs_on_a_schema_and_what_it_needs(engines: dict[str, PostgreSQL], postgres_database: Database) -> None:
     own = engines["o'n%e"].own_connection()
     assert hanging_on(own) == []
-    assert needed_of_elsewhere(own) == ["table shared", "type mood"]
+    assert list_needed_elsewhere(own) == ["table shared", "type mood"]
     postgres_database.execute('create view two.seen as select id from "o\'n%e".item')
     assert hanging_on(own) == ["rule _RETURN on view two.seen"]
     assert hanging_on(engines["two"].own_connection()) == []

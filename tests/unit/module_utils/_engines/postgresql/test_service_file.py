@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import client_tools
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.content import printed
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.content import stream_output
 
 #: No program listens on port 1.
 URL = sa.engine.make_url("postgresql://shop:pw@127.0.0.1:1/shop?sslpassword=m4rk%20ed'word&sslmode=prefer")
@@ -21,7 +21,7 @@ def test_a_program_reads_them_from_a_file_without_a_name(tmp_path: Path) -> None
     command = ["sh", "-c", SHOW, "sh", client_tools.conninfo(URL)]
     output = client_tools.run_tool(command, client_tools.environment(URL, "us"), tmp_path, lambda _words: None)
 
-    with printed(command, client_tools.environment(URL, "us")) as stream:
+    with stream_output(command, client_tools.environment(URL, "us")) as stream:
         assert "sslpassword=m4rk ed'word" in stream.read().decode()
     file, _mark, rest = output.partition("sslpassword=m4rk ed'word\n")
     assert file == "[hosting_alembic]\n"

@@ -162,8 +162,8 @@ def test_what_no_other_session_had_written_when_that_was_counted_is_the_runs(sta
     written_rows = stage.written_rows(
         wrote={"public.first": 1}, stayed=frozenset({"public.first"}), secured=stage.activity
     )
-    assert write_tracker_of(stage.engine).touched_by_others(written_rows) == []
-    written_rows = replace(written_rows, cleared=write_tracker_of(stage.engine).cleared())
+    assert write_tracker_of(stage.engine).list_touched_by_others(written_rows) == []
+    written_rows = replace(written_rows, cleared=write_tracker_of(stage.engine).count_cleared())
     stage.theirs("insert into second values (1, 'theirs')")
 
     with stage.env.begin() as connection:
@@ -218,7 +218,7 @@ def test_what_keeps_rows_from_being_counted_is_noted(stage: Stage, statement: st
     notes: list[str] = []
     with stage.env.connect() as connection:
         unseen = write_tracker_of(stage.engine).unseen_writes(connection, notes.append, lambda: None)
-        with unseen.noticed(), pytest.raises(sa.exc.DBAPIError):
+        with unseen.listen(), pytest.raises(sa.exc.DBAPIError):
             connection.exec_driver_sql(statement)
 
     assert notes

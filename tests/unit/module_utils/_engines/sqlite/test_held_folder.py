@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import held_folder
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import HeldFolder, copied
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import (
+    HeldFolder,
+    copy_durably,
+)
 
 
 def _descriptors() -> int:
@@ -70,7 +73,7 @@ def test_a_copy_has_the_same_bytes_whatever_the_kernel_can(
 
     with HeldFolder(tmp_path) as folder:
         target = folder.create("copy")
-        assert copied(tmp_path / "backup", target) == hashlib.sha256(content).hexdigest()
+        assert copy_durably(tmp_path / "backup", target) == hashlib.sha256(content).hexdigest()
         os.close(target)
 
     assert (tmp_path / "copy").read_bytes() == content
@@ -94,7 +97,7 @@ def test_the_digest_of_a_copy_is_that_of_what_was_written(
     monkeypatch.setattr(held_folder, "copy_piece", wrong)
     with HeldFolder(tmp_path) as folder:
         target = folder.create("copy")
-        assert copied(tmp_path / "backup", target) != hashlib.sha256(content).hexdigest()
+        assert copy_durably(tmp_path / "backup", target) != hashlib.sha256(content).hexdigest()
         os.close(target)
 
 
@@ -110,6 +113,6 @@ def test_a_copy_that_fails_is_not_tried_in_another_way(
     with HeldFolder(tmp_path) as folder:
         target = folder.create("copy")
         with pytest.raises(OSError, match="no") as failure:
-            copied(tmp_path / "backup", target)
+            copy_durably(tmp_path / "backup", target)
         os.close(target)
     assert failure.value.errno == number

@@ -137,8 +137,8 @@ WORK: dict[str, Callable[[Place], object]] = {
     "compare": lambda place: write_tracker_of(place.engine()).compare(
         place.archive, WrittenRows([]), 1 << 30, lambda _: None
     ),
-    "foresee": lambda place: restorer_of(place.engine()).foreseen_obstacles(place.archive),
-    "foresee writes": lambda place: write_tracker_of(place.engine()).foreseen_writes(place.archive, {}, None),
+    "foresee": lambda place: restorer_of(place.engine()).foresee_obstacles(place.archive),
+    "foresee writes": lambda place: write_tracker_of(place.engine()).foresee_writes(place.archive, {}, None),
     "changed rows": lambda place: write_tracker_of(place.engine()).rows_changed(place.archive, {}),
     "dump": lambda place: place.engine().dump(place.dump, True, lambda _: None),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.kept_rows import unchanged_tables
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.kept_rows import find_unchanged_tables
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.known_rows import KnownRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.write_witness import (
     ChangeCounter,
@@ -69,7 +69,7 @@ def test_the_tables_that_kept_their_rows_are_known(file: Path, statements: list[
     backup = file.with_name("backup")
     shutil.copy(file, backup)
     heard = written(file, statements)
-    found = unchanged_tables(backup, file, heard.counts, heard.rows, nullcontext)
+    found = find_unchanged_tables(backup, file, heard.counts, heard.rows, nullcontext)
     assert [table for table in found if table in ("t", "other", "v", "w")] == unchanged
 
 
@@ -79,8 +79,8 @@ def test_rows_that_no_statement_wrote_are_not_read(file: Path) -> None:
     shutil.copy(file, backup)
     script(backup, "update t set a = 9")  # no session does that: so it shows whether they were read
     heard = written(file, ["alter table t add column c", "create index i on t (c)"])
-    assert unchanged_tables(backup, file, heard.counts, heard.rows, nullcontext) == ["t"]
-    assert unchanged_tables(backup, file, heard.counts, {*heard.rows, "t"}, nullcontext) == []
+    assert find_unchanged_tables(backup, file, heard.counts, heard.rows, nullcontext) == ["t"]
+    assert find_unchanged_tables(backup, file, heard.counts, {*heard.rows, "t"}, nullcontext) == []
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])

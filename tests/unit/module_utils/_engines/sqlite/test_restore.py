@@ -270,9 +270,9 @@ def test_what_an_application_writes_that_opened_the_file_while_the_backup_was_co
 
         def copied(source: Path, target: int) -> str:
             opened.append(stack.enter_context(application(file, mode)))
-            return held_folder.copied(source, target)
+            return held_folder.copy_durably(source, target)
 
-        monkeypatch.setattr(sqlite_restore, "copied", copied)
+        monkeypatch.setattr(sqlite_restore, "copy_durably", copied)
         restored = restore(file, dump)
 
         assert opened[0].executes("insert into t values (7)") == "ok"

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Writes, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.probe import reading
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.row_authors import ContentDigest
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.write_digests import counted_digest
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.write_digests import count_and_digest
 from tests.unit.stage import script
 
 BEFORE = WrittenRows(["column t.a  notnull 0 default None key 0 hidden 0", "table t"], frozenset({"main.version"}))
@@ -99,4 +99,4 @@ def test_a_digest_is_that_which_journals_hold(file: Path, count: int) -> None:
         lists = [repr(rows[start : start + 1000]) for start in range(0, count, 1000)]
         digest = hashlib.sha256("".join(lists).encode()).hexdigest()
 
-        assert counted_digest(connection, "t", ["a", "b"]) == (count, digest)
+        assert count_and_digest(connection, "t", ["a", "b"]) == (count, digest)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.rows import beside, changed_tables
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.rows import beside, list_changed_tables
 from tests.unit.stage import script
 
 ROWS = (
@@ -45,7 +45,7 @@ def test_a_table_differs_by_its_rows_alone(file: Path, written: str, changed: li
     shutil.copy(file, backup)
     script(file, written)
     with beside(backup, file, nullcontext) as connection:
-        assert changed_tables(connection, frozenset({"main.version"})) == changed
+        assert list_changed_tables(connection, frozenset({"main.version"})) == changed
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_storage_class_counts_wherever_equal_values_can_have_two(file: Path,
     shutil.copy(file, backup)
     script(file, written)
     with beside(backup, file, nullcontext) as connection:
-        assert changed_tables(connection, frozenset()) == ["t"]
+        assert list_changed_tables(connection, frozenset()) == ["t"]
 
 
 def test_what_is_known_of_a_table_is_not_read_again(file: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_is_known_of_a_table_is_not_read_again(file: Path) -> None:
     script(file, "update t set a = 2")
     known = {"t": True}
     with beside(backup, file, nullcontext) as connection:
-        assert changed_tables(connection, frozenset(), None, known) == []
+        assert list_changed_tables(connection, frozenset(), None, known) == []
         known.clear()
-        assert changed_tables(connection, frozenset(), None, known) == ["t"]
+        assert list_changed_tables(connection, frozenset(), None, known) == ["t"]
     assert known == {"t": False}

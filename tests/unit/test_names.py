@@ -1,0 +1,67 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Public functions are named by a verb and its object; a participle names a value: a property, a field, a variable."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.lab import PROJECT
+
+PLUGINS = PROJECT / "plugins"
+
+#: Participles that do not end with "ed", and verbs that do.
+IRREGULAR = re.compile(
+    "born|bound|broken|brought|built|chosen|cut|done|drawn|driven|fallen|felt|forgotten|found|foreseen|given|gone|grown"
+    "|heard|held|hidden|kept|known|laid|left|lost|made|meant|met|overwritten|paid|seen|sent|shown|sold|spent|spoken"
+    "|taken|taught|thought|thrown|told|understood|unknown|unwritten|worn|written"
+)
+VERBS = {"embed", "exceed", "feed", "need", "proceed", "seed", "speed", "succeed"}
+
+#: Context managers that read well behind ``with``: the state that is so inside of the block.
+STATES = {
+    *("fixed_mode", "fixed_rendering", "guarded_drivers", "guarded_forks", "locked_file", "locked_folder"),
+    "locked_for_dump",
+}
+
+
+def is_participle(word: str) -> bool:
+    return IRREGULAR.fullmatch(word) is not None or (word.endswith("ed") and word not in VERBS)
+
+
+def public_functions(path: Path) -> Iterator[ast.FunctionDef]:
+    """Yield each public function of a file and each public method of its public classes, but for properties."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    for node in [*tree.body, *(member for each in classes for member in each.body)]:
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        if not any("property" in ast.unparse(decorator) for decorator in node.decorator_list):
+            yield node
+
+
+def test_no_public_function_is_named_by_a_participle() -> None:
+    found = [
+        f"{path.relative_to(PLUGINS)}:{node.lineno}: {node.name}"
+        for path in sorted(PLUGINS.rglob("*.py"))
+        for node in public_functions(path)
+        if is_participle(node.name.split("_")[0]) and node.name not in STATES
+    ]
+
+    assert found == []
+
+
+def test_each_exception_is_a_context_manager() -> None:
+    managers = {
+        node.name
+        for path in PLUGINS.rglob("*.py")
+        for node in public_functions(path)
+        if any("contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list)
+    }
+
+    assert managers >= STATES
