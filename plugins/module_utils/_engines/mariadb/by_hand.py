@@ -10,13 +10,13 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from ..restorer import TIME_TYPED
+from .backup import dump_options
 from .beside import FOR_SWAP
 from .catalog import TABLES
 from .client_input import EXACTLY, SETTINGS, invalid_views, leave_out_invalid_views
 from .client_tools import words_by_hand
 from .content import charset_of
 from .defaults import defaults_in
-from .dump import dump_options
 from .dump_text import Definitions, definitions_of
 from .privileges import lacking, privileges_on, read_grants
 from .quoting import qualify_name, quote_name

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.errors import REPLACED_NOTHING, Failed
 from ..connection import first_line
+from .backup import dump_options
 from .catalog import INVALID_VIEWS, TABLES
 from .client_tools import find_required_tool, run_tool
-from .dump import dump_options
 from .dump_waits import DumpWaits
 from .lock_attempts import until_locked
 from .session import lock_seconds

@@ -18,9 +18,9 @@ from ..connection import OwnConnection
 from ..data import Dump, RestoreMethod
 from ..interface import Lock, Report
 from ..restorers import restorer_of
+from .backup import write_dump
 from .blockers import read_blockers
 from .catalog import read_fingerprint
-from .dump import write_dump
 from .locks import DATABASE, MIGRATING, NamedLock, describe_holder, lock_name, try_lock, wait_for_orphan
 from .not_transactional import not_transactional, notes
 from .only_here import Guard, NamesDatabase, changing_only, describe_unsent

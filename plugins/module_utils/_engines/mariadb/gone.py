@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .catalog import Line
-from .named import Named, names_in
+from .ddl_names import Named, names_in
 
 #: A line of the fingerprint in its parts; where a name contains what is behind it, the name is cut, and not found.
 _LINES = (

@@ -13,7 +13,7 @@ from typing import Any
 from ..connection import OWN
 from ..sqlalchemy_import import listening, sa
 from ..write_tracker import NoteTouched
-from .named_tables import Catalog, Text, find_writes
+from .statement_targets import Catalog, Text, find_writes
 from .statements import commits
 from .taken_rows import IS_NOTED, TAKES_FROM_ANY, find_taken
 from .timeouts import is_autocommit

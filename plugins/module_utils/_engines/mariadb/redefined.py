@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .named import definition_by
+from .ddl_names import definition_by
 from .session_counters import count_growth
 from .write_counts import AGE, COUNTS, READ, accounts_for
 

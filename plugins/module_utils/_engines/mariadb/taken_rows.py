@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .dump_text import Definitions
-from .named_tables import Catalog, Text, Written, find_names_in
+from .statement_targets import Catalog, Text, Written, find_names_in
 from .statements import first_words
 from .written_tables import Search, column_name, column_of, has_column
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from .catalog import Line, read_lines
 from .content import columns_of, has_rows, has_values, run_sql
+from .ddl_names import Named, names_in
 from .gone import list_dropped_by_others
 from .lock_attempts import until_locked
-from .named import Named, names_in
 from .quoting import qualify_name, quote_name
 from .same_name import REFERS_TO_SCHEMA, TABLE_IS_IN_SCHEMA
 

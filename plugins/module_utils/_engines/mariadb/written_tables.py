@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from ..data import ANY_TABLE
 from .dump_text import Definition, Definitions
-from .named_tables import Catalog, find_names_in
 from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA
+from .statement_targets import Catalog, find_names_in
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection

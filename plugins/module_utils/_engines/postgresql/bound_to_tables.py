@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 from ..connection import OwnConnection
-from . import catalog, ownership
+from . import catalog_queries, ownership
 from .scope import in_scope
 from .session import major_version
 
 _RELATIONS = f"""
-select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where {catalog.ours("pg_class", "c.oid")}
+select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where {catalog_queries.ours("pg_class", "c.oid")}
 """
 #: Publications of others that name a table. What names a schema follows one that is renamed; public
 #: is only where it has a range type.
@@ -31,7 +32,7 @@ select s.subname from {{subscriptions}} s where exists (
 """
 _EVENT_TRIGGERS = f"""
 select t.evtname from pg_event_trigger t join pg_proc f on f.oid = t.evtfoid
-  join pg_namespace n on n.oid = f.pronamespace where {catalog.ours("pg_proc", "f.oid")}
+  join pg_namespace n on n.oid = f.pronamespace where {catalog_queries.ours("pg_proc", "f.oid")}
 """
 _NAMESPACES_SINCE = 15
 
@@ -42,7 +43,7 @@ def list_bound_to_tables(own: OwnConnection) -> list[str]:
     schemas = _SCHEMAS if version >= _NAMESPACES_SINCE else ""
     found = (
         ("publications of others", _PUBLICATIONS.format(schemas=schemas)),
-        ("subscriptions", _SUBSCRIPTIONS.format(subscriptions=catalog.subscriptions(version))),
+        ("subscriptions", _SUBSCRIPTIONS.format(subscriptions=catalog_queries.subscriptions(version))),
         ("event triggers", _EVENT_TRIGGERS),
     )
     return [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..sql import quote_name
 from . import client_tools, made_with, ownership, restore_method
-from .catalog import ours
+from .catalog_queries import ours
 from .restore_statements import fit_name, literal
 from .schema_bonds import hanging_on, may_make_schemas
 

@@ -16,8 +16,8 @@ from ..comparison import Comparison
 from ..interface import Report
 from . import client_tools
 from .content import Contents, differing_objects, stream_output
+from .content_verification import RestoredContent
 from .psql import Contents as Listing
-from .restored_content import RestoredContent
 from .schema_entries import Entry, differences, parse
 from .session import major_version
 

@@ -20,7 +20,7 @@ from ..connection import sqlstate
 from ..data import Archive
 from ..sql import quote_name
 from . import client_tools, made_with
-from .catalog import ours
+from .catalog_queries import ours
 from .psql import Contents
 from .restore_method import beside
 from .restore_statements import run_sql

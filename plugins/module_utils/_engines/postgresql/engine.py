@@ -18,8 +18,8 @@ from ..connection import OwnConnection, execute
 from ..data import Archive, Dump, RestoreMethod
 from ..interface import ITSELF, Lock, Report
 from ..restorers import restorer_of
-from . import catalog, client_tools, plan_writes, write_counters
-from .catalog_rows import (
+from . import catalog_queries, client_tools, plan_writes, write_counters
+from .catalog_changes import (
     read_catalog_rows,
 )
 from .locks import LOCK_DATABASE, AdvisoryLock, holders_of, try_lock, wait_for_orphan
@@ -142,7 +142,7 @@ class PostgreSQL(PostgreSQLSession):
 
     def blockers(self, own: OwnConnection) -> list[str]:
         """Return the sessions that our migrating connections wait for."""
-        rows = own.rows(catalog.BLOCKERS, application=self.application)
+        rows = own.rows(catalog_queries.BLOCKERS, application=self.application)
         return [
             f"{ITSELF if row[2] == self.application else ''}"
             + "pid {} ({}, {}, {}, transaction open for {})".format(*row)
@@ -165,7 +165,7 @@ class PostgreSQL(PostgreSQLSession):
         target = folder / "dump"
         activity = {**self.activity(), "search_path": self.own_connection().rows("show search_path")[0][0]}
         with _snapshot(self.own_connection(), self.job.backup_lock_wait) as (own, snapshot):
-            tables = own.rows(catalog.TABLES)
+            tables = own.rows(catalog_queries.TABLES)
             with_rows = [(schema, table) for schema, table, readable, has_rows in tables if readable and has_rows]
             counts = own.run(self.row_counts, with_rows) if count_rows else None
             size = own.run(self.size) if self.last_size is None else self.last_size

@@ -14,10 +14,10 @@ from ..._core.errors import Refused
 from .. import disk_space
 from ..data import Archive
 from . import client_tools
+from .other_sessions import in_use, not_to_be_ended, refusal_of_prepared
 from .preflight import data_directory
 from .restore_method import beside
 from .session import major_version
-from .sessions import in_use, not_to_be_ended, refusal_of_prepared
 
 if TYPE_CHECKING:
     from .session import PostgreSQLSession

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from . import catalog
+from . import catalog_queries
 from .scope import WHOLE, in_scope
 
 #: Whether the schema itself stays. A range type moves only with its schema, so then public is made anew as well; before
@@ -15,7 +15,7 @@ SCHEMAS = f"""
 select n.nspname, n.nspname = 'public' and (current_setting('server_version_num')::int < 150000 or not exists (
          select from pg_type t where t.typnamespace = n.oid and t.typtype = 'r'))
        or not pg_has_role(n.nspowner, 'usage') or exists (select from pg_extension x where x.extnamespace = n.oid)
-  from pg_namespace n where {catalog.ours("pg_namespace", "n.oid")}
+  from pg_namespace n where {catalog_queries.ours("pg_namespace", "n.oid")}
 """
 
 #: As each database of PostgreSQL 15 and newer has it; an archive says only what differs from that, and never makes it.
@@ -72,7 +72,7 @@ select format('drop cast (%s as %s)', format_type(k.castsource, null), format_ty
 LOCKS = f"""
 select format('lock table only %I.%I in access exclusive mode', n.nspname, c.relname)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where c.relkind in ('r', 'p') and {catalog.ours("pg_class", "c.oid")} order by c.oid
+ where c.relkind in ('r', 'p') and {catalog_queries.ours("pg_class", "c.oid")} order by c.oid
 """
 
 #: Privileges that would be added to what is made anew, and that the archive has itself.

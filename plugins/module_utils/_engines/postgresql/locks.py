@@ -14,7 +14,7 @@ from ..._core.errors import Failed, Refused
 from ..._core.playbook_command import playbook_command
 from ..connection import OwnConnection
 from ..interface import Lock, Report
-from . import catalog
+from . import catalog_queries
 from .restore_statements import end_session
 
 if TYPE_CHECKING:
@@ -64,9 +64,11 @@ def key_of_schema(key: int, schema: str) -> int:
 
 def holders_of(own: OwnConnection, key: int, schema: str) -> list[tuple[Any, ...]]:
     """Return who keeps others from a lock: application, process and address of each."""
-    holders = own.rows(catalog.LOCK_HOLDER, key=key_of_schema(key, schema), mode="ExclusiveLock") if schema else []
+    holders = (
+        own.rows(catalog_queries.LOCK_HOLDER, key=key_of_schema(key, schema), mode="ExclusiveLock") if schema else []
+    )
     mode = "ExclusiveLock" if schema else "%"
-    return holders or own.rows(catalog.LOCK_HOLDER, key=key, mode=mode)
+    return holders or own.rows(catalog_queries.LOCK_HOLDER, key=key, mode=mode)
 
 
 class AdvisoryLock(Lock):

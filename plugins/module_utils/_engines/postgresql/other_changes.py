@@ -5,7 +5,7 @@
 """Changes since a backup that others made, beyond rows that are counted: a restore would take them back.
 
 A table that was emptied or rewritten has another file. Each row of a catalog has the transaction that wrote it
-(``xmin``), and a run knows its own; what leaves no row is counted (see ``catalog_rows.py``). What cannot be
+(``xmin``), and a run knows its own; what leaves no row is counted (see ``catalog_changes.py``). What cannot be
 distinguished from others' counts as theirs.
 """
 
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import first_of
 from ..connection import execute
 from ..data import Archive, WrittenRows
-from .catalog_rows import describe_changes_of_others
-from .catalogs import OURS, catalogs_of, not_of
+from .catalog_changes import describe_changes_of_others
 from .relations import Relation, relations_of
+from .system_catalogs import OURS, catalogs_of, not_of
 from .transaction_numbers import XMIN, is_one_of, is_since
 from .write_counters import COMMENTS, LARGE_OBJECTS, MAPPINGS, UNKNOWN, activity, counters_cannot_be_trusted
 

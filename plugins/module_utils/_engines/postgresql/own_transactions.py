@@ -14,7 +14,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ..connection import execute
-from .catalogs import CATALOGS, OURS, catalogs_of
+from .system_catalogs import CATALOGS, OURS, catalogs_of
 from .transaction_numbers import NUMBERS, XMIN, is_within
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from . import catalog
+from . import catalog_queries
 from .scope import WHOLE, in_scope
 
 
@@ -24,7 +24,7 @@ def _owners(objects: str, owner: str, schema: str, only: str = "true") -> str:
     """A query for the owners of objects of one catalog that are in the database and no extension's."""
     return f"""
   select o.{owner}, '{objects}'::regclass, o.oid from {objects} o join pg_namespace n on n.oid = o.{schema}
-   where {only} and {catalog.ours(objects, "o.oid")}"""
+   where {only} and {catalog_queries.ours(objects, "o.oid")}"""
 
 
 #: Constructors of range types, which are the first superuser's.
@@ -73,7 +73,7 @@ select format('ALTER %s %s OWNER TO %I', upper(case i.type when 'statistics obje
 #: in the way where their schema stays.
 RANGES = f"""
 select format('%I.%I', n.nspname, t.typname) from pg_type t join pg_namespace n on n.oid = t.typnamespace
- where t.typtype = 'r' and {catalog.ours("pg_type", "t.oid")}
+ where t.typtype = 'r' and {catalog_queries.ours("pg_type", "t.oid")}
    and (n.nspname = 'public' and current_setting('server_version_num')::int < 150000
         or not pg_has_role(n.nspowner, 'usage') or exists (select from pg_extension x where x.extnamespace = n.oid))
 """
@@ -95,27 +95,27 @@ _FIRST_OF_USERS = 16384
 #: What only a superuser can make anew, and what the owner's own objects need in the middle of the work.
 NEVER = f"""
 select 'operator class ' || c.opcname from pg_opclass c join pg_namespace n on n.oid = c.opcnamespace
- where {catalog.ours("pg_opclass", "c.oid")}
+ where {catalog_queries.ours("pg_opclass", "c.oid")}
 union all
 select 'operator family ' || c.opfname from pg_opfamily c join pg_namespace n on n.oid = c.opfnamespace
- where {catalog.ours("pg_opfamily", "c.oid")}
+ where {catalog_queries.ours("pg_opfamily", "c.oid")}
 union all
 select 'text search parser ' || c.prsname from pg_ts_parser c join pg_namespace n on n.oid = c.prsnamespace
- where {catalog.ours("pg_ts_parser", "c.oid")}
+ where {catalog_queries.ours("pg_ts_parser", "c.oid")}
 union all
 select 'text search template ' || c.tmplname from pg_ts_template c join pg_namespace n on n.oid = c.tmplnamespace
- where {catalog.ours("pg_ts_template", "c.oid")}
+ where {catalog_queries.ours("pg_ts_template", "c.oid")}
 union all
 select 'function ' || f.proname from pg_proc f join pg_namespace n on n.oid = f.pronamespace
   join pg_language l on l.oid = f.prolang
- where not l.lanpltrusted and l.lanname <> 'sql' and f.prokind <> 'a' and {catalog.ours("pg_proc", "f.oid")}
+ where not l.lanpltrusted and l.lanname <> 'sql' and f.prokind <> 'a' and {catalog_queries.ours("pg_proc", "f.oid")}
    and not exists (
      select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = f.oid and i.deptype = 'i')
 union all
 select format('foreign table %I, whose server %I its owner may not use', c.relname, s.srvname)
   from pg_foreign_table f join pg_class c on c.oid = f.ftrelid join pg_foreign_server s on s.oid = f.ftserver
   join pg_namespace n on n.oid = c.relnamespace
- where not has_server_privilege(s.oid, 'usage') and {catalog.ours("pg_class", "c.oid")}
+ where not has_server_privilege(s.oid, 'usage') and {catalog_queries.ours("pg_class", "c.oid")}
 union all
 select format('cast (%s as %s)', format_type(k.castsource, null), format_type(k.casttarget, null))
   from pg_cast k join pg_type s on s.oid = k.castsource join pg_type t on t.oid = k.casttarget

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..connection import execute
-from .catalogs import OURS, catalogs_of
-from .sessions import AT_WORK
+from .other_sessions import AT_WORK
+from .system_catalogs import OURS, catalogs_of
 from .transaction_numbers import NEXT, NUMBERS, XMIN, is_within
 from .write_counters import await_counters, next_transaction
 

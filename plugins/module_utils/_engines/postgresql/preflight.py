@@ -14,7 +14,7 @@ from ..._core.errors import Refused
 from .. import disk_space
 from ..connection import OwnConnection
 from ..sql import quote_name
-from . import catalog, client_tools
+from . import catalog_queries, client_tools
 from .libpq_options import is_local, options_of
 from .session import major_version
 
@@ -81,7 +81,9 @@ def _client_programs(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[
 
 
 def _readable(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
-    closed = [f"{schema}.{table}" for schema, table, readable, _has_rows in own.rows(catalog.TABLES) if not readable]
+    closed = [
+        f"{schema}.{table}" for schema, table, readable, _has_rows in own.rows(catalog_queries.TABLES) if not readable
+    ]
     if closed:
         yield Refused(
             f"Database {engine.database.name!r} cannot be backed up by its user",
@@ -93,7 +95,7 @@ def _readable(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused
 
 def _hidden_rows(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
     """Name what pg_dump would stop at: a dump without the rows that a policy hides is none."""
-    hiding = [f"{schema}.{table}" for schema, table in own.rows(catalog.HIDING_ROWS)]
+    hiding = [f"{schema}.{table}" for schema, table in own.rows(catalog_queries.HIDING_ROWS)]
     if hiding:
         user = engine.url.username
         yield Refused(
@@ -106,8 +108,8 @@ def _hidden_rows(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refu
 
 
 def _creatable(engine: PostgreSQLSession, own: OwnConnection, tables: Sequence[str]) -> Iterator[Refused]:
-    closed = [row[0] for row in own.rows(catalog.CLOSED_SCHEMAS, tables=list(tables))]
-    if closed or not own.rows(catalog.MAY_CREATE)[0][0]:
+    closed = [row[0] for row in own.rows(catalog_queries.CLOSED_SCHEMAS, tables=list(tables))]
+    if closed or not own.rows(catalog_queries.MAY_CREATE)[0][0]:
         yield Refused(
             f"Database {engine.database.name!r} cannot be migrated by its user",
             f"{engine.url.username} may not create tables in " + (f"schema {closed[0]}" if closed else "any schema"),
@@ -119,7 +121,7 @@ def _creatable(engine: PostgreSQLSession, own: OwnConnection, tables: Sequence[s
 def _space(engine: PostgreSQLSession, own: OwnConnection, backup_space: Path) -> list[Refused]:
     try:
         with engine.short_lock_timeout():
-            dump = int(own.rows(catalog.TABLE_BYTES)[0][0])
+            dump = int(own.rows(catalog_queries.TABLE_BYTES)[0][0])
     except Exception as error:
         if not engine.is_lock_timeout(error):
             raise

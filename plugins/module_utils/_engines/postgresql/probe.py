@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data import Identity, Probe
 from ..sql import qualify_name
-from . import catalog
+from . import catalog_queries
 from .scope import setting_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ def read_probe(connect_options: Options, password: str | None, table: str) -> Pr
     """
     options = {**connect_options["options"], **({} if password is None else {"password": password})}
     question = _QUESTION.format(
-        table=qualify_name(table), identity=catalog.IDENTITY, instance=catalog.INSTANCE, made=catalog.MADE
+        table=qualify_name(table),
+        identity=catalog_queries.IDENTITY,
+        instance=catalog_queries.INSTANCE,
+        made=catalog_queries.MADE,
     )
     settings = f"set lock_timeout = {_LOCK_TIMEOUT}; {setting_of(connect_options.get('schema', ''))}"
     read = _query_asyncpg if connect_options["driver"] == "asyncpg" else _query

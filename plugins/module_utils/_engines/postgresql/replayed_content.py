@@ -21,9 +21,9 @@ from ..interface import Report
 from . import client_tools
 from .arrival import refuse_what_did_not_arrive
 from .content import Contents, TableContent, differing_objects, stream_output
+from .content_verification import COPY, new_digest, next_line, rows_digest, whole_statement
 from .psql import Contents as Listing
 from .psql import use_list
-from .restored_content import COPY, new_digest, next_line, rows_digest, whole_statement
 
 if TYPE_CHECKING:
     from .psql import Psql

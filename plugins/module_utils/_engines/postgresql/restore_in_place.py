@@ -25,18 +25,18 @@ from ..connection import client_encoding, execute
 from ..data import Archive, Restored
 from ..interface import Guard, Report
 from ..sql import quote_name
-from . import catalog, client_tools, defaults, publications
+from . import catalog_queries, client_tools, defaults, publications
 from .in_place_queries import CASTS, DEFAULT_PRIVILEGES, EXTENSION_TABLES, LOCKS, MOVES, OWNED, PUBLIC, SCHEMAS
+from .other_sessions import OTHERS
 from .psql import LOCK_TIMEOUT, TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
 from .rendering import normalise_line, render_fixed_settings
 from .replay import header
 from .replayed_content import ReplayedContent
 from .restore_method import verify
 from .restore_statements import RETAINED_SCHEMA, end_sessions, fit_name, free_name, literal, mark, now
-from .restored_schema import refuse_in_place, refuse_what_stays
 from .run_sessions import close_sessions_of_run
+from .schema_verification import refuse_in_place, refuse_what_stays
 from .session import major_version
-from .sessions import OTHERS
 from .unlocked import Unlocked
 from .write_counters import WRITTEN_IN_CATALOGS
 
@@ -331,13 +331,13 @@ class InPlace:
 
     def _verify(self, psql: Psql) -> None:
         self._report(VERIFIES)
-        rows = self._json(psql, catalog.FINGERPRINT)
+        rows = self._json(psql, catalog_queries.FINGERPRINT)
         leave_out = self._archive.version_tables
         fingerprint = sorted(normalise_line(line) for table, line in rows if table not in leave_out)
         counts = None
         if self._archive.row_counts is not None:
             counts = {}
-            for schema, table in self._json(psql, catalog.TABLES_WITH_ROWS):
+            for schema, table in self._json(psql, catalog_queries.TABLES_WITH_ROWS):
                 rows_there = psql.execute(f"select count(*) from {quote_name(schema)}.{quote_name(table)};")
                 counts[f"{schema}.{table}"] = int(rows_there[0])
         verify(self._archive, fingerprint, counts, self._engine.database.name)
@@ -371,5 +371,5 @@ def _values(pairs: list[tuple[str, Any]]) -> list[Any]:
 
 
 def _analyze(connection: Connection) -> None:
-    for schema, table in execute(connection, catalog.TABLES_WITH_ROWS):
+    for schema, table in execute(connection, catalog_queries.TABLES_WITH_ROWS):
         connection.exec_driver_sql(f"analyze {quote_name(schema)}.{quote_name(table)}".replace("%", "%%"))

@@ -17,7 +17,7 @@ from ..connection import OwnConnection
 from ..data import Archive, RestoreMethod
 from ..migration_url import migration_url
 from ..sql import quote_name
-from . import catalog, ownership
+from . import catalog_queries, ownership
 from .arrival import refuse_what_did_not_arrive
 from .bound_to_tables import list_bound_to_tables
 from .older_server import in_terms_of
@@ -273,7 +273,7 @@ def _strangers(engine: PostgreSQLSession, mine: Powers) -> list[tuple[Any, ...]]
 
 def _left_out(own: OwnConnection) -> dict[str, str]:
     found: dict[str, list[str]] = {}
-    subscriptions = catalog.subscriptions(own.run(major_version))
+    subscriptions = catalog_queries.subscriptions(own.run(major_version))
     for kind, name in own.rows(
         _LEFT_OUT.format(subscriptions=subscriptions, may_act_as_publisher=ownership.may_act_as("pubowner"))
     ):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..data import Archive, RestoreMethod
-from . import catalog, ownership
+from . import catalog_queries, ownership
 from .foreseen import lacking_space
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ select format('%I.%I', n.nspname, p.proname), string_agg(distinct o.name, ', ' o
   join pg_language l on l.oid = p.prolang
   join named o on p.prosrc ~* ('\m' || regexp_replace(o.name, '([^[:alnum:]_])', '\\\1', 'g') || '\M')
   join pg_namespace s on s.oid = o.ns
- where l.lanname in ('sql', 'plpgsql') and {catalog.ours("pg_proc", "p.oid")} and o.name <> p.proname
+ where l.lanname in ('sql', 'plpgsql') and {catalog_queries.ours("pg_proc", "p.oid")} and o.name <> p.proname
    and s.nspname not like 'pg\_%' and s.nspname <> 'information_schema'
    and strpos(p.prosrc, s.nspname || '.' || o.name) = 0 and strpos(p.prosrc, '"' || s.nspname || '"."') = 0
    and not exists (select from unnest(p.proconfig) setting where setting like 'search_path=%')

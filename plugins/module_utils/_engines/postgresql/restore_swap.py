@@ -25,14 +25,14 @@ from ..data import Archive, Restored
 from ..interface import Guard, Report
 from ..sql import quote_name
 from . import client_tools, made_with, publications
+from .content_verification import RestoredContent
+from .other_sessions import in_use, refusal_of_prepared
 from .psql import Contents, Psql, database_facts, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
 from .restore_method import beside, powers, verify
 from .restore_statements import SWAPPING, free_name, in_transaction, literal, mark, now, run_sql
-from .restored_content import RestoredContent
-from .restored_schema import RestoredSchema
+from .schema_verification import RestoredSchema
 from .session import major_version
-from .sessions import in_use, refusal_of_prepared
 from .swap_state import DATABASE, drop_scratch, end_sessions_in, open_again, put_right, scratch_name
 
 if TYPE_CHECKING:

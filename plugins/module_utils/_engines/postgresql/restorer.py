@@ -13,7 +13,7 @@ from ..connection import execute
 from ..data import Archive, Restored, RetainedCopy
 from ..interface import Guard, Report
 from ..restorer import Restorer
-from . import by_hand, catalog, dropped, retained
+from . import by_hand, catalog_queries, dropped, retained
 from .attempts import restore_by
 from .foreseen import foresee_obstacles
 from .rendering import fixed_rendering, normalise_line
@@ -111,4 +111,4 @@ class PostgreSQLRestorer(Restorer):
 
 def _invalid_indexes(connection: Connection) -> list[tuple[Any, ...]]:
     with fixed_rendering(connection):
-        return execute(connection, catalog.INVALID_INDEXES)
+        return execute(connection, catalog_queries.INVALID_INDEXES)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..connection import execute
 from ..data import Writes, WrittenRows, in_doubt
 from ..sql import is_constant, quote_name, render_value_condition
-from .catalog import ours
+from .catalog_queries import ours
 from .rendering import normalise_line
 from .transaction_numbers import XMIN, is_one_of, is_since, is_within
 

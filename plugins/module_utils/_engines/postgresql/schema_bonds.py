@@ -11,8 +11,8 @@ that; what the new one refers to has to be there.
 from __future__ import annotations
 
 from ..connection import OwnConnection
-from .catalogs import LIES_IN_SCHEMA, LIES_IN_TABLE
 from .scope import in_scope
+from .system_catalogs import LIES_IN_SCHEMA, LIES_IN_TABLE
 
 #: The first number that the server gives to an object which it does not bring itself.
 _FIRST_OF_USERS = 16384

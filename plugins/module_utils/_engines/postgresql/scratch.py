@@ -23,7 +23,7 @@ from ..data import Archive, Content, RetainedCopy
 from ..interface import Report, Scratch
 from ..rehearser import Rehearser
 from ..sql import escape_colons, quote_name
-from . import catalog, client_tools, copy_state, made_with
+from . import catalog_queries, client_tools, copy_state, made_with
 from .psql import Contents, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
 from .restore_statements import end_session, literal, run_sql
@@ -287,7 +287,7 @@ class PostgreSQLRehearser(Rehearser):
         for schema, table, column in execute(connection, _COLUMNS):
             columns.setdefault((schema, table), []).append(column)
         found = {}
-        for schema, table, readable, _has_rows in execute(connection, catalog.TABLES):
+        for schema, table, readable, _has_rows in execute(connection, catalog_queries.TABLES):
             if readable and f"{schema}.{table}" not in leave_out:
                 names = columns.get((schema, table), []) if in_full else []
                 found[f"{schema}.{table}"] = _content(connection, schema, table, names)

@@ -29,7 +29,7 @@ from ..data import Identity
 from ..migration_url import own_url
 from ..server_engine import ServerEngine
 from ..sql import quote_name
-from . import catalog, row_authors
+from . import catalog_queries, row_authors
 from .libpq_options import options_of
 from .locks import AdvisoryLock
 from .older_server import in_terms_of
@@ -195,15 +195,15 @@ class PostgreSQLSession(ServerEngine):
 
     def identity(self, connection: Connection) -> Identity:
         """Return the server's own number and the database's name there, with the schema if it is one."""
-        return Identity(*execute(connection, catalog.IDENTITY)[0]).within(self.database.schema)
+        return Identity(*execute(connection, catalog_queries.IDENTITY)[0]).within(self.database.schema)
 
     def instance(self, connection: Connection) -> str:
         """Return the cluster's number, port and start; clones of one image share only the first."""
-        return str(execute(connection, catalog.INSTANCE)[0][0])
+        return str(execute(connection, catalog_queries.INSTANCE)[0][0])
 
     def read_creation_id(self, connection: Connection) -> str | None:
         """Return the number that a database gets when it is made, with that of its schema if an entry means one."""
-        number = execute(connection, catalog.MADE)[0][0]
+        number = execute(connection, catalog_queries.MADE)[0][0]
         return None if number is None else str(number)
 
     def connect_options(self) -> dict[str, Any] | None:
@@ -219,7 +219,7 @@ class PostgreSQLSession(ServerEngine):
 
     def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
         """Return where the search_path leads to it: it need not lie in the first schema, where it would be made."""
-        return schema or str(execute(connection, catalog.SCHEMA_OF, {"name": table})[0][0])
+        return schema or str(execute(connection, catalog_queries.SCHEMA_OF, {"name": table})[0][0])
 
     def _check_directness(self, own: OwnConnection) -> None:
         promised, pid = own.run(read_promised_pid), own.rows("select pg_backend_pid()")[0][0]
@@ -234,16 +234,16 @@ class PostgreSQLSession(ServerEngine):
 
     def size(self, connection: Connection) -> int:
         """Return what the server counts for the database, or for its schema, indexes included."""
-        self.last_size = int(execute(connection, catalog.SIZE)[0][0])
+        self.last_size = int(execute(connection, catalog_queries.SIZE)[0][0])
         return self.last_size
 
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return catalog facts, without the version tables and all that hangs on them."""
         if sends_as_transaction(connection):
-            rows = execute(connection, render_fixed_settings() + catalog.FINGERPRINT)
+            rows = execute(connection, render_fixed_settings() + catalog_queries.FINGERPRINT)
         else:
             with fixed_rendering(connection):
-                rows = execute(connection, catalog.FINGERPRINT)
+                rows = execute(connection, catalog_queries.FINGERPRINT)
         return sorted(normalise_line(line) for table, line in rows if table not in leave_out)
 
     def select_dumped_lines(self, fingerprint: list[str]) -> list[str]:
@@ -260,7 +260,7 @@ class PostgreSQLSession(ServerEngine):
         A foreign one has its rows elsewhere, where no backup and no migration of this database goes.
         """
         if tables is None:
-            tables = list(execute(connection, catalog.TABLES_WITH_ROWS))
+            tables = list(execute(connection, catalog_queries.TABLES_WITH_ROWS))
         counts: dict[str, int] = {}
         for first in range(0, len(tables), _COUNTED_AT_ONCE):
             some = tables[first : first + _COUNTED_AT_ONCE]

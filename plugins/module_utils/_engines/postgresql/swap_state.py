@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Refused
 from ..connection import OwnConnection
 from ..sql import quote_name
+from .other_sessions import IS_CLIENT
 from .restore_method import beside
 from .restore_statements import SWAPPING, end_sessions, fit_name, in_transaction, literal, parse_mark, run_sql
-from .sessions import IS_CLIENT
 
 if TYPE_CHECKING:
     from .session import PostgreSQLSession

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from ..connection import execute
 from ..data import Writes, WrittenRows
+from .other_sessions import IS_CLIENT
 from .relations import Relation, keeps_columns, relations_of
-from .sessions import IS_CLIENT
 from .transaction_numbers import XMIN, is_one_of, is_since
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Refused
-from .catalog_rows import CatalogRows, read_catalog_rows
+from .catalog_changes import CatalogRows, read_catalog_rows
 from .row_authors import Read
 from .scope import in_scope
 from .write_counters import large_objects_written

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import driver_connection, execute
 from ..data import Counted, Writes
+from .other_sessions import AT_WORK, other_sessions
 from .relations import _RELATIONS, Relation, relations_of
 from .restore_statements import parse_mark
 from .scope import WHOLE, in_scope
-from .sessions import AT_WORK, other_sessions
 from .transaction_numbers import NEXT, NUMBERS
 
 if TYPE_CHECKING:

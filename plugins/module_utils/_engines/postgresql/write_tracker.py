@@ -15,7 +15,7 @@ from ..data import Archive, Counted, Writes, WrittenRows
 from ..interface import Report
 from ..write_tracker import WriteTracker
 from . import row_authors, write_counters
-from .catalog_rows import (
+from .catalog_changes import (
     files_since,
     read_catalog_rows,
     read_if_quiet,
@@ -26,12 +26,12 @@ from .compare import ArchiveComparison, read_archived_positions
 from .grown_tables import without_writes_of_others
 from .made_tables import writes_into_made
 from .other_changes import changes_of_others, schema_changes_of_others
+from .other_sessions import not_ended
 from .outside_schema import find_changes_outside
 from .own_transactions import read_own_of_statement, read_subtransactions
 from .relations import relations_of
 from .run_sessions import close_sessions_of_run
 from .sequences import changes_of_sequences, read_positions, set_forward
-from .sessions import not_ended
 from .touched_tables import find_overwritten, find_touched_by_others, lock_and_find_later_writes
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.named_tables import Catalog
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.noted_names import NotedNames
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.statement_targets import Catalog
 
 CATALOG = Catalog(
     tables={"item", "users", "a.b", "event"},

@@ -6,8 +6,10 @@ import io
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.content_verification import (
+    rows_digest,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.replayed_content import _digest_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restored_content import rows_digest
 
 
 @pytest.mark.parametrize("rows", [b"", b"1\tone\n", b"1\tone\n2\ttwo\n"])

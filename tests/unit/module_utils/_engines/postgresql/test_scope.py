@@ -10,7 +10,9 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.catalog_rows import read_catalog_rows
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.catalog_changes import (
+    read_catalog_rows,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.schema_bonds import (
     hanging_on,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.named import Named
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.ddl_names import Named
 
 
 def named(*statements: str, is_exact: bool = True) -> Named:

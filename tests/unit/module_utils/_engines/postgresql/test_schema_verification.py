@@ -15,7 +15,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.data impo
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import find_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restored_schema import RestoredSchema
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.schema_verification import (
+    RestoredSchema,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.session import major_version
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of

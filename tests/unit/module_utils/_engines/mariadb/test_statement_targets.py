@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.named_tables import (
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.statement_targets import (
     Catalog,
     find_writes,
 )

@@ -8,7 +8,7 @@ from contextlib import closing
 import psycopg2
 import sqlalchemy as sa
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sessions import other_sessions
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_sessions import other_sessions
 from tests.lab.fixtures import Database as Postgres
 
 OURS = "hosting.alembic r1"

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from ..connection import execute
 from ..data import Counted, WrittenRows
-from .catalogs import OURS, catalogs_of, not_of
+from .other_sessions import AT_WORK
 from .relations import Relation, relations_of
-from .sessions import AT_WORK
+from .system_catalogs import OURS, catalogs_of, not_of
 from .transaction_numbers import NEXT, NUMBERS, XMIN, is_one_of, is_since, is_within
 from .write_counters import UNKNOWN
 

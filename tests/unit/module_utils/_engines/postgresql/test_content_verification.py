@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import restored_content
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import content_verification
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.archived_checksums import (
     read_archived_rows,
 )
@@ -42,22 +42,22 @@ SELECT pg_catalog.setval('public.item_id_seq', 3, true);
 """
 
 
-READERS = [restored_content.rows_digest, restored_content.rows_checksum]
+READERS = [content_verification.rows_digest, content_verification.rows_checksum]
 each_reader = pytest.mark.parametrize("reader", READERS)
 
 
-def read(script: bytes, reader: restored_content.RowsReader) -> dict[bytes, Any]:
+def read(script: bytes, reader: content_verification.RowsReader) -> dict[bytes, Any]:
     stream: IO[bytes] = BytesIO(script)
-    return restored_content.texts_of(stream, reader)
+    return content_verification.texts_of(stream, reader)
 
 
 @each_reader
 @pytest.mark.parametrize("piece", range(1, 40))
 def test_each_table_is_found_however_the_text_is_cut(
-    monkeypatch: pytest.MonkeyPatch, piece: int, reader: restored_content.RowsReader
+    monkeypatch: pytest.MonkeyPatch, piece: int, reader: content_verification.RowsReader
 ) -> None:
     whole = read(SCRIPT, reader)
-    monkeypatch.setattr(restored_content, "_PIECE", piece)
+    monkeypatch.setattr(content_verification, "_PIECE", piece)
 
     assert read(SCRIPT, reader) == whole
     assert [key.decode().partition(" (")[0] for key in whole] == [
@@ -67,8 +67,8 @@ def test_each_table_is_found_however_the_text_is_cut(
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 5, 8, 13, 1 << 20])
 def test_the_checksum_is_that_of_the_file_in_an_archive(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
-    monkeypatch.setattr(restored_content, "_PIECE", piece)
-    [item, lines, empty, _others] = read(SCRIPT, restored_content.rows_checksum).values()
+    monkeypatch.setattr(content_verification, "_PIECE", piece)
+    [item, lines, empty, _others] = read(SCRIPT, content_verification.rows_checksum).values()
 
     for found, rows in ((item, b"1\tone\n2\t\\\\.\n3\t\\.x\n"), (lines, b"COPY\n"), (empty, b"")):
         text = rows + b"\\.\n\n\n"
@@ -89,14 +89,14 @@ def test_the_checksum_is_that_of_the_file_in_an_archive(monkeypatch: pytest.Monk
         (b"1\tone\n2\t\\\\.\n", b"2\t\\\\.\n1\tone\n"),
     ],
 )
-def test_what_differs_is_seen(old: bytes, new: bytes, reader: restored_content.RowsReader) -> None:
+def test_what_differs_is_seen(old: bytes, new: bytes, reader: content_verification.RowsReader) -> None:
     assert old in SCRIPT
     assert read(SCRIPT.replace(old, new), reader) != read(SCRIPT, reader)
 
 
 @each_reader
 @pytest.mark.parametrize("end", [90, SCRIPT.index(b"lines") - 1])
-def test_a_text_that_ends_early_is_not_a_dump(reader: restored_content.RowsReader, end: int) -> None:
+def test_a_text_that_ends_early_is_not_a_dump(reader: content_verification.RowsReader, end: int) -> None:
     with pytest.raises(Failed):
         read(SCRIPT[:end], reader)
 
@@ -158,7 +158,7 @@ def test_a_database_is_compared_with_its_archive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     compression, worth = way
-    monkeypatch.setattr(restored_content, "_WORTH_TWO_SESSIONS", worth)
+    monkeypatch.setattr(content_verification, "_WORTH_TWO_SESSIONS", worth)
     postgres_database.execute(FILLED)
     server = postgres_database.server
     engine = engine_for(Database("app", server.url(postgres_database.name)), _job(tmp_path, compression))
@@ -168,7 +168,7 @@ def test_a_database_is_compared_with_its_archive(
     assert found is not None
     postgres_database.execute(change)
 
-    content = restored_content.RestoredContent(found, archive, engine.url, "test", _silent)
+    content = content_verification.RestoredContent(found, archive, engine.url, "test", _silent)
     contents = Contents.of(found, archive, _silent)
     assert (read_archived_rows(archive, contents.only(["TABLE DATA"])) is None) == (not compression)
     if not printed:
@@ -195,7 +195,7 @@ def test_rows_are_not_unpacked_again(postgres_database: Postgres, tmp_path: Path
         whole = path.read_bytes()
         path.write_bytes(whole[:2] + bytes(len(whole) - 10) + whole[-8:])
 
-    content = restored_content.RestoredContent(found, archive, engine.url, "test", _silent)
+    content = content_verification.RestoredContent(found, archive, engine.url, "test", _silent)
     content.refuse_differences(contents, tmp_path, "app")
 
     postgres_database.execute("delete from part")
