@@ -74,7 +74,10 @@ MESSAGES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "run-unknown": (
         lambda: last_change("/nowhere"),
-        "There is no run to roll back on this host [run-unknown]: its journals know of no upgrade.",
+        (
+            "There is no run to roll back on this host [run-unknown]: its journals know of no upgrade."
+            " Check migrate_root, and --limit to the hosts that have been migrated."
+        ),
     ),
     "window-missing": (
         lambda: permit([], True, ""),

@@ -166,6 +166,7 @@ def _flag_to_raise(name: str) -> str:
         raise Refused(
             f"The maintenance file {name} cannot be made",
             f"{folder} may not be written",
+            "Set become: true for the host, or name a file in another folder in migrate_maintenance_file",
             code="maintenance-file-not-made",
         )
     return name

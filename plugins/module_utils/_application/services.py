@@ -90,6 +90,7 @@ class Service:
             raise Refused(
                 f"There is no unit {self.name} on this host",
                 f"systemd calls it {states.get('LoadState')}",
+                "Correct its name in migrate_services, or install it",
                 code="service-unknown",
             )
         return states["ActiveState"] in _RUNNING
@@ -133,6 +134,7 @@ class Service:
                 raise Failed(
                     f"The service {self.name} {otherwise}",
                     f"{self.timeout:.0f} s were not enough",
+                    "See what its journal says, or raise its timeout in migrate_services",
                     code="service-failed",
                 )
             sleep(_POLL_INTERVAL)

@@ -28,6 +28,9 @@ MANIFEST = "manifest.json"
 #: The record of the copies of a backup, beside its manifest.
 COPIES = "copies.json"
 
+#: What to do about a backup that is damaged.
+USE_ANOTHER = "Check the disk, and use another backup, or a copy of this one"
+
 #: A line of a fingerprint about a table that has no rows of its own.
 _ROWLESS = re.compile(r"(?:partitioned|foreign) table (.+?) owner ", re.DOTALL)
 #: A name that SQLite reserves for tables of its own; a server's tables are named with their schema.
@@ -125,6 +128,7 @@ def check_sealed(manifest: Manifest) -> None:
         raise Failed(
             f"The backup {manifest.path} is damaged",
             f"{path.name} is not what its manifest says",
+            USE_ANOTHER,
             code="backup-damaged",
         )
 
@@ -159,4 +163,4 @@ def check(manifest: Manifest, *, content: bool = True) -> None:
         path = Path(manifest.path) / name
         if not path.is_file() or (content and sha256_of(path) != expected):
             why = f"{name} is not what its manifest says"
-            raise Failed(f"The backup {manifest.path} is damaged", why, code="backup-damaged")
+            raise Failed(f"The backup {manifest.path} is damaged", why, USE_ANOTHER, code="backup-damaged")

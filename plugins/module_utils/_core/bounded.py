@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from .commands import last_words
-from .errors import Failed
+from .errors import CORRECT_IT, Failed
 from .run_as import User
 
 _PIECE = 1 << 16
@@ -93,7 +93,7 @@ def output_of(
                 process.stdout.close()
         if code:
             why = f"{words[0]} ended with exit code {code}: {last_words(errors, dict(variables or {}))}"
-            raise Failed(what, why, "Correct it", code="command-failed")
+            raise Failed(what, why, CORRECT_IT, code="command-failed")
     return content
 
 

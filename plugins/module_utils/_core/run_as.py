@@ -24,6 +24,7 @@ from .paths import locked_folder
 #: Requests from the kernel the present number, and changes nothing.
 _PRESENT = 0xFFFFFFFF
 _READ_AND_TRAVERSE = 5
+_WITH_ROOTS_RIGHTS = "Set become: true for the host, or take migrate_run_as away"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,9 @@ def acting_as(user: User | None) -> Iterator[None]:
     try:
         if (library.setfsuid(_PRESENT), library.setfsgid(_PRESENT)) != (user.uid, user.gid):
             raise Refused(
-                f"The files of the user {user.name!r} cannot be opened with its rights", code="run-as-not-possible"
+                f"The files of the user {user.name!r} cannot be opened with its rights",
+                remedy=_WITH_ROOTS_RIGHTS,
+                code="run-as-not-possible",
             )
         yield
     finally:
@@ -168,7 +171,11 @@ def become(user: User) -> None:
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
     if os.getresuid() != (user.uid,) * 3 or os.getresgid() != (user.gid,) * 3:
-        raise Refused(f"The process could not become the user {user.name!r}", code="run-as-not-possible")
+        raise Refused(
+            f"The process could not become the user {user.name!r}",
+            remedy=_WITH_ROOTS_RIGHTS,
+            code="run-as-not-possible",
+        )
     os.environ.update(HOME=user.home, USER=user.name, LOGNAME=user.name)
     for name in [name for name in os.environ if name.startswith("SUDO_")]:
         del os.environ[name]

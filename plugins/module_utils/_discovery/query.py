@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .._core.errors import Failed, Refused, first_of
+from .._core.errors import CORRECT_IT, Failed, Refused, first_of
 from .._core.printable import printable
 from .._engines.select_rows import select_rows
 from .change import refuse_if_changed, refuse_if_too_few
@@ -82,11 +82,13 @@ def _rows(source: Source, options: Options) -> list[dict[str, Any]]:
         "files": lambda: list(find_files(source)),
         "command": lambda: rows_of_command(source, options.get("run_as") or ""),
     }
+    kind = next((each for each in readers if getattr(source, each)), "")
     try:
-        rows = next((readers[kind] for kind in readers if getattr(source, kind)), lambda: None)()
+        rows = readers[kind]() if kind else None
         return rows_of_schemas(source, rows, options.get("pg_bin") or "") if source.schemas else rows or []
     except Failed as failure:
-        remedy = failure.remedy or "Correct it"
+        correct = f"Correct {kind or 'schemas'} of the source {source.name} in migrate_discover"
+        remedy = failure.remedy if failure.remedy not in ("", CORRECT_IT) else correct
         raise Refused(
             f"Source {source.name!r} could not be queried", failure.why, remedy, code="discovery-failed"
         ) from failure

@@ -35,7 +35,10 @@ def last_change(root: str) -> str:
     ]
     if not begun:
         raise Refused(
-            "There is no run to roll back on this host", "its journals know of no upgrade", code="run-unknown"
+            "There is no run to roll back on this host",
+            "its journals know of no upgrade",
+            "Check migrate_root, and --limit to the hosts that have been migrated",
+            code="run-unknown",
         )
     return max(begun)[1]
 
@@ -120,6 +123,7 @@ def refuse_unlisted(name: str, names: list[str]) -> None:
         raise Refused(
             f"Database {name!r} is not in the inventory of this host",
             f"it has {', '.join(names)}",
+            "Name one of these, or add it to migrate_databases",
             code="database-not-listed",
         )
 

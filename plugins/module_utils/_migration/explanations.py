@@ -68,7 +68,10 @@ def unreachable(name: str, target: str, heads: list[str], error: Exception) -> R
     unknown = re.search(r"Can't locate revision identified by '([^']+)'", words)
     if unknown and unknown[1] not in target:
         return Refused(
-            f"Database {name!r} is at a revision that this release does not know", words, code="revision-unknown"
+            f"Database {name!r} is at a revision that this release does not know",
+            words,
+            "Set migrate_source to the directory that the revision came from, or a newer one",
+            code="revision-unknown",
         )
     return Refused(
         f"Target {target!r} cannot be reached in database {name!r}",

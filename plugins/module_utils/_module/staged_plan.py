@@ -31,7 +31,12 @@ def plan_with_unshipped(options: dict[str, Any]) -> list[dict[str, Any]]:
         installer.install(options["archive"], options["wheelhouse_archive"] or "")
         python = virtualenv_python(folder, wanted.release)
         if python is None:
-            raise Refused("The release could not be tried in a temporary folder", folder, code="release-check-failed")
+            raise Refused(
+                "The release could not be tried in a temporary folder",
+                folder,
+                "Check migrate_virtualenv and migrate_python",
+                code="release-check-failed",
+            )
         staged = {**options, "root": folder, "shipping_makes": options["root"]}
         return call_plan(python, staged)
     finally:

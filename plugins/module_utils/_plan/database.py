@@ -74,13 +74,19 @@ def plan_database(database: Database, job: Job, in_place: Callable[[bool], None]
         plan.obstacles.append(_with_release(refusal, job.layout))
     except sa.exc.SQLAlchemyError as error:
         plan.obstacles.append(
-            Refused(f"Database {database.name!r} could not be read", first_line(error), code="database-unreadable")
+            Refused(
+                f"Database {database.name!r} could not be read",
+                first_line(error),
+                "Correct its url in migrate_databases, or see what its server says",
+                code="database-unreadable",
+            )
         )
     except Exception as error:  # noqa: BLE001 - whatever it is, the plan says so and no process dies of it
         plan.obstacles.append(
             Refused(
                 f"Database {database.name!r} could not be planned",
                 f"{type(error).__name__}: {error}",
+                "Run again; if it happens again, report it with its output",
                 code="plan-failed",
             )
         )

@@ -44,6 +44,7 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
         if not tables:
             raise Refused(
                 f"Database {database.name!r} does not exist yet, so there is nothing to back up",
+                remedy="Migrate it first, or correct its url in migrate_databases",
                 code="database-missing",
             )
         progress.phase("backs up")

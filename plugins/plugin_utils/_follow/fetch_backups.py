@@ -34,6 +34,12 @@ LIMIT = 1 << 40
 
 _MOST_OF_A_DISK = 0.95
 
+_MAKE_SPACE = (
+    f"Make space there, or name another folder in migrate_backup_copy_to: {CONTROLLER}/…; the next run fetches it"
+)
+#: The remedy where an answer is not what this collection sends.
+_NOT_OURS = "Check that host: nothing of its answer was kept"
+
 
 def fetch(host: str, options: Result, call: Call) -> Result:
     """Fetch every backup that waits, and return which came and what went wrong; nothing is raised.
@@ -71,7 +77,7 @@ def fetch(host: str, options: Result, call: Call) -> Result:
 def _announced(backup: Result) -> int:
     sizes = [file["size"] for file in backup["files"]]
     if any(size < 0 for size in sizes) or not sizes:
-        raise Refused("The host announces files without a size", "", code="fetch-refused")
+        raise Refused("The host announces files without a size", "", _NOT_OURS, code="fetch-refused")
     return int(sum(sizes))
 
 
@@ -82,7 +88,7 @@ def _refuse_if_full(folder: Path, size: int, files: int) -> None:
         raise Refused(
             f"The file system of {folder} takes too few further files",
             f"the backup has {files:,}, and {max(left, 0):,} may be made",
-            "Make space there",
+            _MAKE_SPACE,
             code="controller-disk-too-small",
         )
     free = disk.f_bavail * disk.f_frsize - int((1 - _MOST_OF_A_DISK) * disk.f_blocks * disk.f_frsize)
@@ -90,7 +96,7 @@ def _refuse_if_full(folder: Path, size: int, files: int) -> None:
         raise Refused(
             f"The disk of {folder} is too small",
             f"the backup has {size:,} bytes, and {max(free, 0):,} may be used",
-            "Make space there",
+            _MAKE_SPACE,
             code="controller-disk-too-small",
         )
 
@@ -121,7 +127,11 @@ def _inside(name: str) -> PurePosixPath:
     """Return a name that leads nowhere else, whatever a host says."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise Refused("The host names a file that would lie outside of the backup's folder", code="fetch-refused")
+        raise Refused(
+            "The host names a file that would lie outside of the backup's folder",
+            remedy=_NOT_OURS,
+            code="fetch-refused",
+        )
     return path
 
 
@@ -144,7 +154,9 @@ class _Parts:
             self._there = base64.b64decode(answer["data"], validate=True)
             # Else it could have the controller call for ever, a byte at a time.
             if len(self._there) != min(PART, self._left):
-                raise Failed("The host hands over more or less than was requested", code="fetch-refused")
+                raise Failed(
+                    "The host hands over more or less than was requested", remedy=_NOT_OURS, code="fetch-refused"
+                )
             self._offset += len(self._there)
             self._left -= len(self._there)
         taken, self._there = self._there[:length], self._there[length:]
@@ -164,4 +176,5 @@ def _receive(path: Path, file: Result, parts: _Parts) -> None:
         out.flush()
         os.fsync(out.fileno())
     if digest.hexdigest() != file["sha256"]:
-        raise Failed(f"{file['name']} arrived damaged", "its sha256 is not what the host says", code="fetch-damaged")
+        why = "its sha256 is not what the host says"
+        raise Failed(f"{file['name']} arrived damaged", why, "The next run fetches it again", code="fetch-damaged")

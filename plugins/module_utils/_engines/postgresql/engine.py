@@ -161,7 +161,12 @@ class PostgreSQL(PostgreSQLSession):
         """Run pg_dump at an exported snapshot, count rows at the same one, and read the archive back."""
         found = client_tools.find_tools(self.job.pg_bin, self.own_connection().run(major_version))
         if found is None:
-            raise Failed(f"There is no pg_dump for database {self.database.name!r}", code="client-program-missing")
+            raise Failed(
+                f"There is no pg_dump for database {self.database.name!r}",
+                "none was found that is as new as the server",
+                "Install PostgreSQL's client programs of its version, or set migrate_pg_bin",
+                code="client-program-missing",
+            )
         target = folder / "dump"
         activity = {**self.activity(), "search_path": self.own_connection().rows("show search_path")[0][0]}
         with _snapshot(self.own_connection(), self.job.backup_lock_wait) as (own, snapshot):

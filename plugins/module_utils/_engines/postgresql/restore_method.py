@@ -82,7 +82,12 @@ def admin_url(engine: PostgreSQLSession) -> URL | None:
     entry = Database(engine.database.name, engine.database.admin_url, password=engine.database.admin_password)
     url = migration_url(entry, "admin_url")
     if url.get_backend_name() != "postgresql":
-        raise Refused(f"The admin_url of database {entry.name!r} is not one of PostgreSQL", code="admin-url-invalid")
+        raise Refused(
+            f"The admin_url of database {entry.name!r} is not one of PostgreSQL",
+            f"it begins with {url.get_backend_name()}",
+            "Write it as postgresql://role@server/postgres, and its password into admin_password",
+            code="admin-url-invalid",
+        )
     return url
 
 
@@ -204,6 +209,7 @@ def _obstacle_to_swap(engine: PostgreSQLSession, mine: Powers) -> Refused | None
         return Refused(
             what,
             "the role of its admin_url may not create databases, or not rename this one",
+            "Give the role CREATEDB and membership of the database's owner, or name another role in admin_url",
             code=NOT_POSSIBLE,
         )
     if mine.superuser:
@@ -216,7 +222,8 @@ def _obstacle_to_swap(engine: PostgreSQLSession, mine: Powers) -> Refused | None
     queries = [ownership.NEVER] if theirs.superuser else [ownership.NEVER, ownership.PRIVILEGED]
     missing = [row[0] for query in queries for row in own.rows(query)]
     if missing:
-        return Refused(what, f"only a superuser can make anew: {', '.join(missing)}", code=NOT_POSSIBLE)
+        why = f"only a superuser can make anew: {', '.join(missing)}"
+        return Refused(what, why, "Name a superuser in admin_url", code=NOT_POSSIBLE)
     public = own.rows(ownership.PUBLIC)
     return Refused(what, f"its schema public belongs to {public[0][0]}", code=NOT_POSSIBLE) if public else None
 

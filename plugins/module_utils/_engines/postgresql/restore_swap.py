@@ -120,6 +120,7 @@ class Swap:
         if not self._mark_swapping(other, self._oid):
             raise Refused(
                 f"Database {self._engine.database.name!r} is being restored by another run",
+                remedy="Wait until that one has ended, then run again",
                 code="database-being-restored",
             )
 

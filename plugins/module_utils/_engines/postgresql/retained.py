@@ -66,6 +66,7 @@ def drop(engine: PostgreSQLSession, retained: RetainedCopy) -> None:
     if retained.name not in {each.name for each in of(engine)}:
         raise Refused(
             f"{retained.name!r} is not what a restore of {engine.database.name!r} retained",
+            remedy="Leave it to its owner; it is not dropped",
             code="retained-copy-unknown",
         )
     try:
@@ -80,6 +81,7 @@ def drop(engine: PostgreSQLSession, retained: RetainedCopy) -> None:
         raise Refused(
             f"{retained.name!r} cannot be dropped",
             str(getattr(error, "orig", error)).strip(),
+            "Correct what the server names, and prune again",
             code="retained-copy-not-droppable",
         ) from error
 

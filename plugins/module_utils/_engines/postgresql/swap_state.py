@@ -77,7 +77,9 @@ def put_right(engine: PostgreSQLSession, other: OwnConnection) -> list[str]:
     comment, is_open, oid = rows[0][1], rows[0][5], int(rows[0][6])
     if being_swapped(other, oid):
         raise Refused(
-            f"Database {engine.database.name!r} is being restored by another run", code="database-being-restored"
+            f"Database {engine.database.name!r} is being restored by another run",
+            remedy="Wait until that one has ended, then run again",
+            code="database-being-restored",
         )
     if not is_open and "closed_by" in parse_mark(comment):
         open_again(other, engine.name_on_server, parse_mark(comment))

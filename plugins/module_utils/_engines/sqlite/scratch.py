@@ -51,7 +51,12 @@ class SQLiteRehearser(Rehearser):
             lock = _locked(folder)
             _remove_leftovers(self._scratches)
         if lock is None:
-            raise Refused(f"The scratch folder {folder} is in use", code="rehearsal-folder-in-use")
+            raise Refused(
+                f"The scratch folder {folder} is in use",
+                "another rehearsal of this database works in it",
+                "Wait until that one has ended, then rehearse again",
+                code="rehearsal-folder-in-use",
+            )
         try:
             path = folder / self.engine.path.name
             url = self.engine.url.set(database=str(path))

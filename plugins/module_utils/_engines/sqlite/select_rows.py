@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from ..._core.bounded import KeyTwice, unique_keys
-from ..._core.errors import Failed
+from ..._core.errors import CORRECT_IT, Failed
 from ..._core.run_as import acting_as, user_of
 from ..._core.url_parts import parts_of
 
@@ -46,9 +46,12 @@ def select_rows(
         raise Failed(what, why, "Name each column once", code="statement-failed") from None
     except (sqlite3.Error, OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or str(error)
-        raise Failed(f"The statement failed in {path}", words, "Correct it", code="statement-failed") from error
+        raise Failed(f"The statement failed in {path}", words, CORRECT_IT, code="statement-failed") from error
     if sum(len(str(value)) for row in rows for value in row.values()) > largest:
         raise Failed(
-            f"The statement failed in {path}", f"it returned more than {largest:,} bytes", code="statement-failed"
+            f"The statement failed in {path}",
+            f"it returned more than {largest:,} bytes",
+            "Have it return fewer columns or rows",
+            code="statement-failed",
         )
     return rows
