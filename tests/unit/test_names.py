@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Public functions are named by a verb and its object; a participle names a value: a property, a field, a variable."""
+"""How names and docstrings speak.
+
+A function is named by a verb and its object; a participle names a value: a property, a field, a variable. A docstring
+says what the thing is, or what the function returns or does, and does not begin with a question.
+"""
 
 from __future__ import annotations
 
@@ -65,3 +69,19 @@ def test_each_exception_is_a_context_manager() -> None:
     }
 
     assert managers >= STATES
+
+
+#: The beginning of a sentence that describes a thing by a question about it.
+QUESTION = re.compile(r"(What|Where|Who|Whom|Whose|Which|That|Whether|How|When|Why)\b")
+
+
+def test_no_docstring_begins_with_a_question() -> None:
+    found = [
+        f"{path.relative_to(PLUGINS)}:{getattr(node, 'lineno', 1)}: {text.splitlines()[0]}"
+        for path in sorted(PLUGINS.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and (text := ast.get_docstring(node))
+        if QUESTION.match(text)
+    ]
+
+    assert found == []

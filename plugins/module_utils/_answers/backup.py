@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module backup does: a worker is started and followed."""
+"""The module backup: it starts a worker and follows it."""
 
 from __future__ import annotations
 

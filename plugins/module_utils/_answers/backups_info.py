@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module backups_info answers: the backups of each database, as they lie on the host."""
+"""The module backups_info: the backups of each database, as they are on the host."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module downgrade does: what this run has committed is undone."""
+"""The module downgrade: it undoes what this run has committed."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module fetch_backups answers: the backups that wait, or a part of one."""
+"""The module fetch_backups: the backups that wait to be fetched, or a part of one."""
 
 from __future__ import annotations
 

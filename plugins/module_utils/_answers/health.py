@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module health answers: whether the checks pass."""
+"""The module health: the results of the health checks."""
 
 from __future__ import annotations
 

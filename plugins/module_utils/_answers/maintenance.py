@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module maintenance does: it stops what uses the databases, and starts it again."""
+"""The module maintenance: it stops what uses the databases, and starts it again."""
 
 from __future__ import annotations
 

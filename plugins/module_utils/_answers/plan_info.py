@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module plan_info answers: one plan for each database."""
+"""The module plan_info: one plan for each database."""
 
 from __future__ import annotations
 

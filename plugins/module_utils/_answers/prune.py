@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module prune does: what earlier runs have left is listed or dropped."""
+"""The module prune: it lists or drops what earlier runs have left."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module recover does: runs that were interrupted are recovered."""
+"""The module recover: it recovers runs that were interrupted."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module rehearse does: pending upgrades are tried on copies."""
+"""The module rehearse: it tries pending upgrades on copies."""
 
 from __future__ import annotations
 

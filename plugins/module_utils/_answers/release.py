@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module release does: it installs a release and its virtualenv, or says what it needs for that."""
+"""The module release: it installs a release and its virtualenv, or returns what it needs for that."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module restore does: backups are chosen, and brought back by a worker."""
+"""The module restore: it chooses backups, and a worker restores them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module rollback does: what a run has changed is undone."""
+"""The module rollback: it undoes what a run has changed."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module status_info answers: where each database is."""
+"""The module status_info: the revision and the runs of each database."""
 
 from __future__ import annotations
 

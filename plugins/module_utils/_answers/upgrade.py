@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module upgrade does: a worker is started and followed, or its outcome is predicted."""
+"""The module upgrade: it starts a worker and follows it, or predicts its outcome."""
 
 from __future__ import annotations
 

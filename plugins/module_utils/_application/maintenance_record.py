@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is written down of a maintenance that goes on, so that the next run can end what a dead run has begun."""
+"""The record of a maintenance that goes on, by which the next run can end what a dead run has begun."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KEEPS = ("running", "cut_short", "held")
 
 @dataclass
 class Maintenance:
-    """What is written down of a maintenance that goes on."""
+    """The record of a maintenance that goes on."""
 
     since: str
     #: The last one is the run that it goes on for.

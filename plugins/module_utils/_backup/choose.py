@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which databases have the backup that was requested."""
+"""The choice of the databases that have the backup that was requested."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where copies of backups go, and what would keep them from getting there."""
+"""The place where copies of backups go, and the obstacles on the way there."""
 
 from __future__ import annotations
 

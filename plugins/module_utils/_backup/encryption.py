@@ -37,7 +37,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Recipient:
-    """Who can open what is sealed: the tool, and its arguments that name the public key."""
+    """The key that can open what is sealed: the tool, and its arguments that name the public key."""
 
     tool: str
     arguments: tuple[str, ...]

@@ -39,7 +39,7 @@ _RESERVED = re.compile(r"sqlite_[^.]*")
 
 @dataclass
 class Manifest:
-    """What a backup says of itself. Sizes are bytes, times are seconds or ISO 8601 in UTC."""
+    """The manifest of a backup. Sizes are bytes, times are seconds or ISO 8601 in UTC."""
 
     database: str
     run: str

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What would keep a backup from being what was requested: known before anything is done."""
+"""The obstacles to a backup as it was requested: known before anything is done."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a database would be restored with the rights there are: read at the plan and at the backup, not in need."""
+"""The method by which a database would be restored, with the rights of now: read at the plan and at the backup."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which backups are kept, and for how long."""
+"""The retention of backups: which ones are kept, and for how long."""
 
 from __future__ import annotations
 

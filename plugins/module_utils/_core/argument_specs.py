@@ -255,7 +255,7 @@ def health() -> Spec:
 
 
 def requirement() -> Spec:
-    """What an upgrade may require of rehearsals."""
+    """Return the options by which an upgrade requires rehearsals."""
     return {
         "require_rehearsal": {"type": "bool", "default": False},
         "rehearsal_max_age": {"type": "float", "default": 86400},
@@ -312,7 +312,7 @@ def shipping() -> Spec:
 
 
 def installation() -> Spec:
-    """What a release is and what it installs."""
+    """Return the options that name a release and what it installs."""
     return {
         "release": {"type": "str", "required": True},
         "content": {"type": "str", "required": True},

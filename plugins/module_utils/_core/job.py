@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a verb has to do, as plain data that crosses from a module to the virtualenv's process."""
+"""The job of a verb, as plain data that crosses from a module to the virtualenv's process."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ _WORD_AFTER = re.compile(r"[^\w\n-]+(?:[\w-]+|(?=\n|\Z))|(?=\n|\Z)", re.ASCII)
 
 
 class Mask:
-    """What blanks some secrets.
+    """A mask: it replaces secrets by stars.
 
     Args:
         secrets: the secrets, as they were given.

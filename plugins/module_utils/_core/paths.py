@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where things lie below ``migrate_root`` on a host. Everything is readable by its owner only."""
+"""The paths below ``migrate_root`` on a host. Everything is readable by its owner only."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a database's process is doing right now, for the process that follows it. Not a journal: it may be lost."""
+"""The present step of a database's process, for the process that follows it. Not a journal: it may be lost."""
 
 from __future__ import annotations
 

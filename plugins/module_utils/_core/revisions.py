@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a database's version tables hold and what lies before them, as data."""
+"""The content of a database's version tables and the revisions below it, as data."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which databases of a host a person wants: names, or patterns of names."""
+"""The selection of databases of a host: names, or patterns of names."""
 
 from __future__ import annotations
 

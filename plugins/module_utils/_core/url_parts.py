@@ -34,7 +34,7 @@ def spans_of(url: str) -> dict[str, tuple[int, int]]:
 
 @dataclass(frozen=True)
 class PlainURL:
-    """What SQLAlchemy's URL says of where it leads, under the same names."""
+    """The parts of a URL that name its database, under the names of SQLAlchemy's URL."""
 
     username: str | None
     password: str | None

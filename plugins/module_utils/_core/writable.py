@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether ``migrate_root`` can be written: checked before anything is shipped or planned."""
+"""The check that ``migrate_root`` can be written, before anything is shipped or planned."""
 
 from __future__ import annotations
 

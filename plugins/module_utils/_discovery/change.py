@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether an answer can be believed: a broken query must not look like a host without databases."""
+"""The check of an answer for plausibility: a broken query must not be read as a host without databases."""
 
 from __future__ import annotations
 

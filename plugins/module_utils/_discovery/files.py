@@ -28,7 +28,7 @@ _BESIDE = ("-wal", "-shm", "-journal")
 
 
 class _Budget:
-    """What a search may take."""
+    """The limits of a search."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class FoundList:
-    """What a source had in a run."""
+    """The databases that a source had in a run."""
 
     run: str
     at: str

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an engine does where env.py runs in another process than the one that answers for the database."""
+"""The parts of an engine for an env.py in another process than the one that answers for the database."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ INSERTED = "it committed each insert by itself"
 
 @dataclass(frozen=True)
 class Identity:
-    """Which database this is, whatever URL led to it."""
+    """The identity of a database, whatever URL led to it."""
 
     server: str
     database: str
@@ -68,7 +68,7 @@ class Probe:
 
 @dataclass
 class Dump:
-    """What a dump brought: its file (or directory), and what was true at its snapshot."""
+    """A dump: its file (or directory), and what was true at its snapshot."""
 
     path: Path
     tool: str
@@ -92,7 +92,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class RestoreMethod:
-    """How a database would be restored: what would not come back, and what prevents it."""
+    """The method of a restore: what would not come back, and what prevents it."""
 
     name: str
     not_restored: list[str] = field(default_factory=list)
@@ -113,7 +113,7 @@ class RestoreMethod:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did: ``retained`` is where the replaced database lies now, a file, a database or a schema."""
+    """The result of a restore; ``retained`` is the replaced database: a file, a database or a schema."""
 
     retained: str
     method: str
@@ -122,7 +122,7 @@ class Restored:
 
 @dataclass(frozen=True)
 class Writes:
-    """What others wrote since a backup: rows by table, or why it is unknown, which counts as writes."""
+    """The writes of others since a backup: rows by table, or why they are unknown, which counts as writes."""
 
     tables: dict[str, int] = field(default_factory=dict)
     unknown: str = ""
@@ -173,7 +173,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class WrittenRows:
-    """What a run is known to have done, by which its rows can be distinguished from those of others."""
+    """The known writes of a run, by which its rows can be distinguished from those of others."""
 
     #: The schema before it, with what others have made in it since.
     before: list[str]
@@ -238,7 +238,7 @@ class WrittenRows:
 
 @dataclass(frozen=True)
 class RetainedCopy:
-    """What an earlier restore left. ``made`` is ISO 8601 in UTC, ``size`` is bytes; both may be unknown."""
+    """A copy that an earlier restore retained. ``made`` is ISO 8601 in UTC, ``size`` is bytes; both may be unknown."""
 
     name: str
     run: str
@@ -248,7 +248,7 @@ class RetainedCopy:
 
 @dataclass(frozen=True)
 class Content:
-    """What a table holds: its rows and, where all was read, a digest of the rows and one of each column."""
+    """The content of a table: its rows and, where all was read, a digest of the rows and one of each column."""
 
     rows: int
     digest: str = ""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What opens our own connections: without the listeners that an application registers for all engines of its process.
+"""The events of our own connections: without the listeners that an application registers for all engines.
 
 An env.py that has every connection begin with BEGIN EXCLUSIVE, or lock its file, means its own ones.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the parts of each engine are: the one table of the kinds of databases.
+"""The table of the kinds of databases: the modules of each engine's parts.
 
 They are named by texts, so that a host with files only loads nothing of what servers need.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What keeps env.py's connections from changing a server's databases, the same way for all of them.
+"""The guard that keeps env.py's connections from changing a server's databases, the same for all of them.
 
 For a process that is thrown away: what is done to SQLAlchemy here is not undone for those who come later.
 """

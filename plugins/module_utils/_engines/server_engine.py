@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What engines whose databases are on a server have in common."""
+"""The common base of engines whose databases are on a server."""
 
 from __future__ import annotations
 

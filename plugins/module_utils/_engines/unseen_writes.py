@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a revision may have written where nothing counts it.
+"""Writes of a revision that may be in no count.
 
 What is written in the transaction of env.py's connection is counted at the step's end, and rolled back with it. What
 goes another way is not: a COMMIT inside a string or by the driver itself, a connection in autocommit, a second
@@ -29,7 +29,7 @@ Note = Callable[[str], None]
 
 
 class StepAtWork(Protocol):
-    """What is known of the step that runs, and added to."""
+    """The known facts of the step that runs; they are added to."""
 
     transactions: list[int]
     held: dict[str, list[str]]

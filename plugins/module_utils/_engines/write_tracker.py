@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who wrote what since when: the interface of an engine's part that knows."""
+"""The interface of an engine's part that knows who wrote what since when."""
 
 from __future__ import annotations
 

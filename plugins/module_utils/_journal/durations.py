@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How long a database's migrations took, as its journals know."""
+"""The durations of a database's migrations, from its journals."""
 
 from __future__ import annotations
 

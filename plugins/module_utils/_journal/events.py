@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run did to one database, event by event, flushed to disk before the step each announces."""
+"""The events of a run in one database, each flushed to disk before the step that it announces."""
 
 from __future__ import annotations
 

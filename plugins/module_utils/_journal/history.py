@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the journals of a host say of its earlier runs. Needs no virtualenv."""
+"""The earlier runs of a host, from its journals. Needs no virtualenv."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What earlier runs left in a database, read from files alone: its journals, and the locks of their workers."""
+"""The state in which earlier runs left a database, read from files alone: journals, and the locks of workers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO = ("false", "no", "off", "0", "none", "")
 
 @dataclass(frozen=True)
 class RunState:
-    """What the last run that matters left.
+    """The state that the last run that matters left.
 
     ``state`` is ``running``, ``cut_short`` (dead half-way, or it was never reverted), ``failed``, ``held``, or
     nothing where there is nothing to recover.

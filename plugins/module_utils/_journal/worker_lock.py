@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a worker is alive: its process holds the lock on its file. A process id proves nothing: it is used again."""
+"""The lock of a live worker on its file. A process id proves nothing: it is used again."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Alembic's autogenerate would write, in words: how a database differs from the models."""
+"""The differences between a database and the models in words, as Alembic's autogenerate finds them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What ``alembic`` gives env.py from its command line: the arguments, and the revisions they name."""
+"""The arguments that ``alembic`` gives env.py from its command line, and the revisions they name."""
 
 from __future__ import annotations
 

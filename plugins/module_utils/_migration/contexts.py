@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Alembic's MigrationContext does not do for a function that only reads."""
+"""The end of a reading transaction, which Alembic's MigrationContext leaves open."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ SHARE = 0.9
 
 @dataclass
 class Found:
-    """What the process found, and how."""
+    """The result of a process that read env.py, and how it ended."""
 
     value: Any = None
     refusal: Refused | None = None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a step makes permanent before it has finished: no rollback takes it away, whatever happens next.
+"""The early commits of a step: no rollback removes them, whatever happens next.
 
 An autocommit block does so, a revision that commits the connection itself, and the old way around both, a plain COMMIT.
 On some servers DDL does, and with it what was written before it.

@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Runs:
-    """How many times env.py has called ``run_migrations()``, and how many of these calls came to their end."""
+    """The number of calls of ``run_migrations()`` by env.py, and of those that ended."""
 
     def __init__(self) -> None:
         self._begun = self._ended = 0

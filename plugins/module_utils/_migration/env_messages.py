@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What goes to and from a process that runs env.py, as plain data; what comes from there is taken for nothing else."""
+"""The messages to and from a process that runs env.py, as plain data: what comes from there is nothing else."""
 
 from __future__ import annotations
 

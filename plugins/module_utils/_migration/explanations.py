@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What env.py did wrong, in words that lead to the line or the file that did it."""
+"""Explanations of env.py's errors, in words that lead to the line or the file that caused them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a run of Alembic ends that does not finish."""
+"""The end of a run of Alembic that does not finish."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What ``migrate_setup`` names: it is called before env.py runs."""
+"""The call of ``migrate_setup``, before env.py runs."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def render_step(step: Step) -> dict[str, Any]:
 
 
 class Watcher:
-    """What an upgrade or a downgrade wants to know while Alembic works. This one wants nothing."""
+    """The interface of those who hear what Alembic does in an upgrade or a downgrade. This one does nothing."""
 
     #: Whether it wants to know which rows savepoints wrote, which costs reading the tables.
     wants_rows_of_savepoints = False

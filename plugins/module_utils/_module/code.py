@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a module finds the code that it works with, which Ansible does not send with each call.
+"""The code that a module works with, on the host: Ansible does not send it with each call.
 
 The host keeps it below ``migrate_root``, in an archive that is named by its digest. A host that does not have it
 answers so, and the action plugin sends it. Nothing is imported from a place that another user could write to.

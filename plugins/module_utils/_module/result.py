@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
-"""How a module answers: one place where errors become results, and nothing secret gets into them."""
+"""The results of modules: one place where errors become results, and nothing secret gets into them."""
 
 from __future__ import annotations
 

@@ -2,4 +2,4 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What would be done to each database. Nothing is imported here: each process would load it."""
+"""The plans of databases. Nothing is imported here: each process would load it."""

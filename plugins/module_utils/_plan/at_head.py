@@ -42,7 +42,7 @@ _RELATIVE_TARGET = re.compile(r"[+-]\d+$")
 
 @dataclass(frozen=True)
 class Verified:
-    """What was true of a database at head. The digest is salted: an entry may hold a secret."""
+    """The record of a database at head. The digest is salted: an entry may hold a secret."""
 
     salt: str
     entry: str

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the journals say was applied, compared with what the release holds and what the database says now.
+"""The comparison of the journals with what the release holds and what the database has now.
 
 The rule: a file counts as changed if a journal of this host holds another sha256 of it. A revision counts as unknown
 if it is applied, no journal of this host has applied it, and it was not there yet when a run of this host last read it
@@ -48,7 +48,7 @@ class Applied:
 
 @dataclass
 class History:
-    """What all journals of one database say together, the oldest run first."""
+    """The content of all journals of one database together, the oldest run first."""
 
     #: By (version table, revision): what a run applied and none has undone since.
     applied_now: dict[tuple[str, str], Applied] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
-"""Where plans are made, without Alembic's import, most of what a short answer costs, until something needs it."""
+"""The entry to planning, without Alembic's import, most of what a short answer costs, until something needs it."""
 
 from __future__ import annotations
 

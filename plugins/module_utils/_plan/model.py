@@ -18,7 +18,7 @@ CHANGED_MEANWHILE = "changed-while-planned"
 
 @dataclass
 class Plan:
-    """What is known of a database before anything is done to it."""
+    """The plan of a database: what is known of it before anything is done to it."""
 
     name: str
     target: str

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What was rehearsed with success last, and whether an upgrade may rely on it."""
+"""The record of the last successful rehearsal, and the check that an upgrade may rely on it."""
 
 from __future__ import annotations
 

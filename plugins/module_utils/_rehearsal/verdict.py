@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What became of a database when a revision was undone, compared with what it was before."""
+"""The comparison of a database whose revision was undone with what it was before."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class State:
 
 @dataclass
 class Verdict:
-    """What a rehearsal found out about one revision."""
+    """The verdict of a rehearsal about one revision."""
 
     step: Step
     #: Table -> the strongest lock that it took and held to its end.

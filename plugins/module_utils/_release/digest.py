@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which files of a directory count, and the digest of them: the same on the controller and on a host."""
+"""The files of a directory that count, and their digest: the same on the controller and on a host."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What of a project folder is not shipped: what belongs to one machine, databases, and what the user names."""
+"""The files of a project folder that are not shipped: those of one machine, databases, and what the user names."""
 
 from __future__ import annotations
 

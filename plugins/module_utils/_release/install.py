@@ -60,7 +60,7 @@ format = %(levelname)s %(name)s %(message)s
 
 @dataclass(frozen=True)
 class Installation:
-    """What a release needs to be installed, as the controller packed it."""
+    """The parts of a release that are to be installed, as the controller packed it."""
 
     release: str
     content: str

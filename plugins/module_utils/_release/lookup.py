@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
-"""Which releases a host has: read by modules before anything is imported that a release brings."""
+"""The releases of a host: read by modules before anything is imported that a release brings."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run took away that no downgrade brings back: a column that is made again is empty.
+"""The data that a run removed and no downgrade brings back: a column that is made again is empty.
 
 A downgrade restores the schema. Whether it restores the rows as well, is unknown from outside; what a run may have
 lost is known: columns and tables that are gone, rows that are fewer, and tables whose rows have changed.
@@ -22,7 +22,7 @@ from .run_record import RunRecord
 
 @dataclass(frozen=True)
 class DataLoss:
-    """What a downgrade would not bring back: for certain, and perhaps."""
+    """The data that a downgrade would not bring back: for certain, and perhaps."""
 
     certain: list[str] = field(default_factory=list)
     #: Tables whose rows have changed since the backup.

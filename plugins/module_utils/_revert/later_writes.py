@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What others wrote into tables and columns that a run has made: a downgrade drops it, and no backup of the run has it.
+"""The writes of others into what a run has made: a downgrade drops them, and no backup of the run has them.
 
 What is another session's for certain holds the database. What may be is backed up before it is dropped.
 """

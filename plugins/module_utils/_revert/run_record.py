@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a journal says that a run did to a database."""
+"""The record of a run in a database, from its journal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ENDS = {"begun": "ran", "downgrade_begun": "downgrade_ran"}
 
 @dataclass
 class RunRecord:
-    """What a journal says that a run did to a database."""
+    """The record of a run in a database, from its journal."""
 
     run: str
     release: str = ""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a failed run may have taken of others' for good, where no failure rolls it back: no restore has it."""
+"""Rows of others that a failed run may have taken for good, where no failure rolls it back: no restore has them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a database is what its backup holds, and a rollback that failed, undone."""
+"""The comparison of a database with its backup, and the undoing of a rollback that failed."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
-"""Where the verbs are done."""
+"""The entry of the process that runs the verbs."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a restore on purpose would say, for check mode: nothing is replaced, and no journal is written."""
+"""The prediction of a restore, for check mode: nothing is replaced, and no journal is written."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is known of a database on this host: where it is, what is pending, its last run and its last backup."""
+"""The status of a database on this host: its revision, what is pending, its last run and its last backup."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a worker does, read from its journals: following it needs no virtualenv, whose imports take from the work."""
+"""The progress of a worker, read from its journals: following it needs no virtualenv."""
 
 from __future__ import annotations
 

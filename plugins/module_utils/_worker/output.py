@@ -85,7 +85,7 @@ class CleanedOutput:
 
 
 class _Stream:
-    """What one process prints."""
+    """The output of one process."""
 
     def __init__(self, source: int, target: int, clean: Clean) -> None:
         self.source = source

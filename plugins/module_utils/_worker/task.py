@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What every verb has that works on one database, in a process of its own."""
+"""The common base of verbs that work on one database, in a process of its own."""
 
 from __future__ import annotations
 

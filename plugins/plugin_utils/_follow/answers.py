@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What each module may answer. A host that was taken over answers what it likes; nothing else of it is passed on.
+"""The answers that each module may give. A host that was taken over answers what it likes; nothing else is passed on.
 
 ``ansible_facts`` in a result outrank the inventory, so an answer that is passed on whole can set any variable.
 """

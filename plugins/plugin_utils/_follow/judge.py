@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a module's answer is a success. That is what was seen: an answer without what it must hold is a failure.
+"""The judgement of a module's answer: one without what it must hold is a failure.
 
 ansible-core returns neither ``msg`` nor the module's own keys for a module that raises, or whose output is cut short.
 """

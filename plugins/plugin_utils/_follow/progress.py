@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is printed while many databases are worked on: how many have ended, and how long the rest will take.
+"""The lines that are printed while many databases are worked on: how many have ended, how long the rest will take.
 
 The forks of all hosts write into one file, so that a run prints a line a second at most, however many hosts it has.
 """
@@ -40,7 +40,7 @@ _UNITS = ((3600, "h"), (60, "min"))
 
 @dataclass
 class Shared:
-    """What the hosts of a run know together of one verb; times are of the controller's monotonic clock."""
+    """The facts that the hosts of a run share of one verb; times are of the controller's monotonic clock."""
 
     began: float
     #: How many databases had ended at the first poll, and when that was.

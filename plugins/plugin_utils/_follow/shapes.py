@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a value from a host may be. Each shape returns the value reduced to that, or raises ``Unfit``."""
+"""The shapes of values from a host. Each returns the value reduced to it, or raises ``Unfit``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Unfit(Exception):
 
 
 class Shape:
-    """What a value may be; null is always allowed."""
+    """A shape that a value may have; null is always allowed."""
 
     def reduce(self, value: Any) -> Any:
         """Return the value as declared.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can be refused on the controller, before any host is touched."""
+"""The checks on the controller, before any host is touched."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether the env.py that Alembic would run, and a revision, are there, as far as the configuration shows."""
+"""The check that Alembic's env.py, and a revision, are there, as far as the configuration shows."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the report of a failed upgrade says below its table: each cause, what was undone for it, what to type."""
+"""The lines below the table of a failed upgrade: each cause, what was undone for it, what to type."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REVERTED = ("untouched", "downgraded", "restored")
 
 @dataclass(frozen=True)
 class Reverted:
-    """What was done after the failure, and where the database is: equal for all databases of one line."""
+    """The revert after a failure, and the revision of the database: equal for all databases of one line."""
 
     outcome: str = ""
     reason: str = ""

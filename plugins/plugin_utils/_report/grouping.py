@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How databases are printed: a line for each of a few, and of many those that are alike together."""
+"""The grouping of databases in print: a line for each of a few, and one for many that are alike."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """How much is printed.
+    """The amount that is printed.
 
     Args:
         check_mode: whether it only predicts.

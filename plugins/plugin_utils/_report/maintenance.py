@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the report says of a maintenance: how long it was, or why it goes on and how to end it."""
+"""The report's lines about a maintenance: how long it was, or why it goes on and how to end it."""
 
 from __future__ import annotations
 

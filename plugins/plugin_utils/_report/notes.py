@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the report of a migration says below its table although nothing failed, each of it once."""
+"""The report's lines below the table of a migration in which nothing failed, each of them once."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the report of a rehearsal says of each revision."""
+"""The report's lines about each rehearsed revision."""
 
 from __future__ import annotations
 

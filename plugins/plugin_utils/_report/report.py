@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What people read at the end: a table of databases, and what to type where something is wrong."""
+"""The report at the end: a table of databases, and what to type where something is wrong."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How many hosts go at once, and how many of them may fail. Pure functions."""
+"""The sizes of batches, and the limits of failures. Pure functions."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def count_allowed(entry: Any, total: int) -> int:
 
 @dataclass(frozen=True)
 class Limits:
-    """How many may fail before no further batch begins, each a number or a share."""
+    """The limits of failures beyond which no further batch begins, each a number or a share."""
 
     hosts: Any = 0
     databases: Any = 0

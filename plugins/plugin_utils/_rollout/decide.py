@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a rollout decides from what its hosts have done: which hosts come next, whether any does, and how it ended."""
+"""The decisions of a rollout: which hosts come next, whether any does, and how it ended."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether the next batch of a rollout fits into what is left of the window. Pure functions."""
+"""The check that the next batch of a rollout fits into what is left of the window. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .manifest import Host, Manifest
 
 @dataclass(frozen=True)
 class Pace:
-    """How long things take where it is unknown, and how many of them go on at once."""
+    """The assumed durations where they are unknown, and how many databases and hosts are worked on at once."""
 
     margin: float = 0
     #: Databases of one host.

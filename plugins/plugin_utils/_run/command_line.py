@@ -82,7 +82,7 @@ _FILES = ("private_key_file", "connection_password_file", "become_password_file"
 
 @dataclass(frozen=True)
 class Invocation:
-    """How this run was started, as far as a later command has to repeat it."""
+    """The command line of this run, as far as a later command has to repeat it."""
 
     #: ansible-playbook, and before it what it needs in its environment.
     program: tuple[str, ...] = ("ansible-playbook",)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which of the extra variables of a run a printed command repeats: settings of ours that cannot be secret."""
+"""The extra variables of a run that a printed command repeats: settings of ours that cannot be secret."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a task fails with a message that Ansible prints once."""
+"""The failure of a task with a message that Ansible prints once."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the verbs have answered for each host: kept whole on the controller, for the gate and the summary."""
+"""The answers of the verbs for each host: kept whole on the controller, for the gate and the summary."""
 
 from __future__ import annotations
 

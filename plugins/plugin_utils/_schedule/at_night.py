@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a scheduled run lacks: the environment and the terminal of the person who put it on the schedule."""
+"""The check for what a scheduled run lacks: the environment and the terminal of the person who scheduled it."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a schedule consists of, as text: the script that runs, and what has systemd or cron run it."""
+"""The files of a schedule, as text: the script that runs, and what has systemd or cron run it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _EVERY_QUARTER = (0, 15, 30, 45)  # all time zones differ by a multiple of this
 
 @dataclass(frozen=True)
 class Places:
-    """Where the files of a schedule lie."""
+    """The paths of a schedule's files."""
 
     script: Path
     log: Path
@@ -45,7 +45,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What is run, and what becomes of its end."""
+    """The command of a schedule, and what is done with its result."""
 
     name: str
     playbook: str

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the command line of schedule.yml gave: a scheduled run is given the same, or the schedule is refused."""
+"""The options of the command line of schedule.yml: a scheduled run gets the same, or the schedule is refused."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What time it is on the controller, and what that means for a run."""
+"""The time on the controller, and whether a run may start then."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VARIABLE = "HOSTING_ALEMBIC_NOW"
 
 @dataclass(frozen=True)
 class Permit:
-    """That a run may start now: when it must have ended (UTC, ISO 8601, or empty), and why no window binds it."""
+    """The permit to start a run now: when it must have ended (UTC, ISO 8601, or empty), and why no window applies."""
 
     deadline: str = ""
     override: str = ""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether others wrote into restored tables in the moment before their triggers were there."""
+"""The check for writes of others into restored tables, in the moment before their triggers were there."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class _State:
-    """What the database was at one moment."""
+    """The state of the database at one moment."""
 
     moment: str
     fingerprint: list[str]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who keeps the migrating session waiting for a lock, as far as the server shows it to this user.
+"""The sessions that keep the migrating one waiting for a lock, as far as the server shows them to this user.
 
 A metadata lock has no holder in the process list. The tables that show one need a plugin, or performance_schema, and
 privileges; where there is neither, the sessions that may hold it are named as that.

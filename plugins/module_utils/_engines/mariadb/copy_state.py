@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a rehearsal's copy holds, as mariadb-dump writes it: right after it was filled, and once all was undone."""
+"""The content of a rehearsal's copy, as mariadb-dump writes it: after it was filled, and once all was undone."""
 
 from __future__ import annotations
 

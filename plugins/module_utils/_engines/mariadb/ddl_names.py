@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What statements of DDL name: objects that they make, and parts of tables that they change."""
+"""The names in statements of DDL: objects that they make, and parts of tables that they change."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Token:
 
 @dataclass
 class Named:
-    """What some statements name.
+    """The names in some statements.
 
     Args:
         schema: a statement that names another one names nothing.
@@ -159,7 +159,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Definition:
-    """What a statement of DDL does to a view, a trigger, an event or a routine."""
+    """The change of a view, a trigger, an event or a routine by a statement of DDL."""
 
     kind: str
     name: str

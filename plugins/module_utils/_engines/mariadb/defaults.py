@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What new tables and routines of a database get, which is a part of its schema, and in no dump of its tables."""
+"""The defaults of new tables and routines of a database: a part of its schema that is in no dump of its tables."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a file of mariadb-dump holds, read line by line."""
+"""The content of a file of mariadb-dump, read line by line."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from .dump_text import Definitions, definitions_in, unquote_name
 
 @dataclass(frozen=True)
 class ReadDump:
-    """What a dump defines, and its rows by table: their number and their sum."""
+    """The definitions of a dump, and its rows by table: their number and their sum."""
 
     definitions: Definitions
     rows: dict[str, tuple[int, int]]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a dump of mariadb-dump consists of: tables with their rows, and the definitions of all else.
+"""The parts of a dump of mariadb-dump: tables with their rows, and the definitions of all else.
 
 Tables are loaded beside the database; views, triggers, routines and events are made again in the database itself, from
 the dump's own bytes. An event that were loaded beside would run there.
@@ -45,7 +45,7 @@ _DATA = (b"INSERT INTO ", b"REPLACE INTO ", b"INSERT  IGNORE ", b"(")
 
 @dataclass(frozen=True)
 class Definition:
-    """What makes an object: the session's settings that it remembers, and the statement."""
+    """The definition of an object: the session's settings that it remembers, and the statement."""
 
     settings: tuple[tuple[bytes, bytes], ...]
     statement: bytes

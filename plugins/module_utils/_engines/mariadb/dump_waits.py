@@ -27,7 +27,7 @@ select info from information_schema.processlist
 
 
 class DumpWaits:
-    """What ``run_tool`` calls while mariadb-dump works; an error ends the program, and with it its session's wait."""
+    """A callback for ``run_tool`` while mariadb-dump works; an error ends the program, and its session's wait."""
 
     def __init__(self, engine: MariaDBSession, report: Callable[[float], None] = lambda _: None) -> None:
         """Note which sessions there are.

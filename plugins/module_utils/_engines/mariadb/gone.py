@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What was there before a run and is gone, although no statement of the run takes it away: others have dropped it."""
+"""The objects that are missing since a run although none of its statements drops them: others have dropped them."""
 
 from __future__ import annotations
 

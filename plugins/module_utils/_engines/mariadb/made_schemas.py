@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which schemas this host has made beside databases, and with what content, written down on the host.
+"""The schemas that this host has made beside databases, and their content, recorded on the host.
 
 Any user who may make a schema of such a name may write into it what he likes: its name, and what it says of itself,
 prove nothing.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class MadeSchemas:
-    """What a host has written down of the schemas that it has made on one server."""
+    """The host's record of the schemas that it has made on one server."""
 
     def __init__(self, folder: Path, server: str) -> None:
         self._folder = folder

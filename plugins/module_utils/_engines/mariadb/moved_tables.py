@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which tables a restore has to move: those that differ, but for rows of others, and what foreign keys bind to them."""
+"""The tables that a restore has to move: those that differ, but for rows of others, and those bound to them."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class NamesDatabase(Exception):
 
 
 class Guard:
-    """What is checked on each connection."""
+    """A guard that checks each connection and its statements."""
 
     def __init__(self, own: OwnConnection, copy: str) -> None:
         self._own = own

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a client program needs to reach the database of a URL, as its option file says it."""
+"""The option file with which a client program reaches the database of a URL."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the user of a connection may do in a database, as far as SHOW GRANTS says it."""
+"""The privileges of a connection's user in a database, as SHOW GRANTS shows them."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
 
 
 class _Listener:
-    """What SQLAlchemy calls."""
+    """The listeners that SQLAlchemy calls."""
 
     def __init__(self, writes: list[str]) -> None:
         self._writes = writes

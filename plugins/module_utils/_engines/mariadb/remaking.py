@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the user may not make again of triggers, views, routines and events, before a restore and at its end."""
+"""The triggers, views, routines and events that the user may not make again, before a restore and at its end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PASSES = {1203, 1226}
 
 @dataclass(frozen=True)
 class Ended:
-    """How a restore was ended or undone: in words, and what could not be made again, each with its reason."""
+    """The end of a restore, or of its undoing: in words, and what could not be made again, each with its reason."""
 
     words: str
     not_made: list[str]

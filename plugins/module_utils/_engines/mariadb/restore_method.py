@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a database of MariaDB would be restored, what prevents it, and what an administrator grants."""
+"""The method by which a MariaDB database would be restored, its obstacles, and what an administrator grants."""
 
 from __future__ import annotations
 

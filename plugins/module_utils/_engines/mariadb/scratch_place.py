@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the copies of rehearsals are made, and which schemas of a server are such copies of this host."""
+"""The place of a rehearsal's copies, and the schemas of a server that are such copies of this host."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _POLL_INTERVAL = 0.2
 
 @dataclass(frozen=True)
 class Place:
-    """Where copies are made, and over which connection of our own: while it lives, the copy that it has locked does."""
+    """The place of copies, and our own connection to it: the locks on copies last as long as the connection."""
 
     maker: MariaDBSession
     own: OwnConnection

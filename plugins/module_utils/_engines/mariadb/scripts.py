@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What makes triggers, views, routines and events again: each a piece that may be run twice."""
+"""The scripts that make triggers, views, routines and events again: each piece may be run twice."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What kind of server a connection leads to, and which ones nothing is done on."""
+"""The kind of a connection's server, and the kinds that are refused."""
 
 from __future__ import annotations
 

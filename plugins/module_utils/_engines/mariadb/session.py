@@ -75,7 +75,7 @@ def introduce(connection: Connection, seconds: int) -> None:
 
 
 class MariaDBSession(ServerEngine):
-    """What every part of the engine does over sessions of its own on the server."""
+    """The base of the engine: its own sessions on the server."""
 
     name = "mariadb"
     ddl_survives_rollback = True

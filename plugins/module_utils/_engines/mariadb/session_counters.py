@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What sessions of a server of MariaDB have written, as each session counts it by itself."""
+"""The writes of sessions of a MariaDB server, as each session counts them by itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_counts(rows: Iterable[Any]) -> Counts:
 
 
 class Sessions:
-    """What env.py's sessions have written, each since it was first read."""
+    """The writes of env.py's sessions, each since it was first read."""
 
     def __init__(self) -> None:
         self._first: dict[str, Counts] = {}

@@ -26,7 +26,7 @@ LOCK_TIMEOUTS = (1205, 1213)
 
 
 class StatementRetry:
-    """What SQLAlchemy calls in place of a driver's execute."""
+    """A wrapper that SQLAlchemy calls in place of a driver's execute."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which objects of a database a statement may write through: those that it names, and rather too many than too few.
+"""The objects of a database that a statement may write through: those it names, rather too many than too few.
 
 A statement that names no table cannot write into it, unless it executes what is not in its text. So what counts is
 whether the name is in it as a word, be it in a comment or in a string. Where more is certain, less counts: a query
@@ -90,7 +90,7 @@ _FOREIGN_ENGINES = {"federated", "federatedx", "spider", "connect", "merge", "mr
 
 @dataclass(frozen=True)
 class Written:
-    """What a statement may write through: objects, columns that it drops, and why that is unknown, if it is."""
+    """The possible targets of a statement: objects, columns that it drops, and why they are unknown, if they are."""
 
     names: set[str] = field(default_factory=set)
     columns: set[tuple[str, str]] = field(default_factory=set)

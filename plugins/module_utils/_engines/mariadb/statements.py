@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which statements of MariaDB commit the transaction that is open before they are executed themselves, and which of
+"""The statements of MariaDB that commit the open transaction before they are executed themselves, and which of
 these do nothing where they fail.
 """
 

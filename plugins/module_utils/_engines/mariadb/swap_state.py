@@ -59,7 +59,7 @@ _COLUMNS_OF_STATE = 4
 
 @dataclass
 class SwapState:
-    """What a schema of replaced tables says of itself."""
+    """The state that is recorded in a schema of replaced tables."""
 
     #: The schema that it belongs to, and the run that made it.
     of: str

@@ -77,7 +77,7 @@ _BEGINNING = 4000
 
 @dataclass
 class Taken:
-    """What a statement takes rows from, by names, and the columns that it drops."""
+    """The names from which a statement takes rows, and the columns that it drops."""
 
     names: set[str] = field(default_factory=set)
     columns: set[tuple[str, str]] = field(default_factory=set)

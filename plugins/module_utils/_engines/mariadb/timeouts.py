@@ -59,7 +59,7 @@ def watch(job: Job) -> Iterator[None]:
 
 
 class _Timeouts:
-    """What SQLAlchemy calls."""
+    """The listeners that SQLAlchemy calls."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a failed revision has left, undone statement by statement where that loses nothing.
+"""The undoing of a failed revision's objects, statement by statement where that loses nothing.
 
 A table, a column, an index, a key, a view, a trigger or a routine that was not there before, that a statement of the
 run names, and that holds nothing is dropped, under a lock of its table. Rows that others write meanwhile stay, and so
@@ -52,7 +52,7 @@ select distinct {TABLE_IS_IN_SCHEMA}, table_name, referenced_table_name, constra
 
 @dataclass
 class LeftObjects:
-    """What a revision has left: tables, parts of other tables as (table, what drops it, name), and other objects."""
+    """The objects that a revision left: tables, parts of other tables as (table, what drops it, name), and others."""
 
     tables: list[str] = field(default_factory=list)
     parts: list[tuple[str, str, str]] = field(default_factory=list)
@@ -122,7 +122,7 @@ class LeftObjects:
 
 @dataclass(frozen=True)
 class Undone:
-    """What was undone, as lines of the fingerprint, and the lines of what others may have defined meanwhile."""
+    """The undone lines of the fingerprint, and the lines of what others may have defined meanwhile."""
 
     lines: list[str]
     of_others: list[str]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a database itself was changed while it was rehearsed, as far as the server shows that.
+"""The check that a database itself was not changed while it was rehearsed, as far as the server shows that.
 
 The user of a copy may not change the database, but a revision that knows the password of another one may do that.
 """
@@ -29,7 +29,7 @@ _LONGEST = 100
 
 @dataclass(frozen=True)
 class Untouched:
-    """What a database was when its rehearsal began."""
+    """The state of a database when its rehearsal began."""
 
     fingerprint: list[str]
     #: When each table was written last, as the server remembers it.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether all that a server has written since a backup was written by env.py and by us.
+"""The check that all that a server has written since a backup was written by env.py and by us.
 
 A server counts the rows that are written, and the statements that change a schema, of all its sessions together and of
 each session by itself; everyone may read that. Where the difference of two readings is what our own sessions have

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who wrote what on MariaDB: rows that differ from those of the backup, unless the server's counters name the run.
+"""The writers of rows on MariaDB: rows that differ from the backup are others', unless counters name the run.
 
 No row says who wrote it. Rows that are those of the backup lose nothing by a restore. All
 others count as others', but where all that the server has written since the backup was written by env.py.

@@ -121,7 +121,7 @@ def has_column(before: Definitions, table: str, column: str) -> bool:
 
 @dataclass
 class _State:
-    """Which names lead to which, as a database defines it at one moment; the names are those of the catalog."""
+    """The relations between names that a database defines at one moment; the names are those of the catalog."""
 
     catalog: Catalog
     tables: dict[str, str]

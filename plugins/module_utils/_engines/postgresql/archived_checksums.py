@@ -41,7 +41,7 @@ class _NotUnderstood(Exception):
 
 @dataclass(frozen=True)
 class Checksum:
-    """Of the text of a table's rows as they are in their file: CRC-32, and bytes modulo 2 to the power of 32."""
+    """The checksum of a table's rows as text in their file: CRC-32, and bytes modulo 2 to the power of 32."""
 
     crc: int = 0
     length: int = 0
@@ -116,7 +116,7 @@ def _rows_of(plain: Path, table: tuple[bytes, bytes]) -> ArchivedRows:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What a table of contents says of a table's rows: its schema and name, the COPY statement, and their file."""
+    """An entry of a table of contents: schema and name of a table, the COPY statement, and the file of its rows."""
 
     table: tuple[bytes, bytes]
     statement: bytes

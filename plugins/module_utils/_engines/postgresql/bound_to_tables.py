@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What others have bound to the tables of a database, and what a restore in place leaves with the old ones."""
+"""The objects that others have bound to a database's tables, which a restore in place leaves with the old ones."""
 
 from __future__ import annotations
 

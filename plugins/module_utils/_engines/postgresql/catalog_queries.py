@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What PostgreSQL's catalogs say of a database, in SQL: a fingerprint of its schema, its tables, its sessions."""
+"""Queries of PostgreSQL's catalogs: a fingerprint of a database's schema, its tables, its sessions."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.rel
 
 @dataclass
 class _Found:
-    """What was found so far."""
+    """The differences that were found so far."""
 
     rows: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)

@@ -60,7 +60,7 @@ def differing_objects(one: dict[str, str], other: dict[str, str]) -> list[str]:
 
 @dataclass
 class Contents:
-    """What a script of data holds."""
+    """The content of a script of data."""
 
     tables: dict[str, TableContent] = field(default_factory=dict)
     #: Large objects by number, and the statements that make them.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether all that an archive holds has arrived in a new database: rows, large objects and positions of sequences.
+"""The check that all of an archive is in a new database: rows, large objects and positions of sequences.
 
 A table that was just filled by one COPY is read in the order in which it was written. So the text of its rows has the
 checksum that the archive keeps of them, which is read without unpacking them. Where it has another one, or the archive

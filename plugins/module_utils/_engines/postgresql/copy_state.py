@@ -31,7 +31,7 @@ _LOCK_WAIT = 10_000
 
 @dataclass(frozen=True)
 class CopyState:
-    """What a copy holds: its schema, and the content of its tables where that was read."""
+    """The content of a copy: its schema, and the content of its tables where that was read."""
 
     entries: list[Entry]
     contents: Contents | None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a new database and a new schema would have, as statements: an archive holds only what differs from that.
+"""The defaults of a new database and schema, as statements: an archive holds only what differs from them.
 
 They are for what a restore in place cannot move away, the schema ``public`` and the database itself.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What would stop a restore of a PostgreSQL database, read beforehand; its own method says what no right allows."""
+"""The obstacles to a restore of a PostgreSQL database, read beforehand; ``restore_method`` has those of rights."""
 
 from __future__ import annotations
 

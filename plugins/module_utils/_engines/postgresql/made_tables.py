@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What others wrote into what a run has made, read once more when a restore has closed all other sessions."""
+"""The writes of others into a run's tables, read once more when a restore has closed all other sessions."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a database was made with and can only be made with: its encoding and its locale, of whichever provider."""
+"""The options that only CREATE DATABASE sets: encoding and locale, of whichever provider."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ Relations = dict[str, "re.Match[str]"]
 
 @dataclass(frozen=True)
 class _Server:
-    """Of which server a fingerprint is: 0 and no superuser where an early one does not say so."""
+    """The server of a fingerprint: 0 and no superuser where an early one does not name it."""
 
     version: int
     superuser: str

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a step has changed in other schemas than the one that its entry means, read before it is committed.
+"""The changes of a step in other schemas than the one of its entry, read before it is committed.
 
 The backup holds that schema alone, so nothing would revert what lies in the others. A foreign key to a table of another
 schema changes nothing there that a dump would show; what it locks (SHARE ROW EXCLUSIVE) does not count for that reason.

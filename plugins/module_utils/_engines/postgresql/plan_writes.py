@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What was written to a database while env.py was run for a plan.
+"""The writes to a database while env.py was run for a plan.
 
 A session that is read-only may lift that by itself: ``begin read write``. No setting of the server keeps it from that,
 so the numbers of transactions are compared: where none was given meanwhile, no session has written anything.

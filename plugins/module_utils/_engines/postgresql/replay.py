@@ -64,7 +64,7 @@ def header(search_path: str) -> dict[bytes, bytes]:
 
 @dataclass(frozen=True)
 class Replay:
-    """How one archive is replayed: by which programs, on a server of which major version."""
+    """The replay of one archive: its programs, and the major version of the server."""
 
     found: client_tools.Tools
     server: int

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether all that an archive holds was replayed, read in the session that replays it, before the commit.
+"""The check that all of an archive was replayed, in the session that replays it, before the commit.
 
 No other session sees the rows before that. So each table is copied out by the session itself and compared with the
 archive's text, both in pieces; only where the texts differ are the rows compared in whatever order they are. All

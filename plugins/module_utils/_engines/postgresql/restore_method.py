@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a PostgreSQL database can be restored."""
+"""The method by which a PostgreSQL database can be restored."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ union all select 'setting', s.name from pg_db_role_setting r cross join unnest(r
 
 @dataclass(frozen=True)
 class Powers:
-    """What a role may do with the database."""
+    """The rights of a role in the database."""
 
     superuser: bool
     createdb: bool

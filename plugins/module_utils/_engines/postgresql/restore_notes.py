@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a person has to know about a restore while everything is still well: at the plan and at the backup."""
+"""Notes for a person about a later restore, while everything is still well: at the plan and at the backup."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What PostgreSQL's restores execute, and the names and marks of what they keep."""
+"""The statements of PostgreSQL's restores, and the names and marks of their retained copies."""
 
 from __future__ import annotations
 

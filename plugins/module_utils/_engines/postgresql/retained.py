@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What restores have left of a PostgreSQL database: replaced databases beside it, and schemas in it."""
+"""The retained copies of a PostgreSQL database: replaced databases beside it, and schemas in it."""
 
 from __future__ import annotations
 

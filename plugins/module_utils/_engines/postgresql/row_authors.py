@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What others wrote into tables and columns that a run has made in PostgreSQL.
+"""The writes of others into tables and columns that a run has made in PostgreSQL.
 
 Each row has the transaction that wrote it (``xmin``), and a run knows its own. What was there at the backup was not
 made, whatever it is called now: a table keeps its number, and a column that is added gets one beyond all there were.
@@ -61,7 +61,7 @@ class _Made:
 
     @property
     def name(self) -> str:
-        """As the server's counters name it."""
+        """Return the name that the server's counters have for it."""
         return f"{self.schema}.{self.table}"
 
     @property

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What binds a schema to the rest of its database: what hangs on it from elsewhere, and what it needs of elsewhere.
+"""The bonds between a schema and the rest of its database: what depends on it, and what it needs.
 
 A schema that is restored is moved away and made anew. What refers to the old one from another schema would go on with
 that; what the new one refers to has to be there.

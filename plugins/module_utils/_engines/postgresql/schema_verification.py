@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether the schema that was restored is the archive's, entry by entry, as pg_restore and pg_dump print it.
+"""The comparison of a restored schema with the archive's, entry by entry, as pg_restore and pg_dump print it.
 
 The server renders expressions anew when they are replayed; of these, casts and parentheses do not count. What another
 version of pg_dump prints in its own way is compared by what there is, not by its text.
@@ -58,7 +58,7 @@ _ATOMIC = re.compile(r"^\s*(?:BEGIN ATOMIC|RETURN )", re.MULTILINE)
 
 @dataclass(frozen=True)
 class RestoredSchema:
-    """How the schema of an archive is compared with a database's: what of both is not compared."""
+    """The comparison of an archive's schema with a database's: what of both is not compared."""
 
     found: client_tools.Tools
     archive: Path

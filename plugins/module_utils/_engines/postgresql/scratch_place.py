@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the copies of rehearsals are made: on which server, by which role, and who works in them."""
+"""The place of a rehearsal's copies: the server, the role, and the sessions in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Place:
-    """Where scratch databases are made: over which connection, and how to reach what was made."""
+    """The place of scratch databases: the connection that makes them, and how to reach them."""
 
     own: OwnConnection
     #: Who works in it, and fills it: an archive is code of its owner, which runs while it is loaded.

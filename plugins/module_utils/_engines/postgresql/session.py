@@ -140,7 +140,7 @@ def _application(job: Job, schema: str) -> str:
 
 
 class PostgreSQLSession(ServerEngine):
-    """What every part of the engine does over sessions of its own on the server."""
+    """The base of the engine: its own sessions on the server."""
 
     name = "postgresql"
     ddl_survives_rollback = False

@@ -45,7 +45,7 @@ def watch(job: Job, application: str, schema: str) -> Iterator[None]:
 
 
 class _Timeouts:
-    """What SQLAlchemy calls."""
+    """The listeners that SQLAlchemy calls."""
 
     def __init__(self, job: Job, application: str, schema: str) -> None:
         self._job = job

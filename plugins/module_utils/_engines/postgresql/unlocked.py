@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What others can change in a database although all of its tables are locked: it is read again before a commit."""
+"""The objects that others can change although all tables are locked: they are read again before a commit."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a revision may have written to PostgreSQL where nothing counts it."""
+"""Writes of a revision to PostgreSQL that may be in no count."""
 
 from __future__ import annotations
 

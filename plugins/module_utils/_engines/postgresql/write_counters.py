@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether others wrote to a PostgreSQL database since its backup, by what the server counts.
+"""The writes of others to a PostgreSQL database since its backup, by the server's counters.
 
 The counters of a session reach the others' eyes late, ten seconds and more while it idles, but always when it ends:
 so they are read after the other sessions were ended. A crash sets them back to nothing; then nothing is known.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What distinguishes a file from an earlier one at its path: when it was made, else its number.
+"""The mark that distinguishes a file from an earlier one at its path: when it was made, else its number.
 
 A file system gives a number away again at once, and some give another one after each mount. Python's own stat does not
 return the birth of a file on Linux.

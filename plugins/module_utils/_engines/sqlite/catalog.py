@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What SQLite says of a file and of its tables: PRAGMAs and normalised SQL, as lines that can be compared."""
+"""The description of a SQLite file and its tables: PRAGMAs and normalised SQL, as comparable lines."""
 
 from __future__ import annotations
 

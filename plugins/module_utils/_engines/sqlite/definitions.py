@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether two definitions in ``sqlite_schema`` mean the same.
+"""The comparison of two definitions in ``sqlite_schema`` by their meaning.
 
 No PRAGMA shows DEFERRABLE, ON CONFLICT, a CHECK or the options of a virtual table, so the text is compared. Alembic's
 batch mode writes a table anew in SQLAlchemy's words: then its clauses are compared, in whatever order and place.

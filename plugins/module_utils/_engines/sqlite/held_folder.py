@@ -194,7 +194,7 @@ def write_all(target: int, chunk: bytes) -> None:
 
 @dataclass(frozen=True)
 class Appearance:
-    """Who may do what with a file, and what else is attached to it."""
+    """The owner, the permissions and the other attributes of a file."""
 
     uid: int
     gid: int

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether the rows of a table came through unchanged: through an upgrade that failed, and through its downgrade.
+"""The check that the rows of a table are unchanged after an upgrade that failed, and after its downgrade.
 
 Nothing in a SQLite file shows who wrote a row. But where an upgrade left all rows of a table as they were, whatever
 differs later is others'; and where a downgrade left all of that as it was, nothing of it is lost.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which tables of a file have the rows of a backup, kept until a session writes to the file.
+"""The tables of a file that have the rows of a backup, kept until a session writes to the file.
 
 A revert compares them twice in a row: whether the downgrades changed what they had no reason to, and whether the file
 is what the backup holds.
@@ -33,7 +33,7 @@ def has_log(path: Path) -> bool:
 
 
 class KnownRows:
-    """Whether tables have the rows of one backup, for one state of the file."""
+    """The tables known to have the rows of one backup, for one state of the file."""
 
     def __init__(self) -> None:
         self._key: tuple[Path, str] | None = None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the file of a SQLite URL is, and whether a link on the way there may be followed."""
+"""The file of a SQLite URL, and the check of links on the way there."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether other processes may have a file open. In journal modes MEMORY and OFF they would go on writing to it."""
+"""The check for other processes with a file open. In journal modes MEMORY and OFF they would go on writing to it."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def is_free(databases: Iterable[tuple[Any, ...]], copy: Path | None) -> bool:
 
 
 class _Guard:
-    """What SQLite calls when it compiles a statement of one connection."""
+    """The authorizer that SQLite calls when it compiles a statement of one connection."""
 
     def __init__(self, writes: list[str], may_change_main: bool) -> None:
         self._writes = writes

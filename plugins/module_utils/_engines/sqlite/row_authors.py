@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What others wrote into tables and columns that a run has made in a SQLite file.
+"""The writes of others into tables and columns that a run has made in a SQLite file.
 
 No row shows who wrote it. So at its end a run remembers what lies in what it has made, and whether no other session had
 written until then.

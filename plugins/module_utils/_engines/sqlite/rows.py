@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether tables of two files hold the same rows: every value by its storage class and its bytes, in whatever order.
+"""The comparison of the rows of two files: every value by its storage class and its bytes, in whatever order.
 
 SQLite itself compares the rows that have the same key, which reads both files once. Only where it finds a difference
 are digests compared, since rows that were copied into a rebuilt table have other keys.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which states of a file's schema a run has found and left: where both have changed an object, others did so too.
+"""The states of a file's schema that a run has found and left, by which changes of others are noticed.
 
 SQLite keeps no word of who has changed a schema. So the text of all definitions is read before and after each statement
 that changes them: what a run finds has to be what the backup has, or what the run itself has left. What another session

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the AUTOINCREMENT of tables goes on, which no row of a table shows."""
+"""The positions of AUTOINCREMENT, which no row of a table shows."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who wrote what in a SQLite file: its versions, an authorizer, and the rows themselves."""
+"""The writers of rows in a SQLite file: its versions, an authorizer, and the rows themselves."""
 
 from __future__ import annotations
 

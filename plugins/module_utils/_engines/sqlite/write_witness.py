@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether others have written to a SQLite file since the backup, without reading its rows.
+"""The check for writes of others to a SQLite file since the backup, without reading its rows.
 
 ``PRAGMA data_version`` changes on a connection when another connection commits, and not when its own does. Read on the
 connection of env.py and on ours, from before the backup on, it covers a run without a gap.
@@ -23,7 +23,7 @@ _COUNTER = 24
 
 @dataclass(frozen=True)
 class Version:
-    """What one connection sees of a file: the file itself, and its data_version."""
+    """The version of a file that one connection sees: the file itself, and its data_version."""
 
     file: tuple[int, int]
     number: int
@@ -64,7 +64,7 @@ def state_of(path: Path, counter: ChangeCounter) -> str:
 
 
 class WriteWitness:
-    """Whether only env.py has written since the backup. A version that differs means that another session did."""
+    """The record that only env.py has written since the backup. A version that differs means another session did."""
 
     def __init__(self) -> None:
         self._is_unshared = False
