@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.unit.reach import files_of
+
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
 PLUGINS = PROJECT / "plugins"
@@ -25,5 +27,8 @@ def test_each_file_of_the_plugins_has_a_mirror_or_is_named_with_its_test() -> No
     assert set(named()) == without_mirror()
 
 
-def test_each_test_that_is_named_exists() -> None:
+def test_each_test_that_is_named_reaches_the_file() -> None:
+    """By imports, its helpers' too, or by the name of a verb, a module or a playbook that leads to it."""
     assert [test for test in named().values() if not (PROJECT / test).is_file()] == []
+    reached = {test: files_of(PROJECT / test) for test in set(named().values())}
+    assert [f"{file}: {test}" for file, test in named().items() if PLUGINS / file not in reached[test]] == []
