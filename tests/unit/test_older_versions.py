@@ -147,8 +147,8 @@ def test_what_the_older_version_rehearsed_is_rehearsed(older: Older) -> None:
 def test_a_database_at_head_is_answered_for_by_the_older_record(older: Older) -> None:
     job = older.host.job("plan", older.one("rolled"), release="generic")
     record = json.loads((older.host.layout.journals_of("rolled") / "verified.json").read_text())
-    # The first version did not record which file it was: a full plan finds that out.
-    assert list(at_head.read_known_plans(job)) == (["rolled"] if "made" in record else [])
+    # The first versions did not record which file and which virtualenv it was: a full plan finds that out.
+    assert list(at_head.read_known_plans(job)) == (["rolled"] if "packages" in record else [])
 
 
 def test_a_run_of_the_older_version_is_rolled_back(older: Older) -> None:

@@ -75,6 +75,7 @@ class _EnvProcess:
             "knows": self._of_environment("knows"),
             "sha256_of": self._of_environment("sha256_of"),
             "outside": lambda: list(self.environment.locations.outside()),
+            "may_be_named_by_env": lambda: bool(self.environment.locations.may_be_named_by_env()),
             "fingerprint": lambda leave_out: self._engine.fingerprint(self._there(), frozenset(leave_out)),
             "contents": self._contents,
             "still_writes": self._still_writes,

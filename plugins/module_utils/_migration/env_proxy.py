@@ -72,6 +72,9 @@ class _Locations:
     def outside(self) -> list[str]:
         return texts(self._channel.call("outside"))
 
+    def may_be_named_by_env(self) -> bool:
+        return bool(self._channel.call("may_be_named_by_env"))
+
 
 class EnvironmentApart(Environment):
     """The same environment, in another process, which gives each run of env.py one of its own."""

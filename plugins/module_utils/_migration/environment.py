@@ -125,7 +125,7 @@ class Environment(Revisions):
 
         with self._refusing():
             self._run(read, "upgrade", self.target)
-        return found, self.locations.named
+        return found, self.locations.loaded
 
     def unborn(self) -> list[Stream]:
         """Return the one stream of a database that does not exist yet, without letting env.py make it.
@@ -245,7 +245,7 @@ class Environment(Revisions):
 
     def hand_over(self) -> tuple[list[str], bool]:
         """Return what env.py has made known, for another process."""
-        return self.locations.named, self.in_transaction_of_env
+        return self.locations.loaded, self.in_transaction_of_env
 
     def take_over(self, known: tuple[list[str], bool]) -> None:
         """Know what env.py has made known in another process."""
@@ -293,7 +293,7 @@ class Environment(Revisions):
         runs = Runs()
 
         def located(heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
-            self.locations.follow()
+            self.locations.load_late()
             return runs.follow_steps(function(heads, context))
 
         self.config.attributes = Attributes(lambda: offer_connection(self.engine, opened))
@@ -301,13 +301,12 @@ class Environment(Revisions):
         named = render_config_option(self.config, self.source.folder)
         self.config.cmd_opts = command_options(command, revision, named, arguments)
         self._set_up()
+        options, name = context_options(revision), self.database.engine_name
         try:
-            options, name = context_options(revision), self.database.engine_name
             context = only(name, self.config, self.script, fn=located, dont_mutate=True, **options)
-            with touching(self.outside), guarded_forks(), context, runs.may_exit():
+            with self.locations.late(), touching(self.outside), guarded_forks(), context, runs.may_exit():
                 self.script.run_env()
         finally:
-            self.locations.follow()
             for connection in opened:
                 connection.close()
 

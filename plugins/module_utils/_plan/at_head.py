@@ -13,11 +13,13 @@ Neither Alembic nor SQLAlchemy is imported here: that would be most of what the 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import re
 import secrets
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from .._migration.environment import Environment
 
 _RELATIVE_TARGET = re.compile(r"[+-]\d+$")
+_OF_PACKAGES = ("site-packages", "dist-packages")
+_OF_A_PACKAGE = (".dist-info", ".egg-info", ".egg-link", ".egg", ".pth")
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,14 @@ class Verified:
     table: str
     heads: list[str]
     #: The folders of revisions that are not part of the release, with a digest of each: a package can be upgraded.
+    #: A folder has the name by which it was found, as that may be a link that is switched.
     outside: dict[str, str]
     #: What was found of changed history: the same release has the same files.
     changed_history: list[dict[str, str]] = field(default_factory=list)
     #: As ``Engine.read_creation_id``; an early record does not say it.
     made: str = ""
+    #: As ``digest_packages``; an early record does not say it.
+    packages: str = ""
 
 
 def remember(
@@ -78,6 +85,8 @@ def remember(
     connect_options = engine.connect_options()
     if len(heads) != 1 or connect_options is None or _RELATIVE_TARGET.search(database.target or job.target):
         return
+    if environment.locations.may_be_named_by_env():
+        return  # what it would name now, only env.py knows
     ((table, current),) = heads.items()
     salt = secrets.token_hex(16)
     record = Verified(
@@ -93,6 +102,7 @@ def remember(
         outside={folder: content_of(folder) for folder in environment.locations.outside()},
         changed_history=[finding.facts() for finding in found if finding.code != CHANGED_MEANWHILE],
         made=engine.own_connection().run(engine.read_creation_id) or "",
+        packages=digest_packages(),
     )
     with suppress(OSError, Refused):  # without it the next plan is a full one, which is not a reason to fail
         place = _place(database, job)
@@ -124,9 +134,7 @@ def _plan(database: Database, job: Job) -> Plan | None:
         return None
     try:
         record = _read(database, job)
-        if record.entry != entry_digest(database, job, record.salt):
-            return None
-        if any(content_of(folder) != digest for folder, digest in record.outside.items()):
+        if not _is_of(record, database, job):
             return None
         found = probe_database(
             record.engine, record.connect_options, password_of(database), record.table, database.schema
@@ -154,6 +162,15 @@ def _plan(database: Database, job: Job) -> Plan | None:
         return None  # the full plan says what is the matter
 
 
+def _is_of(record: Verified, database: Database, job: Job) -> bool:
+    """Return whether all that decides what env.py does is as it was when the record was made."""
+    return (
+        record.entry == entry_digest(database, job, record.salt)
+        and record.packages == digest_packages()
+        and all(content_of(folder) == digest for folder, digest in record.outside.items())
+    )
+
+
 def _read(database: Database, job: Job) -> Verified:
     facts = json.loads(_place(database, job).read_text(encoding="utf-8"))
     if "door" in facts:  # as it was called before there were formats
@@ -166,11 +183,40 @@ def _place(database: Database, job: Job) -> Path:
 
 
 def content_of(folder: str) -> str:
-    """Return a digest of the Python files below a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(folder).rglob("*.py")):
+    """Return a digest of the place that a folder's name leads to, and of the code below it.
+
+    Alembic's ``sourceless`` loads compiled files, also those in ``__pycache__`` whose source is not there.
+    """
+    place = Path(folder).resolve()
+    digest = hashlib.sha256(json.dumps(str(place)).encode())
+    for path in sorted(path for path in place.rglob("*.py*") if path.suffix == ".py" or _is_sourceless(path)):
         digest.update(json.dumps([str(path), hashlib.sha256(path.read_bytes()).hexdigest()]).encode())
     return digest.hexdigest()
+
+
+def _is_sourceless(path: Path) -> bool:
+    if path.suffix not in (".pyc", ".pyo"):
+        return False
+    if path.parent.name != "__pycache__":
+        return True
+    return not (path.parent.parent / f"{path.name.split('.', 1)[0]}.py").exists()
+
+
+@functools.lru_cache(maxsize=1)
+def digest_packages() -> str:
+    """Return a digest of this virtualenv: where it really is, and which packages are installed in it.
+
+    The name of a package's ``.dist-info`` has its version; entry points come and go with it, and so do the folders
+    that ``package:folder`` means. A ``.pth`` file names further folders of packages.
+    """
+    facts: list[list[str]] = [[os.path.realpath(sys.prefix)]]
+    for folder in sorted({os.path.realpath(path) for path in sys.path if Path(path).name in _OF_PACKAGES}):
+        with suppress(OSError):
+            entries = sorted(os.listdir(folder))
+            facts.append([folder, *(name for name in entries if name.endswith(_OF_A_PACKAGE))])
+            paths = [Path(folder, name) for name in entries if name.endswith((".pth", ".egg-link"))]
+            facts.append([path.read_text(encoding="utf-8", errors="replace") for path in paths])
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def entry_digest(database: Database, job: Job, salt: str) -> str:

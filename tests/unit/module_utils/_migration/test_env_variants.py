@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import digest_packages, read_known_plans
 from tests.codes import assert_error
-from tests.unit.stage import FIXTURES, Host, database
+from tests.unit.stage import FIXTURES, Host, database, heads
 
 START = """
 import os
@@ -40,6 +42,10 @@ async def go():
     async with engine.connect() as connection:
         await connection.run_sync(run)
 asyncio.run(go())
+"""
+NAMES_OTHERS = """
+here = os.path.dirname(os.path.abspath(__file__))
+context.script.version_locations = [os.path.join(here, "sqlite")]
 """
 
 
@@ -335,3 +341,126 @@ def test_the_migrations_of_a_package_that_was_upgraded_in_place_are_pending(
     assert host.result("upgrade", one, run="r2")["after"] == ["0003"]
     env_py.write_text("raise RuntimeError('of another release')")
     assert host.plan(one)["obstacles"]
+
+
+def _add_third(versions: Path) -> None:
+    text = (versions / "0002_notes_on_items.py").read_text()
+    renamed = text.replace('"0002"', '"0003"').replace('"0001"', '"0002"').replace("note", "remark")
+    (versions / "0003.py").write_text(renamed)
+
+
+@pytest.mark.parametrize("how", ["a virtualenv", pytest.param("the folder itself", marks=pytest.mark.exhaustive)])
+def test_a_link_that_is_switched_to_other_revisions_is_planned_in_full(
+    host: Host, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    source = host.layout.release(host.ship("generic")) / "source"
+    first, second = tmp_path / "1" / "shop", tmp_path / "2" / "shop"
+    first.mkdir(parents=True)
+    (first / "__init__.py").touch()
+    (source / "migrations").rename(first / "migrations")
+    shutil.copytree(first, second)
+    _add_third(second / "migrations" / "versions")
+    link = tmp_path / "current"
+    link.symlink_to("1")
+    monkeypatch.syspath_prepend(str(link))
+    there = "shop:migrations" if how == "a virtualenv" else str(link / "shop" / "migrations")
+    ini = source / "alembic.ini"
+    ini.write_text(ini.read_text().replace("%(here)s/migrations", there))
+    one = database(file)
+    assert host.result("upgrade", one)["outcome"] == "upgraded"
+    assert list(read_known_plans(host.job("plan", one))) == ["app"]
+
+    link.unlink()
+    link.symlink_to("2")
+
+    assert [revision["revision"] for revision in host.plan(one)["pending"]] == ["0003"]
+
+
+@pytest.mark.parametrize("first", [pytest.param("a", marks=pytest.mark.exhaustive), "none yet"])
+def test_a_folder_that_env_py_finds_later_is_planned_in_full(
+    host: Host, file: Path, tmp_path: Path, first: str
+) -> None:
+    source = host.layout.release(host.ship("generic")) / "source"
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    if first == "a":
+        (plugins / "a").mkdir()
+    names = (
+        f"import glob\nfound = sorted(glob.glob({str(plugins)!r} + '/*'))\nif found:\n"
+        "    own = os.path.join(os.path.dirname(__file__), 'versions')\n"
+        "    context.script.version_locations = [own, *found]\n"
+    )
+    (source / "migrations" / "env.py").write_text(START + names + RUN + CONNECT)
+    one = database(file)
+    assert host.result("upgrade", one)["outcome"] == "upgraded"
+    assert host.plan(one)["pending"] == []
+
+    (plugins / "b").mkdir()
+    text = (source / "migrations" / "versions" / "0002_notes_on_items.py").read_text()
+    (plugins / "b" / "0003.py").write_text(text.replace('"0002"', '"0003"').replace('"0001"', '"0002"'))
+
+    assert [revision["revision"] for revision in host.plan(one)["pending"]] == ["0003"]
+
+
+@pytest.mark.parametrize("place", [pytest.param("", marks=pytest.mark.exhaustive), "__pycache__"])
+def test_a_compiled_revision_outside_of_the_release_is_planned_in_full(
+    host: Host, file: Path, tmp_path: Path, place: str
+) -> None:
+    source = host.layout.release(host.ship("generic")) / "source"
+    package = tmp_path / "package"
+    (source / "migrations" / "versions").rename(package)
+    one = database(file)
+    options = {"alembic_options": {"version_locations": str(package), "sourceless": "true"}}
+    assert host.result("upgrade", one, **options)["outcome"] == "upgraded"
+    assert list(read_known_plans(host.job("plan", one, **options))) == ["app"]
+
+    text = (package / "0002_notes_on_items.py").read_text()
+    third = tmp_path / "0003.py"
+    third.write_text(text.replace('"0002"', '"0003"').replace('"0001"', '"0002"'))
+    name = f"0003.{sys.implementation.cache_tag}.pyc" if place else "0003.pyc"
+    py_compile.compile(str(third), str(package / place / name), doraise=True)
+
+    assert [revision["revision"] for revision in host.plan(one, **options)["pending"]] == ["0003"]
+
+
+def test_a_package_that_is_installed_later_is_planned_in_full(
+    host: Host, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its entry points may lead to more revisions."""
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    monkeypatch.syspath_prepend(str(packages))
+    digest_packages.cache_clear()
+    host.ship("generic")
+    one = database(file)
+    assert host.result("upgrade", one)["outcome"] == "upgraded"
+    assert list(read_known_plans(host.job("plan", one))) == ["app"]
+
+    (packages / "plugin-1.0.dist-info").mkdir()
+    digest_packages.cache_clear()
+
+    assert read_known_plans(host.job("plan", one)) == {}
+
+
+QUERY = "if not context.get_head_revision():\n    raise RuntimeError('no head')\n"
+ORDERS = {"first": QUERY + NAMES_OTHERS, "last": NAMES_OTHERS + QUERY}
+
+
+@pytest.mark.parametrize("order", [pytest.param("first", marks=pytest.mark.exhaustive), "last"])
+def test_env_py_that_reads_the_head_gets_that_of_the_locations_of_the_moment(
+    host: Host, file: Path, tmp_path: Path, order: str
+) -> None:
+    variant = Variant(START + ORDERS[order] + RUN + CONNECT)
+    theirs = tmp_path / "databases" / "theirs.db"
+    source_of(tmp_path / "project", variant)
+    source = host.layout.release(host.ship("generic")) / "source"
+    source_of(source, variant)
+    for folder in (tmp_path / "project", source):
+        migrations = folder / "migrations"
+        shutil.copytree(migrations / "versions", migrations / "sqlite")
+        if order == "last":
+            shutil.rmtree(migrations / "versions")
+        _add_third(migrations / "sqlite")
+    by_alembic(tmp_path / "project", theirs, variant)
+
+    assert host.result("upgrade", database(file))["after"] == heads(theirs)
