@@ -66,20 +66,21 @@ def _view() -> View:
     return View(shows_all=display.verbosity > 0)
 
 
-def _refused(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _list_obstacles(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(entry["name"], obstacle) for entry in answer.get("databases", []) for obstacle in entry["obstacles"]]
 
 
 def _refusals(answer: dict[str, Any], host: str) -> list[str]:
     """Return what is refused, each cause once."""
     return [
-        this_invocation().complete_commands(line, host) for line in _view().limit_lines(cause_lines(_refused(answer)))
+        this_invocation().complete_commands(line, host)
+        for line in _view().limit_lines(cause_lines(_list_obstacles(answer)))
     ]
 
 
 def _warn(answer: dict[str, Any], host: str) -> None:
     """Print what is refused before anything is changed, while a person can still decide; on one of several hosts."""
-    causes, view = [*_refused(answer), *_unrestorable(answer)], _view()
+    causes, view = [*_list_obstacles(answer), *_unrestorable(answer)], _view()
     for line in view.limit_lines(cause_lines(causes, partial(invocation.first_before, host=host), view.most)):
         display.warning(f"{host}: {this_invocation().complete_commands(line, host)}")
 

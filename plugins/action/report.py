@@ -57,8 +57,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             total = [] if {*batch} >= {*(facts.get("ansible_play_hosts") or [])} else total
         else:
             printed = [*report.lines, *self._where(host, view, report.lines), *filter(None, [report.tally])]
-        lines = _completed(printed, host, self._task.args)
-        failure = _completed(report.failure, host, self._task.args)
+        lines = _complete_lines(printed, host, self._task.args)
+        failure = _complete_lines(report.failure, host, self._task.args)
         failure = failure or str(self._task.args.get("failure") or "").splitlines()
         failure = failure or selected.why_unmatched(host, hosts).splitlines()
         if failure and self._task.args.get("summarised"):
@@ -153,7 +153,7 @@ def _total(task: str, host: str, left: list[str], hosts: list[str], kinds: list[
     return [f"{len(counted)} hosts, {tally(kind for each in counted for kind in each)}"] if len(counted) > 1 else []
 
 
-def _completed(lines: list[str], host: str, results: dict[str, Any]) -> list[str]:
+def _complete_lines(lines: list[str], host: str, results: dict[str, Any]) -> list[str]:
     """Return lines whose commands are for this host alone: names and runs may be the same on others."""
     invocation = this_invocation()
     migrates = bool(results.get("upgrade") or results.get("downgrade"))

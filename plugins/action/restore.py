@@ -24,7 +24,7 @@ class ActionModule(FollowingAction):
         """Return the module's last answer."""
         found = [invocation.read_shared("restorable", host) for host in task_vars["ansible_play_hosts_all"]]
         if not any(count is None or count for count in found):
-            return _failed("No host of this play has such a backup")
+            return _make_failure("No host of this play has such a backup")
         answer = self.follow(self._task.args, task_vars)
         host = task_vars["inventory_hostname"]
         if answer.get("failed"):
@@ -35,12 +35,12 @@ class ActionModule(FollowingAction):
             return answer
         gone = [name for name in invocation.read_shared("restorable", host) or () if name not in names]
         if gone:
-            failure = _failed(f"Backups that were found a moment ago are not there any more: {', '.join(gone)}")
+            failure = _make_failure(f"Backups that were found a moment ago are not there any more: {', '.join(gone)}")
             return {**answer, **failure, "databases": answer["databases"]}
         return answer
 
 
-def _failed(what: str) -> dict[str, Any]:
+def _make_failure(what: str) -> dict[str, Any]:
     nowhere = Refused(
         what,
         "no backup is of the run, lies at the path and belongs to the databases that were named",

@@ -53,7 +53,7 @@ def first(site: Site, sqlite: SQLiteTarget) -> dict[str, Any]:
 
 @types(
     "action/rollback.ActionModule.perform status",
-    "action/restore._failed status",
+    "action/restore._make_failure status",
     "module_utils/_backup/choose.list_backed_up backups",
 )
 def test_what_there_is_instead_is_listed(site: Site, sqlite: SQLiteTarget, first: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ def correct(settings: dict[str, Any]) -> None:
 
 
 @types(
-    "plugin_utils/_report/failures._replaced prune",
+    "plugin_utils/_report/failures._render_replaced prune",
     "plugin_utils/_rollout/summary._going_on migrate migrate_retry_failed",
 )
 def test_many_that_were_restored_are_listed_and_tried_again(site: Site, tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_every_host_is_expanded_before_one_is_contracted(
     assert fleet.revisions()["web1"] == ["c002"]
 
 
-@types("module_utils/_plan/database._unexpanded migrate migrate_target")
+@types("module_utils/_plan/database._find_unexpanded migrate migrate_target")
 def test_a_database_is_expanded_before_it_is_contracted(site: Site, sqlite: SQLiteTarget) -> None:
     settings: dict[str, Any] = {"migrate_source": site.source("multi_heads"), "migrate_databases": [sqlite.entry]}
     site.run("ship", **settings)

@@ -52,8 +52,8 @@ class Check:
         names = {each.name for each in fields(cls)}
         if not isinstance(entry, dict) or bool(entry.get("url")) == bool(entry.get("sql")):
             why = "; ".join(filter(None, ["it needs either a url or an sql", describe_unknown_keys(entry, names)]))
-            raise Refused(f"{_shown(entry)} is not a health check", why, _EXAMPLE, code="health-check-invalid")
-        what = f"The health check {_shown(entry)} cannot be used"
+            raise Refused(f"{_describe_entry(entry)} is not a health check", why, _EXAMPLE, code="health-check-invalid")
+        what = f"The health check {_describe_entry(entry)} cannot be used"
         foreign = set(_OF_SQL if entry.get("url") else _OF_URL)
         unknown = describe_unknown_keys(entry, names - foreign)
         if unknown:
@@ -197,7 +197,7 @@ def _readable(rows: tuple[tuple[Any, ...], ...]) -> str:
     return ("; ".join(shown) or "no row") + (f" and {len(rows) - 3} more rows" if len(rows) > 3 else "")
 
 
-def _shown(entry: Any) -> str:
+def _describe_entry(entry: Any) -> str:
     """Describe an entry that may be wrong in any way, without what may be a secret in it."""
     if not isinstance(entry, dict):
         return f"A {type(entry).__name__}"

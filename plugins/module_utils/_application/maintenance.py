@@ -36,7 +36,7 @@ def begin(options: Result, *, check: bool = False) -> Result:
     """
     layout = Layout(Path(options["root"]))
     services = [Service.of(entry) for entry in options["services"]]
-    with _locked(layout, check):
+    with _hold_lock(layout, check):
         found = read_record(layout) or Maintenance(now())
         running = [service for service in services if service.runs()]
         flag = _flag_to_raise(options["file"])
@@ -71,7 +71,7 @@ def end(options: Result, *, check: bool = False) -> Result:
     layout = Layout(Path(options["root"]))
     if read_record(layout) is None:
         return {"changed": False, "done": [], "maintenance": None}
-    with _locked(layout, check):
+    with _hold_lock(layout, check):
         found = read_record(layout)
         if found is None:
             return {"changed": False, "done": [], "maintenance": None}
@@ -179,7 +179,7 @@ def _raise_flag(path: Path) -> None:
 
 
 @contextmanager
-def _locked(layout: Layout, check: bool) -> Iterator[None]:
+def _hold_lock(layout: Layout, check: bool) -> Iterator[None]:
     """Let one at a time begin or end."""
     if check:
         yield

@@ -53,7 +53,7 @@ class PgBouncer:
             Failed: they did not end in time; then the pool goes on as before.
         """
         try:
-            self._execute(f"PAUSE {_quoted(name)}", self.timeout)
+            self._execute(f"PAUSE {_quote_name(name)}", self.timeout)
         except subprocess.TimeoutExpired:
             if self.databases().get(name):
                 self.resume(name)
@@ -71,7 +71,7 @@ class PgBouncer:
         Raises:
             Failed: it does not.
         """
-        self._execute(f"RESUME {_quoted(name)}")
+        self._execute(f"RESUME {_quote_name(name)}")
 
     def _execute(self, command: str, timeout: float = 20) -> str:
         program = str(Path(self.pg_bin) / "psql") if self.pg_bin else "psql"
@@ -175,5 +175,5 @@ def pools_for(entries: list[dict[str, Any]], console: PgBouncer, wanted: list[st
     return pools
 
 
-def _quoted(name: str) -> str:
+def _quote_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'

@@ -31,7 +31,7 @@ def read_part(options: Options) -> str:
     Raises:
         Refused: there is no such backup, or it may not leave in plain.
     """
-    manifest = _named(options, options["database"], options["run"])
+    manifest = _find_manifest(options, options["database"], options["run"])
     if options["backup_encrypt_to"] and manifest.files and not manifest.sealed:
         raise Refused(
             f"The backup {manifest.path} is not encrypted",
@@ -48,10 +48,10 @@ def remember(options: Options) -> None:
         Refused: there is no such backup.
     """
     for each in options["fetched"]:
-        note_copy(_named(options, each["database"], each["run"]), options["backup_copy_to"])
+        note_copy(_find_manifest(options, each["database"], each["run"]), options["backup_copy_to"])
 
 
-def _named(options: Options, database: str, run: str) -> Manifest:
+def _find_manifest(options: Options, database: str, run: str) -> Manifest:
     for manifest in proven(_job(options).layout.backups_of(database)):
         if manifest.run == run:
             return manifest

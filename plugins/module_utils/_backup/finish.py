@@ -48,7 +48,7 @@ def finish_backups(database: Database, job: Job, journal: Journal, result: Resul
                     copy_off(manifest, job, report)
                     answers = True
             except (Refused, OSError) as error:
-                problems.append(error.facts() if isinstance(error, Refused) else _explained(manifest, error))
+                problems.append(error.facts() if isinstance(error, Refused) else _explain_error(manifest, error))
     if problems:
         result["backup_problems"] = problems
 
@@ -62,7 +62,7 @@ def _put_in_order(manifest: Manifest, job: Job, report: Report) -> None:
             remove_plain(manifest)
 
 
-def _explained(manifest: Manifest, error: OSError) -> dict[str, str]:
+def _explain_error(manifest: Manifest, error: OSError) -> dict[str, str]:
     return Refused(
         f"The backup {Path(manifest.path)} could not be sealed or copied", str(error), code="backup-not-finished"
     ).facts()

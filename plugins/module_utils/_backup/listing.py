@@ -82,7 +82,7 @@ def _backup_at(place: Path, name: str) -> Facts | None:
         sizes = dict(_sizes_in(place))
         facts["size"] = sum(sizes.values())
         manifest = _manifest_at(place)
-        facts.update(_stated(manifest))
+        facts.update(_describe_manifest(manifest))
         facts["copies"] = _copies_at(place)
         facts["sealed"] = bool(manifest.sealed)
         damage = _damage(manifest, sizes, place, name)
@@ -131,7 +131,7 @@ def _manifest_at(place: Path) -> Manifest:
         raise ValueError(f"{MANIFEST} is incomplete: {error}") from None
 
 
-def _stated(manifest: Manifest) -> Facts:
+def _describe_manifest(manifest: Manifest) -> Facts:
     """Return what a manifest says of when it was taken, and of what."""
     taken = datetime.fromisoformat(manifest.taken)
     age = (datetime.now(timezone.utc) - taken).total_seconds()

@@ -58,7 +58,7 @@ def copy_off(manifest: Manifest, job: Job, report: Callable[[str], None]) -> lis
         Failed: a copy failed, or is not what it should be.
     """
     made = []
-    for to in _wanted(job):
+    for to in _list_wanted(job):
         if to in copies_of(manifest):
             continue
         for obstacle in copy_obstacles(job):
@@ -76,7 +76,7 @@ def copy_off(manifest: Manifest, job: Job, report: Callable[[str], None]) -> lis
 def waits_for_copies(manifest: Manifest, job: Job) -> list[str]:
     """Return where a backup should be and is not."""
     controller = [job.backup_copy_to] if job.backup_copy_to.startswith(CONTROLLER) else []
-    return [to for to in [*_wanted(job), *controller] if to not in copies_of(manifest)]
+    return [to for to in [*_list_wanted(job), *controller] if to not in copies_of(manifest)]
 
 
 def copies_of(manifest: Manifest) -> dict[str, str]:
@@ -113,7 +113,7 @@ def leaving(manifest: Manifest) -> list[Leaving]:
 def chunk(manifest: Manifest, offset: int, length: int) -> str:
     """Return a part of the files that leave, as if they were one after another, in base64."""
     parts = []
-    for file in leaving(manifest) if offset == 0 else _unchecked(manifest):
+    for file in leaving(manifest) if offset == 0 else _list_unchecked(manifest):
         if length and offset < file.size:
             with (Path(manifest.path) / file.name).open("rb") as handle:
                 handle.seek(offset)
@@ -124,7 +124,7 @@ def chunk(manifest: Manifest, offset: int, length: int) -> str:
     return base64.b64encode(b"".join(parts)).decode()
 
 
-def _unchecked(manifest: Manifest) -> list[Leaving]:
+def _list_unchecked(manifest: Manifest) -> list[Leaving]:
     """Return the same files without reading all of them again for each part; the receiver compares digests."""
     names = [manifest.sealed["file"]] if manifest.sealed else sorted(manifest.files)
     return [Leaving(name, (Path(manifest.path) / name).stat().st_size, "") for name in [*names, MANIFEST]]
@@ -139,7 +139,7 @@ def waiting_for_controller(job: Job) -> Iterator[tuple[str, Manifest]]:
                 yield database.name, manifest
 
 
-def _wanted(job: Job) -> list[str]:
+def _list_wanted(job: Job) -> list[str]:
     here = [job.backup_copy_to] if job.backup_copy_to and not job.backup_copy_to.startswith(CONTROLLER) else []
     return here + ([_place_of_command(job)] if job.backup_copy_command else [])
 
@@ -198,7 +198,7 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
 
 def _copy_by_command(manifest: Manifest, job: Job) -> None:
     key = key_of(manifest.database)
-    with _staged(manifest) as folder:
+    with _stage_files(manifest) as folder:
         placeholders = {
             "path": str(folder),
             "name": f"{key}-{manifest.run}",
@@ -217,7 +217,7 @@ def _copy_by_command(manifest: Manifest, job: Job) -> None:
 
 
 @contextmanager
-def _staged(manifest: Manifest) -> Iterator[Path]:
+def _stage_files(manifest: Manifest) -> Iterator[Path]:
     """Yield a folder with exactly what may leave: links to the same files, so it costs no disk."""
     place = Path(manifest.path)
     folder = place.with_name(f".{manifest.run}.leaving")

@@ -140,12 +140,12 @@ def forms_of(secret: str) -> set[str]:
         forms |= set(_in_base64(word))
         forms.add(word.encode(errors="replace").hex())
     for word in tuple(plain):  # in an exception's words, a library's repr of them, or JSON of either
-        for once in _escaped(word):
-            forms |= {once, *_escaped(once)}
+        for once in _escape_word(word):
+            forms |= {once, *_escape_word(once)}
     return {form for form in forms if form}
 
 
-def _escaped(word: str) -> set[str]:
+def _escape_word(word: str) -> set[str]:
     quoted = repr(word)[1:-1], repr(f"{word}\"'")[1:-4], repr(f'{word}"')[1:-2]
     plainly = json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1]
     return {*quoted, *plainly, word.replace("'", "''"), word.replace("\\", "\\\\").replace("'", "\\'")}

@@ -43,7 +43,7 @@ def compile_beside(archive: Path) -> bool:
     target = locate_compiled(archive)
     with suppress(OSError), locked_file(archive.with_name(LOCK)):
         if not is_intact(target):  # else it is never replaced: a process that uses it knows where in it things are
-            write_bytes_durably(target, _compiled(archive))
+            write_bytes_durably(target, _compile_archive(archive))
         return True
     return False
 
@@ -57,7 +57,7 @@ def is_intact(compiled: Path) -> bool:
     return hashlib.sha256(content[:-_SEAL]).hexdigest().encode() == content[-_SEAL:]
 
 
-def _compiled(archive: Path) -> bytes:
+def _compile_archive(archive: Path) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(archive) as sources, zipfile.ZipFile(content, "w") as compiled:
         for name in sources.namelist():

@@ -24,10 +24,10 @@ def printable(text: str, *, lines: bool = False) -> str:
         text: the text.
         lines: whether line feeds and tabulators may stay.
     """
-    return (_NOT_PLAIN_LINES if lines else _NOT_PLAIN).sub(_written, text)
+    return (_NOT_PLAIN_LINES if lines else _NOT_PLAIN).sub(_write_out, text)
 
 
-def _written(found: re.Match[str]) -> str:
+def _write_out(found: re.Match[str]) -> str:
     character = found[0]
     if unicodedata.category(character) not in _UNPRINTABLE:
         return character

@@ -97,7 +97,7 @@ def run_in_processes(
             elif sentinel not in ready and receiver not in ready:
                 continue
             else:
-                answered(item, _received(receiver, process))
+                answered(item, _receive_answer(receiver, process))
             process.join()
             del running[sentinel]
 
@@ -139,7 +139,7 @@ def _kill(pid: int) -> None:
                 os.killpg(leader, signal.SIGKILL)
 
 
-def _received(receiver: Connection, process: Any) -> Any:
+def _receive_answer(receiver: Connection, process: Any) -> Any:
     try:
         return receiver.recv()
     except EOFError:

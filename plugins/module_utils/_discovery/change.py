@@ -50,12 +50,12 @@ def refuse_if_changed(source: Source, names: Sequence[str], last: FoundList | No
     raise Refused(
         f"Source {source.name!r} found another list of databases than in run {last.run}",
         f"{len(gone)} of {len(last.names)} are gone and {len(new)} are new, and maximum_change is"
-        f" {source.maximum_change:g} %; gone: {_named(gone)}; new: {_named(new)};"
-        f" then: {_named(last.names)}; now: {_named(names)}",
+        f" {source.maximum_change:g} %; gone: {_render_names(gone)}; new: {_render_names(new)};"
+        f" then: {_render_names(last.names)}; now: {_render_names(names)}",
         f"Check what it queries. If the new list is right: {accept}",
         code="discovery-changed",
     )
 
 
-def _named(names: Sequence[str]) -> str:
+def _render_names(names: Sequence[str]) -> str:
     return first_of(list(names), _MOST_NAMED) or "none"

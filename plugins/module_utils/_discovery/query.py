@@ -53,7 +53,7 @@ def query_source(source: Source, options: Options) -> tuple[FoundList, list[Entr
         )
     _refuse_unknown_columns(source, found)
     last = last_list(options["root"], source.name)
-    made, unfit = _made(source, found)
+    made, unfit = _make_entries(source, found)
     made = [(entry, values) for entry, values in made if not _is_excluded(source, entry, values)]
     _refuse_same_database(source, made)
     known = [(row.name, row.place) for row in last.rows] if last else []
@@ -108,7 +108,9 @@ def _refuse_unknown_columns(source: Source, found: Sequence[dict[str, Any]]) -> 
         )
 
 
-def _made(source: Source, found: Sequence[dict[str, Any]]) -> tuple[list[tuple[Entry, dict[str, str]]], list[Entry]]:
+def _make_entries(
+    source: Source, found: Sequence[dict[str, Any]]
+) -> tuple[list[tuple[Entry, dict[str, str]]], list[Entry]]:
     """Return the entries with their values, sorted by name, and those of rows from which none can be made."""
     made = []
     # By name: of rows that are alike, one is reported.

@@ -86,7 +86,7 @@ def entry_of(template: Mapping[str, Any], values: Mapping[str, str]) -> Entry:
     made: Entry = {}
     for key, value in template.items():
         if value is not None:
-            made[key] = _filled(key, value, values)
+            made[key] = _fill_value(key, value, values)
     return made
 
 
@@ -106,13 +106,13 @@ def place_of(entry: Entry) -> str:
     return hashlib.sha256("\0".join(place).encode(errors="surrogateescape")).hexdigest()
 
 
-def _filled(key: str, value: Any, values: Mapping[str, str]) -> Any:
+def _fill_value(key: str, value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return _url(key, value, values) if key in URLS else _plain(key, value, values)
     if isinstance(value, list):
-        return [_filled(key, item, values) for item in value]
+        return [_fill_value(key, item, values) for item in value]
     if isinstance(value, dict):
-        return {name: _filled(key, item, values) for name, item in value.items()}
+        return {name: _fill_value(key, item, values) for name, item in value.items()}
     return value
 
 
@@ -153,7 +153,7 @@ def _steps(path: str) -> list[str]:
     return [part for part in path.split("/") if part in (".", "..")]
 
 
-def _encoded(_key: str, _column: str, value: str) -> str:
+def _encode_value(_key: str, _column: str, value: str) -> str:
     return quote(value, safe="")
 
 
@@ -174,9 +174,9 @@ def _as_it_is(key: str, column: str, value: str) -> str:
 
 
 _ENCODERS: dict[str, Callable[[str, str, str], str]] = {
-    "username": _encoded,
-    "password": _encoded,
-    "query": _encoded,
+    "username": _encode_value,
+    "password": _encode_value,
+    "query": _encode_value,
     "scheme": _matching(re.compile(r"[\w+]+", re.ASCII), "a dialect"),
     "host": _matching(_HOST, "a host"),
     "ipv6": _matching(re.compile(r"[0-9A-Fa-f:.]+"), "a host"),

@@ -39,7 +39,7 @@ def migration_url(database: Database, option: str = "url") -> URL:
     Raises:
         Refused: the URL cannot be parsed, or no driver for it is installed.
     """
-    url = _parsed(database, option)
+    url = _parse_url(database, option)
     if "password" in url.query:  # libpq takes it there too; in its own place it is kept out of whatever is shown
         url = url.set(password=str(url.query["password"])).difference_update_query(["password"])
     if "user" in url.query:  # which drivers take instead of the other
@@ -56,13 +56,13 @@ def migration_url(database: Database, option: str = "url") -> URL:
             "supported are " + ", ".join(sorted(DRIVERS)),
             code="database-type-unsupported",
         )
-    url = url.set(drivername=f"{backend}+{driver or _installed(kind)[0]}")
+    url = url.set(drivername=f"{backend}+{driver or _list_installed(kind)[0]}")
     given = {name: value for name, value in database.environment.items() if "{url" not in value}
     with_defaults = DRIVERS[kind].with_defaults
     return with_defaults(url, {**os.environ, **given}) if with_defaults else url
 
 
-def _parsed(database: Database, option: str) -> URL:
+def _parse_url(database: Database, option: str) -> URL:
     """Return the URL of a database as SQLAlchemy reads it.
 
     Raises:
@@ -119,14 +119,14 @@ def own_url(url: URL) -> URL:
         Refused: no driver for it is installed.
     """
     backend = backend_of(url.drivername)
-    drivers = _installed(backend)
+    drivers = _list_installed(backend)
     driver = url.get_driver_name()
     if driver in ASYNC_DRIVERS or driver not in drivers:
         driver = drivers[0]
     return DRIVERS[backend].own_url(url, driver)
 
 
-def _installed(backend: str) -> list[str]:
+def _list_installed(backend: str) -> list[str]:
     found = [driver for driver, package in DRIVERS[backend].packages.items() if importlib.util.find_spec(package)]
     if not found:
         raise Refused(

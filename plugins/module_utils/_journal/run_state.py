@@ -117,7 +117,7 @@ def last_run_state(layout: Layout, name: str, besides: str = "") -> RunState:
     for run, events in _last_written_first(layout, name):
         if run == besides:
             continue
-        left = _left(layout, name, run, events)
+        left = _find_left(layout, name, run, events)
         if left is None:
             continue
         if cut_short is None and left.state == "interrupted":
@@ -155,7 +155,7 @@ def _last_written_first(layout: Layout, name: str) -> Iterator[tuple[str, list[E
             yield path.stem, events
 
 
-def _left(layout: Layout, name: str, run: str, events: list[Event]) -> RunState | None:
+def _find_left(layout: Layout, name: str, run: str, events: list[Event]) -> RunState | None:
     """Return what a run left, or None if it recovers nothing: whatever was before it is still unresolved."""
     if events[-1]["event"] == "cleared":
         return RunState(name)

@@ -25,33 +25,35 @@ def differences_of(context: MigrationContext) -> list[str]:
 def _describe(found: Any) -> Iterator[str]:
     for difference in found:
         if isinstance(difference, list):  # all that was modified of one column
-            yield from map(_modified, difference)
+            yield from map(_describe_modified, difference)
             continue
         kind, *facts = difference
         verb, _underscore, what = kind.partition("_")
         where = _ONLY_IN_MODELS if verb == "add" else _ONLY_IN_DATABASE
         if what == "column":
             schema, table, column = facts
-            yield where.format(f"column {_qualified(schema, table)}.{column.name}")
+            yield where.format(f"column {_qualify_name(schema, table)}.{column.name}")
         elif verb in ("add", "remove"):
-            yield where.format(f"{what.replace('_', ' ')} {_named(facts[0])}")
+            yield where.format(f"{what.replace('_', ' ')} {_name_thing(facts[0])}")
         else:
-            yield f"{kind.replace('_', ' ')} {_named(facts[0])}"
+            yield f"{kind.replace('_', ' ')} {_name_thing(facts[0])}"
 
 
-def _modified(difference: Any) -> str:
+def _describe_modified(difference: Any) -> str:
     kind, schema, table, column, _facts, old, new = difference
     what = kind.replace("modify_", "")
-    return f"{what} of column {_qualified(schema, table)}.{column} is {old!r} in the database and {new!r} in the models"
+    return (
+        f"{what} of column {_qualify_name(schema, table)}.{column} is {old!r} in the database and {new!r} in the models"
+    )
 
 
-def _named(thing: Any) -> str:
+def _name_thing(thing: Any) -> str:
     table = getattr(thing, "table", None)
     name = getattr(thing, "name", None) or "without a name"
     if table is None:
-        return _qualified(getattr(thing, "schema", None), str(name))
-    return f"{name} on {_qualified(table.schema, table.name)}"
+        return _qualify_name(getattr(thing, "schema", None), str(name))
+    return f"{name} on {_qualify_name(table.schema, table.name)}"
 
 
-def _qualified(schema: str | None, name: str) -> str:
+def _qualify_name(schema: str | None, name: str) -> str:
     return f"{schema}.{name}" if schema else name

@@ -96,7 +96,7 @@ class OwnCommits:
             return
         with suppress(Exception):  # in a transaction that failed nothing can be read, and nothing is committed
             counted = self._count(connection, held=True)
-            wrote, used = _grown(began.rows, counted.rows), _grown(began.used, counted.used)
+            wrote, used = _count_growth(began.rows, counted.rows), _count_growth(began.used, counted.used)
             if counted.number and self._engine.identity(connection) == self._engine.own_identity():
                 rows = write_tracker_of(self._engine).catalog_rows(connection, counted, []) if counted.catalogs else {}
                 replaced = {str(counted.number): rows} if rows else {}
@@ -129,7 +129,7 @@ def touching(outside: OwnCommits | None) -> Iterator[None]:
         yield
 
 
-def _grown(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
+def _count_growth(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
     """Return by how much each count has grown, where it has."""
     grown = {name: count - before.get(name, 0) for name, count in now.items()}
     return {name: count for name, count in grown.items() if count > 0}

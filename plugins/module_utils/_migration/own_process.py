@@ -161,7 +161,7 @@ def _answer_of(pipe: Connection, lock: Lock, progress: Progress, until: float | 
         except EOFError:
             raise Died("the process of env.py ended without an answer") from None
         if kind == _LOCK:
-            pipe.send(_lost(lock))
+            pipe.send(_check_lock(lock))
         elif kind == _PHASE:
             progress.phase(value)
         elif kind == _DETAIL:
@@ -172,7 +172,7 @@ def _answer_of(pipe: Connection, lock: Lock, progress: Progress, until: float | 
             return value
 
 
-def _lost(lock: Lock) -> Failed | None:
+def _check_lock(lock: Lock) -> Failed | None:
     try:
         lock.check()
     except Failed as lost:

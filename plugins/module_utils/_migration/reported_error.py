@@ -24,12 +24,12 @@ def make_reportable(error: BaseException | None) -> BaseException | None:
     if error is None or isinstance(error, (Refused, Reported)):
         return error
     original = getattr(error, "orig", None)
-    return _made(type(error).__name__, str(error), sqlstate(error), str(original) if original else "")
+    return _make_error(type(error).__name__, str(error), sqlstate(error), str(original) if original else "")
 
 
-def _made(kind: str, text: str, state: str, original: str) -> Reported:
+def _make_error(kind: str, text: str, state: str, original: str) -> Reported:
     def reduce(_self: Reported) -> tuple[Any, tuple[str, ...]]:
-        return _made, (kind, text, state, original)
+        return _make_error, (kind, text, state, original)
 
     made: Reported = type(kind, (Reported,), {"__reduce__": reduce})(text)
     made.sqlstate = state

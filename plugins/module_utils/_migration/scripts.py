@@ -42,12 +42,12 @@ def configuration(source: Source, options: dict[str, str]) -> Config:
     config = Config(**arguments)
     if ini:
         # Alembic puts the folder there as it is; a % in its name would be read as the parser's own.
-        config.file_config.set("DEFAULT", "here", _escaped(str(ini.absolute().parent)))
+        config.file_config.set("DEFAULT", "here", _escape_percent(str(ini.absolute().parent)))
     if source.is_script_directory:
-        config.set_main_option("script_location", _escaped(str(source.folder)))
+        config.set_main_option("script_location", _escape_percent(str(source.folder)))
     for name, value in options.items():
         # A relative place in an option is meant from the source, as %(here)s is in a file.
-        config.set_main_option(name, str(value).replace("%(here)s", _escaped(str(source.folder))))
+        config.set_main_option(name, str(value).replace("%(here)s", _escape_percent(str(source.folder))))
     return config
 
 
@@ -63,7 +63,7 @@ def set_url(config: Config, url: str, engine_name: str) -> None:
     Raises:
         Refused: the configuration does not name it.
     """
-    config.set_main_option("sqlalchemy.url", _escaped(url))
+    config.set_main_option("sqlalchemy.url", _escape_percent(url))
     names = engine_names(config)
     if engine_name and names:
         if engine_name not in names:
@@ -74,7 +74,7 @@ def set_url(config: Config, url: str, engine_name: str) -> None:
                 code="engine-name-unknown",
             )
         config.set_main_option("databases", engine_name)
-        config.set_section_option(engine_name, "sqlalchemy.url", _escaped(url))
+        config.set_section_option(engine_name, "sqlalchemy.url", _escape_percent(url))
 
 
 def engine_names(config: Config) -> list[str]:
@@ -127,6 +127,6 @@ def _require_toml_support() -> None:
         )
 
 
-def _escaped(value: str) -> str:
+def _escape_percent(value: str) -> str:
     """Keep configparser from reading a percent sign."""
     return value.replace("%", "%%")

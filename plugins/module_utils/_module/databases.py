@@ -81,7 +81,7 @@ def use_databases(
         keep_lists(options["root"], run, lists, new)
     if query and sources:
         _warn_of_lost(module, [str(entry["name"]) for entry in every])
-    options["databases"] = _selected(every, options)
+    options["databases"] = _select_entries(every, options)
     return [{"source": name, "names": found.names} for name, found in lists.items()]
 
 
@@ -153,7 +153,7 @@ def _beside(listed: list[Entry], found: list[tuple[str, Entry]]) -> list[Entry]:
     return kept
 
 
-def _selected(entries: list[Entry], options: Options) -> list[Entry]:
+def _select_entries(entries: list[Entry], options: Options) -> list[Entry]:
     patterns = patterns_of(options.get("select"))
     return [entry for entry in entries if is_selected(str(entry["name"]), patterns)]
 

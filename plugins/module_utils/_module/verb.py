@@ -44,7 +44,7 @@ def follow(module: AnsibleModule, verb: str, groups: list[Result]) -> NoReturn:
     Raises:
         Refused: as ``have_done``.
     """
-    answer = answer_by_release(groups, lambda options: _followed(verb, options))
+    answer = answer_by_release(groups, lambda options: _follow_worker(verb, options))
     results = answer["results"]
     changed = any(result.get("changed") for result in results)
     facts = {key: answer[key] for key in ("finished", "lines", "cursor")}
@@ -54,7 +54,7 @@ def follow(module: AnsibleModule, verb: str, groups: list[Result]) -> NoReturn:
     leave(module, changed=changed, databases=results, diff=difference(results), **facts)
 
 
-def _followed(verb: str, options: Result) -> Result:
+def _follow_worker(verb: str, options: Result) -> Result:
     # A downgrade and a rollback choose their databases themselves.
     names = [entry["name"] for entry in options["databases"]]
     attached = verb in ("backup", "rehearse", "upgrade") and any(name in options["cursor"] for name in names)
@@ -68,10 +68,12 @@ def predict(module: AnsibleModule, groups: list[Result]) -> NoReturn:
         Refused: as ``have_done``.
     """
     planned = module.params.get("planned")
-    foretell(module, [predict_result(entry) for entry in planned] if planned else _predicted(groups, predict_result))
+    foretell(
+        module, [predict_result(entry) for entry in planned] if planned else _predict_groups(groups, predict_result)
+    )
 
 
-def _predicted(groups: list[Result], predict_one: Callable[[Result], Result]) -> list[Result]:
+def _predict_groups(groups: list[Result], predict_one: Callable[[Result], Result]) -> list[Result]:
     def answer_of(group: Result) -> Result:
         return {"results": [predict_one(entry) for entry in have_done("plan", group)["databases"]]}
 
@@ -91,7 +93,7 @@ def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoR
     """
     # As the rehearsal itself plans: what failed before, or was never rehearsed, is what it is for.
     groups = group_by_release({**module.params, "retry_failed": True, "require_rehearsal": False})
-    found = _predicted(groups, _rehearsal_of) if plans is None else [_rehearsal_of(plan) for plan in plans]
+    found = _predict_groups(groups, _rehearsal_of) if plans is None else [_rehearsal_of(plan) for plan in plans]
     foretell(module, [result for result in found if result["changed"] or result["outcome"] in BAD])
 
 

@@ -188,7 +188,7 @@ def find_applied_elsewhere(environment: Environment, streams: Iterable[Stream], 
 
 def _twice(name: str, now: str, before: str, heads: Iterable[str], again: list[str]) -> Refused:
     return Refused(
-        f"Revisions would be applied to database {name!r} a second time: {_listed(again)}",
+        f"Revisions would be applied to database {name!r} a second time: {_join_revisions(again)}",
         f"version table {before} is at {', '.join(heads)}, and env.py keeps {now} instead",
         f"Let env.py keep {before}, or move its rows to {now} by hand",
         code="revision-applied-twice",
@@ -210,7 +210,7 @@ def _describe(name: str, changed: list[str], gone: list[str], unknown: list[str]
         found.append(
             Refused(
                 f"Files of revisions have changed since they were applied to database {name!r}",
-                _listed(changed),
+                _join_revisions(changed),
                 f"Put them back as they were and write a new revision for what is to change, {_REMEDY}",
                 code="revision-files-changed",
             )
@@ -219,7 +219,7 @@ def _describe(name: str, changed: list[str], gone: list[str], unknown: list[str]
         found.append(
             Refused(
                 f"Files of revisions are gone that were applied to database {name!r}",
-                _listed(gone),
+                _join_revisions(gone),
                 f"Put them back, {_REMEDY}",
                 code="revision-files-missing",
             )
@@ -228,7 +228,7 @@ def _describe(name: str, changed: list[str], gone: list[str], unknown: list[str]
         found.append(
             Refused(
                 f"No journal of this host knows who applied revisions of database {name!r}",
-                _listed(unknown),
+                _join_revisions(unknown),
                 f"Find out who did: another host, or alembic by hand, {_REMEDY}",
                 code=UNKNOWN_REVISIONS,
             )
@@ -236,7 +236,7 @@ def _describe(name: str, changed: list[str], gone: list[str], unknown: list[str]
     return found
 
 
-def _listed(revisions: list[str]) -> str:
+def _join_revisions(revisions: list[str]) -> str:
     more = len(revisions) - _MOST_NAMED
     return ", ".join(revisions[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 

@@ -133,7 +133,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
         plan.changed_history = check_made_anew(plan.name, history, None)
         if environment.job.on_changed_history == "refuse":
             plan.obstacles += plan.changed_history
-        plan.obstacles += _unexpanded(plan)
+        plan.obstacles += _find_unexpanded(plan)
         plan.obstacles += backup_obstacles(environment.job)
         plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
         return
@@ -145,7 +145,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     plan.streams = environment.streams(plan.instance)
     written = engine.describe_writes_since(before)
     _compare_with_journals(plan, environment, _changed_meanwhile(plan.name, written))
-    plan.obstacles += _unexpanded(plan)
+    plan.obstacles += _find_unexpanded(plan)
     if plan.pending:
         known = read_known_seconds(_lasting(environment.job), plan.name)
         plan.expected_seconds = known[0] if known else None
@@ -201,7 +201,7 @@ def _changed_meanwhile(name: str, written: list[str]) -> list[Refused]:
     ]
 
 
-def _unexpanded(plan: Plan) -> list[Refused]:
+def _find_unexpanded(plan: Plan) -> list[Refused]:
     """Alembic itself would apply what a contracting revision depends on, and then take from it at once."""
     missing = [revision for stream in plan.streams for revision in stream.unexpanded]
     if not missing:

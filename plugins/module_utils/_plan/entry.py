@@ -17,10 +17,10 @@ from .at_head import read_known_plans
 
 def main() -> None:
     """Plan; runs under the virtualenv's Python."""
-    serve(_planned, SPAWNER.start)
+    serve(_plan_job, SPAWNER.start)
 
 
-def _planned(job: Job) -> dict[str, Any]:
+def _plan_job(job: Job) -> dict[str, Any]:
     known = read_known_plans(job)
     if len(known) == len(job.databases):
         return {"databases": [known[database.name] for database in job.databases]}

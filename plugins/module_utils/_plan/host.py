@@ -65,7 +65,7 @@ def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
         if answer is None:
             again.append(database)
         elif isinstance(answer, Died):
-            plans[database.name] = _unanswered(database, job, answer, in_env_py[places[database.name]] == 1)
+            plans[database.name] = _describe_unanswered(database, job, answer, in_env_py[places[database.name]] == 1)
         else:
             plans[database.name] = answer
 
@@ -84,7 +84,7 @@ def end_of_part(job: Job, count: int) -> float | None:
     return monotonic() + job.begin_for if job.begin_for and count > _ONE_CALL else None
 
 
-def _unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> Answer:
+def _describe_unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> Answer:
     refusal = (
         no_end(database.name, job.plan_timeout, death)
         if in_env_py

@@ -28,13 +28,13 @@ def group_by_release(options: Options) -> list[Options]:
         return [options]
     if not options["databases"]:
         return [{**options, "release": current_release(options["root"])}]
-    return _grouped(options, lambda name: release_of_database(options["root"], name))
+    return _group_options(options, lambda name: release_of_database(options["root"], name))
 
 
 def group_by_release_of_run(options: Options) -> list[Options]:
     """Return the options of a rollback once for each release that the run upgraded its databases with."""
     layout = Layout(Path(options["root"]))
-    return _grouped(options, lambda name: release_of_run(layout, options["of_run"], name))
+    return _group_options(options, lambda name: release_of_run(layout, options["of_run"], name))
 
 
 def group_by_release_of_this_run(options: Options) -> list[Options]:
@@ -47,7 +47,7 @@ def group_by_release_of_this_run(options: Options) -> list[Options]:
     if not used:
         return group_by_release(options)
     # What the run did not begin has nothing to be downgraded, by whichever release.
-    return _grouped(options, lambda name: releases[name] or used[0])
+    return _group_options(options, lambda name: releases[name] or used[0])
 
 
 def refuse_canary_of_several(groups: list[Options]) -> None:
@@ -66,7 +66,7 @@ def refuse_canary_of_several(groups: list[Options]) -> None:
         )
 
 
-def _grouped(options: Options, release_of: Callable[[str], str]) -> list[Options]:
+def _group_options(options: Options, release_of: Callable[[str], str]) -> list[Options]:
     groups: dict[str, list[Options]] = {}
     for entry in options["databases"]:
         groups.setdefault(release_of(entry["name"]), []).append(entry)
@@ -109,7 +109,7 @@ def answer_by_release(groups: list[Options], answer_of: Callable[[Options], Answ
         try:
             answer = answer_of({**group, "cursor": cursor} if "cursor" in group else group)
         except Refused as refusal:
-            results += [_refused(entry["name"], refusal) for entry in group["databases"]]
+            results += [_make_refusal(entry["name"], refusal) for entry in group["databases"]]
             continue
         results += answer["results"]
         lines += answer.get("lines", [])
@@ -120,5 +120,5 @@ def answer_by_release(groups: list[Options], answer_of: Callable[[Options], Answ
     return {"finished": finished, "results": results, "lines": lines, "cursor": cursor}
 
 
-def _refused(name: str, refusal: Refused) -> Answer:
+def _make_refusal(name: str, refusal: Refused) -> Answer:
     return {"name": name, "outcome": "refused", "changed": False, "error": refusal.facts(), "leftovers": []}

@@ -32,7 +32,7 @@ def files_of(folder: Path, exclude: Sequence[str] = ()) -> Iterator[Path]:
         Refused: a link leads out of the folder, or something is neither a file nor a folder nor a link.
     """
     exclusions = Exclusions(exclude)
-    for path in _walked(folder, exclusions):
+    for path in _walk_folder(folder, exclusions):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
             _check_link(path, folder)
@@ -54,7 +54,7 @@ _KINDS = {
 }
 
 
-def _walked(folder: Path, exclusions: Exclusions | None) -> Iterator[Path]:
+def _walk_folder(folder: Path, exclusions: Exclusions | None) -> Iterator[Path]:
     for here, folders, names in os.walk(folder):
         if exclusions:
             folders[:] = [name for name in folders if not exclusions.hold(Path(here, name), folder, is_folder=True)]
@@ -77,7 +77,7 @@ def digest_of(folder: Path, exclude: Sequence[str] = ()) -> str:
 
 def digest_of_all(folder: Path) -> tuple[str, list[str]]:
     """Return the digest of everything below a folder, and the names that it is of: of a release as it arrived."""
-    paths = list(_walked(folder, None))
+    paths = list(_walk_folder(folder, None))
     return _digest(folder, paths), [str(path.relative_to(folder)) for path in paths]
 
 
@@ -93,7 +93,7 @@ def is_as_shipped(folder: Path, content: str, names: Sequence[str] | None) -> bo
         if names is None:
             return digest_of(folder) == content
         known = set(names)
-        for path in _walked(folder, Exclusions()):
+        for path in _walk_folder(folder, Exclusions()):
             name = path.relative_to(folder)
             if str(name) not in known and path.suffix in _READ and not set(_BUILT) & set(name.parts):
                 return False

@@ -108,7 +108,7 @@ def release_of_all(root: str, names: Iterable[str]) -> str:
 
 def _recorded_release(root: str, name: str) -> str:
     layout = Layout(Path(root))
-    found = [(moment, release) for moment, release in _known(layout, name) if virtualenv_python(root, release)]
+    found = [(moment, release) for moment, release in _list_known(layout, name) if virtualenv_python(root, release)]
     return max(found)[1] if found else ""
 
 
@@ -120,7 +120,7 @@ def _recorded_releases(root: str) -> set[str]:
     return {_recorded_release(root, key) for key in keys} - {""}
 
 
-def _known(layout: Layout, name: str) -> Iterable[tuple[float, str]]:
+def _list_known(layout: Layout, name: str) -> Iterable[tuple[float, str]]:
     link = layout.current_of(name)
     if release := _target(link):
         yield link.lstat().st_mtime, release

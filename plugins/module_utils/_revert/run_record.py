@@ -124,11 +124,11 @@ class RunRecord:
                 run_record.unchanged = event.get("unchanged", [])
                 run_record.content_digest = event.get("content_digest", {})
                 run_record.error = event.get("error", {})
-            run_record.after = _tidied(run_record.after, event)
+            run_record.after = _tidy_position(run_record.after, event)
         kept = [event["dump"] for event in events if event["event"] == "secured" and "dump" in event]
         run_record.kept_in = Path(kept[-1]) if kept else None
         run_record.error = next((event["error"] for event in events if event["event"] == "rejected"), run_record.error)
-        run_record.executed, run_record.touched = _executed(events), _touched(events)
+        run_record.executed, run_record.touched = _list_executed(events), _find_touched(events)
         run_record.add_written_rows(events)
         return run_record
 
@@ -292,14 +292,14 @@ def _written_by_unfinished(events: Iterable[Event]) -> Event:
     return found
 
 
-def _executed(events: list[Event]) -> list[str]:
+def _list_executed(events: list[Event]) -> list[str]:
     """Return the statements that were permanent at once; that which failed has done nothing."""
     found = [event["statement"] for event in events if event["event"] == "executes"]
     failed = [event["failed_statement"] for event in events if event.get("failed_statement")]
     return found[:-1] if found and found[-1] in failed[-1:] else found
 
 
-def _touched(events: list[Event]) -> frozenset[str]:
+def _find_touched(events: list[Event]) -> frozenset[str]:
     """Return what statements have named; not all did where a revision has begun before any was heard."""
     found: set[str] = set()
     is_heard = False
@@ -312,7 +312,7 @@ def _touched(events: list[Event]) -> frozenset[str]:
     return frozenset(found if is_heard else {ANY_TABLE})
 
 
-def _tidied(after: Position, event: Event) -> Position:
+def _tidy_position(after: Position, event: Event) -> Position:
     """Return what a run left without what its revert has taken away since."""
     if event["event"] != "tidied":
         return after

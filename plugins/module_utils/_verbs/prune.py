@@ -156,7 +156,13 @@ def _note(leftover: Leftover, database: str, job: Job) -> None:
 
 def _list_retained(engine: Engine, layout: Layout) -> list[Leftover]:
     list_retained = [
-        _leftover("retained", retained.name, retained.run, _made(retained, layout, engine.database.name), retained.size)
+        _leftover(
+            "retained",
+            retained.name,
+            retained.run,
+            _read_retained_time(retained, layout, engine.database.name),
+            retained.size,
+        )
         for retained in restorer_of(engine).list_retained()
     ]
     return sorted(list_retained, key=lambda leftover: (leftover.made, leftover.name))
@@ -168,7 +174,7 @@ def _scratches(engine: Engine) -> list[Leftover]:
     ]
 
 
-def _made(retained: RetainedCopy, layout: Layout, database: str) -> str:
+def _read_retained_time(retained: RetainedCopy, layout: Layout, database: str) -> str:
     """Return when something was retained; the journal knows where the engine does not."""
     if retained.made:
         return retained.made
@@ -208,10 +214,10 @@ def days_since(made: str) -> float | None:
 def prune(job: Job) -> Answer:
     """List the retained copies of every database, and drop what is old enough if that was requested."""
     done = do_each(job, job.databases, prune_database)
-    return {"results": [_pruned(database, done[database.name]) for database in job.databases]}
+    return {"results": [_make_result(database, done[database.name]) for database in job.databases]}
 
 
-def _pruned(database: Database, answer: Any) -> Answer:
+def _make_result(database: Database, answer: Any) -> Answer:
     if not isinstance(answer, Exception):
         return dict(answer)
     failure = Failed(

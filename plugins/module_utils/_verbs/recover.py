@@ -154,9 +154,9 @@ def recover_database(database: Database, job: Job, journal: Journal, progress: P
 def _recover_run(database: Database, job: Job, journal: Journal, progress: Progress, left: RunState) -> Result:
     path = job.layout.journal(database.name, left.run) if left.run else journal.path
     if left.state == "held":
-        result = _cleared(database, job, left, progress)
+        result = _clear_held(database, job, left, progress)
     elif left.verb == "restore":
-        result = _restored(database, job, left, progress)
+        result = _recover_restore(database, job, left, progress)
     elif left.verb == "rollback":
         run_record = RunRecord.of(left.of_run, read_events(job.layout.journal(database.name, left.of_run)))
         run_record.begun, run_record.cut_short = run_record.committed, True
@@ -168,7 +168,7 @@ def _recover_run(database: Database, job: Job, journal: Journal, progress: Progr
     return result
 
 
-def _restored(database: Database, job: Job, left: RunState, progress: Progress) -> Result:
+def _recover_restore(database: Database, job: Job, left: RunState, progress: Progress) -> Result:
     """Return whether a restore that died had replaced the database.
 
     It does so in one step or not at all, but for a command of the user's, which may be half-way: that is held.
@@ -247,7 +247,7 @@ def _restored_half(database: Database, job: Job, left: RunState, journal: Journa
     return facts
 
 
-def _cleared(database: Database, job: Job, left: RunState, progress: Progress) -> Result:
+def _clear_held(database: Database, job: Job, left: RunState, progress: Progress) -> Result:
     """Let a held database go on if it is where its run began, or where that run would have brought it.
 
     Raises:

@@ -47,7 +47,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
             except Failed as failure:
                 if failure.code != HALF_WAY:
                     raise
-                return _held(database, job, manifest, journal, failure)
+                return _hold_database(database, job, manifest, journal, failure)
     except BaseException:
         if made:
             restorer_of(engine).drop_empty()
@@ -67,7 +67,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
     }
 
 
-def _held(database: Database, job: Job, manifest: Manifest, journal: Journal, failure: Failed) -> Result:
+def _hold_database(database: Database, job: Job, manifest: Manifest, journal: Journal, failure: Failed) -> Result:
     """Return the result of a restore that began to replace a database and did not prove that it has."""
     ways = ways_out_of(database, job, manifest.path, journal.path.stem)
     journal.write("held", error=failure.facts(), ways_out=ways)

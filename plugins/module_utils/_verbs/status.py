@@ -99,13 +99,13 @@ def status(job: Job) -> Answer:
     left_out = {database.name for database in reachable if database.name not in retained}
     return {
         "databases": [
-            status_of(database, job, planned.get(database.name), _listed(retained.get(database.name)))
+            status_of(database, job, planned.get(database.name), _list_retained(retained.get(database.name)))
             for database in job.databases
             if (database.name in planned or not job.release) and database.name not in left_out
         ]
     }
 
 
-def _listed(retained: Any) -> list[Answer]:
+def _list_retained(retained: Any) -> list[Answer]:
     """Return the retained copies; a database that could not be read has the error in its plan."""
     return retained if isinstance(retained, list) else []

@@ -20,7 +20,7 @@ def deadline_obstacle(database: Database, job: Job) -> Refused | None:
     seconds = count_seconds_left(job)
     if seconds is None:
         return None
-    needed, source = _needed(database, job)
+    needed, source = _estimate_seconds(database, job)
     if seconds > 0 and needed <= seconds:
         return None
     return Refused(
@@ -51,7 +51,7 @@ def describe_cancelled(what: str, job: Job) -> Failed:
     )
 
 
-def _needed(database: Database, job: Job) -> tuple[float, str]:
+def _estimate_seconds(database: Database, job: Job) -> tuple[float, str]:
     """Return how many seconds a database is expected to need, and who says so."""
     return read_known_seconds(job.layout, database.name) or (job.window_margin, "migrate_window_margin is")
 

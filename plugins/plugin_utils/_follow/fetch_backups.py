@@ -57,11 +57,11 @@ def fetch(host: str, options: Result, call: Call) -> Result:
         done["problems"].append(f"The backups of this host could not be fetched: {answer.get('msg')}")
     for backup in answer.get("waiting", []):
         try:
-            left -= _announced(backup)
+            left -= _read_announced_size(backup)
             if left < 0:
                 raise Refused(
                     "It is larger than what may be fetched from one host",
-                    f"it has {_announced(backup):,} bytes",
+                    f"it has {_read_announced_size(backup):,} bytes",
                     "Raise migrate_backup_fetch_limit if that is right",
                     code="fetch-refused",
                 )
@@ -74,7 +74,7 @@ def fetch(host: str, options: Result, call: Call) -> Result:
     return done
 
 
-def _announced(backup: Result) -> int:
+def _read_announced_size(backup: Result) -> int:
     sizes = [file["size"] for file in backup["files"]]
     if any(size < 0 for size in sizes) or not sizes:
         raise Refused("The host announces files without a size", "", _NOT_OURS, code="fetch-refused")
@@ -109,7 +109,7 @@ def _fetch_one(host: str, backup: Result, options: Result, call: Call) -> None:
     place = parent / check_run_id(backup["run"])
     if place.exists():
         return  # it came before, and only its host does not remember
-    _refuse_if_full(parent, _announced(backup), len(backup["files"]))
+    _refuse_if_full(parent, _read_announced_size(backup), len(backup["files"]))
     beside = parent / f".{place.name}.partial"
     shutil.rmtree(beside, ignore_errors=True)
     os.mkdir(beside, 0o700)  # nothing may be there, a link least of all
@@ -142,7 +142,7 @@ class _Parts:
         self._options = {**options, "database": backup["database"], "run": backup["run"], "length": PART}
         self._call = call
         self._offset = 0
-        self._left = _announced(backup)
+        self._left = _read_announced_size(backup)
         self._there = b""
 
     def take(self, length: int) -> bytes:

@@ -39,13 +39,13 @@ def call_in_parts(call: Callable[[Result], Result], arguments: Result, progress:
     earlier: list[Result] = []
     while True:
         called = time.monotonic()
-        answer = call({**arguments, "begin_for": begin_for, "done_before": [_known(entry) for entry in done]})
+        answer = call({**arguments, "begin_for": begin_for, "done_before": [_select_known(entry) for entry in done]})
         if answer.get("failed"):
             return answer
         done += answer["databases"]
         total = answer.pop("total", len(done))
         if answer.pop("finished", True):
-            return {**_joined([*earlier, answer]), "databases": done, "progress": progress.printed}
+            return {**_join_answers([*earlier, answer]), "databases": done, "progress": progress.printed}
         earlier.append(answer)
         results = [{"name": entry["name"], "outcome": outcome} for entry in done]
         show([f"  {line}" for line in progress.lines(results, total, [])])
@@ -53,11 +53,11 @@ def call_in_parts(call: Callable[[Result], Result], arguments: Result, progress:
         begin_for = min(max(_SHORTEST_PART, (time.monotonic() - began) / 2, cost * _TIMES_THE_COST), _LONGEST_PART)
 
 
-def _known(entry: Result) -> Result:
+def _select_known(entry: Result) -> Result:
     return {key: entry[key] for key in _KNOWN_OF_EACH if key in entry}
 
 
-def _joined(answers: list[Result]) -> Result:
+def _join_answers(answers: list[Result]) -> Result:
     """Return the last answer, with what is pending and refused in any of them."""
     joined = dict(answers[-1])
     if "pending" in joined:

@@ -62,12 +62,12 @@ def _text(source: Path, name: str, exclude: Sequence[str], within: tuple[Path, .
         raise Refused(
             f"The requirements file {name} is not UTF-8", str(error), "Save it as UTF-8", code="requirements-invalid"
         ) from error
-    others = [value for option, value in _named(text) if option in ("r", "c") and not _REMOTE.match(value)]
+    others = [value for option, value in _read_names(text) if option in ("r", "c") and not _REMOTE.match(value)]
     parent = path.parent.relative_to(source)
-    return text + "".join(_text(source, _joined(parent, other), exclude, (*within, place)) for other in others)
+    return text + "".join(_text(source, _join_paths(parent, other), exclude, (*within, place)) for other in others)
 
 
-def _joined(parent: Path, other: str) -> str:
+def _join_paths(parent: Path, other: str) -> str:
     place = other.removeprefix("file:").removeprefix("//")
     return place if Path(place).is_absolute() else str(parent / place)
 
@@ -112,12 +112,12 @@ def install_the_source(source: Path, text: str, packages: Sequence[str], pip_arg
 
 
 def _words(text: str) -> Iterator[str]:
-    for option, value in _named(text):
+    for option, value in _read_names(text):
         if option not in ("r", "c"):
             yield value
 
 
-def _named(text: str) -> Iterator[tuple[str, str]]:
+def _read_names(text: str) -> Iterator[tuple[str, str]]:
     """Yield what each line names, as pip reads it, with its option's first letter.
 
     A requirement has none; it ends where options begin, as its hashes.

@@ -45,7 +45,7 @@ def variable_problems(
         template: returns values without templates.
         prefix: what the names of those begin with that are compared.
     """
-    options = invocation.once("variables", _described)
+    options = invocation.once("variables", _read_described)
     described = {name: option for name, option in options.items() if name.startswith(prefix)}
     given = template({name: variables[name] for name in described if name in variables})
     found = ArgumentSpecValidator(described).validate(given)
@@ -81,6 +81,6 @@ def refusal(wrong: Sequence[str], host: str) -> FailedOnce:
     return FailedOnce(msg) if first == host else keep_whole("preflight", host, {"msg": msg}, f"The same as on {first}.")
 
 
-def _described() -> dict[str, Any]:
+def _read_described() -> dict[str, Any]:
     specs = yaml.safe_load(_SPECS.read_text(encoding="utf-8"))["argument_specs"]
     return {name: spec for name, spec in specs["main"]["options"].items() if name not in _CHECKED}

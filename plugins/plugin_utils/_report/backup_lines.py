@@ -50,7 +50,7 @@ def _columns_of_many() -> list[Column]:
     return [
         name_column(),
         Column("BACKUPS", _count),
-        Column("NEWEST (UTC)", _taken, lambda entries: f"{min(map(_taken, entries))} or later"),
+        Column("NEWEST (UTC)", _render_taken, lambda entries: f"{min(map(_render_taken, entries))} or later"),
         Column("SIZE", lambda entry: size(_sizes(entry)), lambda entries: size(sum(map(_sizes, entries)))),
         *(Column(heading, partial(_cell, heading=heading)) for heading in ("REVISION", "PROVEN", "SEALED", "COPIES")),
     ]
@@ -65,7 +65,7 @@ def _count(entry: Result) -> str:
     return "unknown" if backups is None else str(len(backups) + (entry.get("more") or 0))
 
 
-def _taken(entry: Result) -> str:
+def _render_taken(entry: Result) -> str:
     return moment(_newest(entry).get("taken") or "")
 
 

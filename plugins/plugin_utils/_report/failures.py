@@ -70,7 +70,7 @@ def failure_lines(failures: Sequence[tuple[Result, Result | None]], view: View, 
     groups: dict[tuple[str, Reverted], list[tuple[Result, Result | None]]] = {}
     for entry, back in failures:
         cause = cause_key(str(Refused.of(entry["error"])), entry["name"])
-        groups.setdefault((cause, _reverted(entry, back)), []).append((entry, back))
+        groups.setdefault((cause, _describe_revert(entry, back)), []).append((entry, back))
     # A held database has its place in any case: its ways out are nowhere else on the screen.
     found = sorted(groups.items(), key=lambda group: not group[0][1].held)
     most = len(found) if view.shows_all else MOST_CAUSES
@@ -151,7 +151,7 @@ def _ways_without_name(entry: Result) -> str:
     )
 
 
-def _reverted(entry: Result, back: Result | None) -> Reverted:
+def _describe_revert(entry: Result, back: Result | None) -> Reverted:
     if back is None:
         return Reverted()
     return Reverted(
@@ -192,7 +192,7 @@ def _lines(
         lines += _each("Note:", "notes", members)
     else:
         backups = "its backup" if one else "their backups"
-        lines.append(f"  Restored from {backups}, because {reverted.reason}; {_replaced(members)}")
+        lines.append(f"  Restored from {backups}, because {reverted.reason}; {_render_replaced(members)}")
         lines.append(f"  {state[0].upper()}{state[1:]}")
         lines += _each("But for", "not_restored", members)
     if not with_next:
@@ -215,7 +215,7 @@ def _more(texts: Sequence[str]) -> str:
     return f" ({len(texts) - 1} more have their own)" if len(set(texts)) > 1 else ""
 
 
-def _replaced(members: Sequence[tuple[Result, Result | None]]) -> str:
+def _render_replaced(members: Sequence[tuple[Result, Result | None]]) -> str:
     """Return where what was replaced is kept."""
     if len(members) == 1:
         return f"what it replaced is {(members[0][1] or {}).get('retained')}."

@@ -238,7 +238,7 @@ def _backups(results: Results, view: View) -> Report:
     return Report(table, lines, failure_of(backup, view))
 
 
-def _listed(results: Results, view: View) -> Report:
+def _report_listing(results: Results, view: View) -> Report:
     return Report(*backup_lines(results["backups"], view))
 
 
@@ -296,6 +296,6 @@ _REPORTS: dict[str, Callable[[Results, View], Report]] = {
     "recover": _recover,
     "prune": _prune,
     "status": _status,
-    "backups": _listed,
+    "backups": _report_listing,
     "plan": _plan,
 }

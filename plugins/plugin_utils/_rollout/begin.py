@@ -61,7 +61,7 @@ def current(groups: Mapping[str, Any]) -> Manifest | None:
 
 def _begin(wanted: Result, groups: Mapping[str, Any]) -> None:
     folder = wanted.get("manifests") or ""
-    hosts = {name: _planned(name, check_mode=wanted["check_mode"]) for name in wanted["hosts"]}
+    hosts = {name: _read_planned(name, check_mode=wanted["check_mode"]) for name in wanted["hosts"]}
     run_id = wanted.get("run") or next((host.run for host in hosts.values() if host.run), "")
     try:
         earlier = manifest.read(manifest.place(folder, run_id)) if folder and run_id else None
@@ -125,7 +125,7 @@ def _put_into_batches(made: Manifest, wanted: Result, groups: Mapping[str, Any])
             made.hosts[name].batch = number
 
 
-def _planned(name: str, *, check_mode: bool) -> Host:
+def _read_planned(name: str, *, check_mode: bool) -> Host:
     """Return a host's part from what preflight and the plan have left, and from the failure that was rescued."""
     found = {**results.of_host(name), **(invocation.take_shared("planned", name) or {})}
     found = this_invocation().complete_all(found, name)

@@ -32,7 +32,7 @@ def why_refused(made: Manifest, planned: list[str], fleet: list[str], folder: st
         return ""
     missing = [f"{name}: {why}" for name in planned if (why := _lacks(made.hosts[name]))]
     others = [name for name in fleet if name not in planned]
-    verified = _verified(folder) if others else set()
+    verified = _list_verified(folder) if others else set()
     missing += [f"{name}: no manifest here says that it was expanded" for name in others if name not in verified]
     if not missing:
         return ""
@@ -49,7 +49,7 @@ def _lacks(host: Host) -> str:
     return f"{', '.join(behind)} not expanded" if behind else ""
 
 
-def _verified(folder: str) -> set[str]:
+def _list_verified(folder: str) -> set[str]:
     """Return the hosts of which the newest manifest that names them says that they were expanded."""
     found: dict[str, Host] = {}
     written = Path(folder).expanduser().glob("*.json") if folder else []

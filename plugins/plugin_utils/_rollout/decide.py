@@ -31,7 +31,7 @@ def read_planned(results: Result) -> Host:
     """
     packed, plan, failure = results.get("packed") or {}, results.get("plan") or {}, results.get("failure") or ""
     host = Host(run=packed.get("run", ""), why=in_one_line(failure))
-    host.databases = {entry["name"]: _planned(entry) for entry in plan.get("databases", [])}
+    host.databases = {entry["name"]: _make_database(entry) for entry in plan.get("databases", [])}
     host.found = {entry["source"]: entry["names"] for entry in plan.get("found") or []}
     if not host.run:
         host.state = "refused"
@@ -42,7 +42,7 @@ def read_planned(results: Result) -> Host:
     return host
 
 
-def _planned(entry: Result) -> Database:
+def _make_database(entry: Result) -> Database:
     obstacles = [" ".join(str(Refused.of(obstacle)).split()) for obstacle in entry["obstacles"]]
     pending = bool(entry["pending"] or obstacles)
     return Database(
@@ -70,7 +70,7 @@ def has_ended(host: Host, results: Result) -> None:
     host.run = (results.get("packed") or {}).get("run", host.run)
     for entry in (results.get("plan") or {}).get("databases", []):
         if host.databases.get(entry["name"], Database("")).expected is None:
-            host.databases[entry["name"]] = _planned(entry)
+            host.databases[entry["name"]] = _make_database(entry)
     upgrade, downgrade = results.get("upgrade") or {}, results.get("downgrade") or {}
     for entry in [*upgrade.get("databases", []), *downgrade.get("databases", [])]:
         _note_position(host.databases.setdefault(entry["name"], Database("")), entry)
@@ -147,7 +147,7 @@ def why_stopped(manifest: Manifest, limits: Limits) -> str:
         return f"{', '.join(failed)} failed in the first batch"
     if failed and len(failed) == len(names):
         return f"all of batch {manifest.ended} failed: {', '.join(failed)}"
-    return "; ".join(limits.list_exceeded(_failed(manifest, had_turn=True), _totals(manifest)))
+    return "; ".join(limits.list_exceeded(_count_failed(manifest, had_turn=True), _totals(manifest)))
 
 
 def why_not_begun(manifest: Manifest, limits: Limits, on_failure: str) -> str:
@@ -156,13 +156,13 @@ def why_not_begun(manifest: Manifest, limits: Limits, on_failure: str) -> str:
     Where a failure undoes everything, one that is certain already is a reason not to begin.
     """
     if on_failure == "rollback":
-        known = _failed(manifest, had_turn=False)
+        known = _count_failed(manifest, had_turn=False)
     else:
         known = {"hosts": sum(host.state == "refused" for host in manifest.hosts.values()), "databases": 0}
     return "; ".join(limits.list_exceeded(known, _totals(manifest)))
 
 
-def _failed(manifest: Manifest, *, had_turn: bool) -> dict[str, int]:
+def _count_failed(manifest: Manifest, *, had_turn: bool) -> dict[str, int]:
     """Count failures; those of the plan only if requested, else those of hosts that had their turn."""
     gone = {name for batch in manifest.batches[: manifest.ended] for name in batch}
     hosts = {
@@ -258,7 +258,7 @@ def turn(manifest: Manifest, name: str) -> str:
     return {"waiting": "planned", "lost": "again"}.get(manifest.hosts[name].state, "")
 
 
-def _begun(manifest: Manifest) -> list[list[str]]:
+def _list_begun(manifest: Manifest) -> list[list[str]]:
     """Return the batches, or none if nothing may begin."""
     return [] if manifest.why and not manifest.ended else manifest.batches
 
@@ -274,8 +274,8 @@ def _failing(manifest: Manifest) -> list[str]:
 
 #: The targets of the plays, by the name that the lookup knows.
 PLAY_TARGETS: dict[str, Callable[[Manifest], list[Any]]] = {
-    "hosts": lambda manifest: [name for batch in _begun(manifest) for name in batch],
-    "batches": lambda manifest: [len(batch) for batch in _begun(manifest)],
+    "hosts": lambda manifest: [name for batch in _list_begun(manifest) for name in batch],
+    "batches": lambda manifest: [len(batch) for batch in _list_begun(manifest)],
     "to_roll_back": lambda manifest: [name for batch in manifest.to_roll_back for name in batch],
     "to_roll_back_batches": lambda manifest: [len(batch) for batch in reversed(manifest.to_roll_back)],
     "failing": _failing,

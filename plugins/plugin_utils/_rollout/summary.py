@@ -66,15 +66,15 @@ def summary(
         _title(manifest, view.check_mode),
     ]
     are_all_failed = {host.state for host in manifest.hosts.values()} == {"failed"}  # the title and the causes say so
-    if (len(manifest.hosts) > 1 and not are_all_failed) or _lost(manifest):
+    if (len(manifest.hosts) > 1 and not are_all_failed) or _render_lost(manifest):
         lines += _states(manifest, view.check_mode)
     failures = {name: _failures(found) for name, found in results.items() if manifest.hosts[name].is_bad}
     reported = {(name, entry["name"]) for name, found in failures.items() for entry, _rest in found}
     every = [failure for found in failures.values() for failure in found]
     lines += view.limit_lines(causes_of_run(manifest, reported)) + failure_lines(every, view, with_next=False)
     if manifest.bad or manifest.unfinished:
-        if _lost(manifest) and not view.check_mode:  # what was begun there goes on, and may have ended well
-            names = first_of(_lost(manifest), _MOST_NAMES)
+        if _render_lost(manifest) and not view.check_mode:  # what was begun there goes on, and may have ended well
+            names = first_of(_render_lost(manifest), _MOST_NAMES)
             lines.append(f"  First: once {names} can be reached again: {playbook_command('recover')}")
         if manifest.run and not view.check_mode:
             lines.append(f"  Next: {_remedy(manifest)}, then: {_going_on(manifest)}")
@@ -146,7 +146,7 @@ def _columns(manifest: Manifest, *, check_mode: bool) -> list[Column]:
         *hosts,
         name_column(),
         Column("OUTCOME", _outcome),
-        Column("REVERTED", _reverted),
+        Column("REVERTED", _render_reverted),
         Column("FROM", lambda entry: heads(entry["database"].was) if upgraded(entry) else ""),
         Column("TO", _to),
         Column("REVISIONS", revisions),
@@ -161,7 +161,7 @@ def _outcome(entry: Result) -> str:
     return str(entry["words"].upper() if entry["words"] in ("failed", "held", "refused") else entry["words"])
 
 
-def _reverted(entry: Result) -> str:
+def _render_reverted(entry: Result) -> str:
     database: Database | None = entry["database"]
     return database.outcome if database and database.outcome in REVERTED else ""
 
@@ -194,7 +194,7 @@ def _notes(
     return lines + view.limit_lines(backup_problems(found.get("upgrade") or {} for found in results.values()))
 
 
-def _lost(manifest: Manifest) -> list[str]:
+def _render_lost(manifest: Manifest) -> list[str]:
     return [name for name, host in manifest.hosts.items() if host.state == "lost"]
 
 
@@ -208,7 +208,7 @@ def _going_on(manifest: Manifest) -> str:
     """Return the command that goes on with a run, once a person has corrected the cause."""
     is_over = manifest.state == "rolled_back" or _is_left_with_unfit_rows(manifest)
     words = {} if is_over else {"migrate_run": manifest.run}
-    failed = _failed(manifest)
+    failed = _list_failed(manifest)
     if len(failed) > MOST_TYPED:
         return playbook_command("migrate", **words, migrate_retry_failed="true")
     retried = {"migrate_retry_failed": sorted(failed)} if failed else {}
@@ -222,7 +222,7 @@ def _is_left_with_unfit_rows(manifest: Manifest) -> bool:
     return bool(bad) and not is_begun and all(entry.code == ROW_UNFIT for entry in bad)
 
 
-def _failed(manifest: Manifest) -> set[str]:
+def _list_failed(manifest: Manifest) -> set[str]:
     """Return the names of databases that are not tried again unless they are named."""
     return {
         name

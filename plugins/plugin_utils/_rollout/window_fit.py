@@ -27,14 +27,14 @@ class Pace:
 
 def why_not(manifest: Manifest, seconds: float, pace: Pace) -> str:
     """Return why the next batch does not fit into so many seconds, or nothing."""
-    needed = _needed(manifest, pace)
+    needed = _estimate_seconds(manifest, pace)
     if seconds > 0 and needed <= seconds:
         return ""
     number = manifest.ended + 1
     return f"batch {number} is expected to take {needed:.0f} s, and {max(seconds, 0):.0f} s will be left"
 
 
-def _needed(manifest: Manifest, pace: Pace) -> float:
+def _estimate_seconds(manifest: Manifest, pace: Pace) -> float:
     names = manifest.batches[manifest.ended]
     each = [_of_each(manifest.hosts[name], pace.margin) for name in names]
     if pace.leaves_some:

@@ -37,7 +37,7 @@ _VARIABLES = ("group_vars", "host_vars")
 def environment(project: str) -> dict[str, str]:
     """Return the variables by which ansible-playbook finds at night what it finds now: its settings, and us."""
     paths, origin = constants.config.get_config_value_and_origin("COLLECTIONS_PATHS")
-    now, then = _resolved(constants.CONFIG_FILE), _settings_in(project)
+    now, then = _resolve_path(constants.CONFIG_FILE), _settings_in(project)
     found = {name: os.environ[name] for name in _HOW_HOSTS_ARE_REACHED if os.environ.get(name)}
     if now and now != then:
         found["ANSIBLE_CONFIG"] = str(constants.CONFIG_FILE)
@@ -54,7 +54,7 @@ def _settings_in(folder: str) -> Path | None:
     return next((path.resolve() for path in places if path.is_file()), None)
 
 
-def _resolved(path: str | None) -> Path | None:
+def _resolve_path(path: str | None) -> Path | None:
     return Path(path).resolve() if path else None
 
 

@@ -91,7 +91,7 @@ def _duration(value: Any) -> timedelta:
 
 
 def _days(value: Any) -> frozenset[int]:
-    names = [str(name).lower() for name in _listed(value)]
+    names = [str(name).lower() for name in _as_list(value)]
     if not names:
         raise ValueError(f"name some of {', '.join(DAYS)}, or leave it out for every day")
     unknown = [name for name in names if name not in DAYS + _LONG_DAYS]
@@ -101,7 +101,7 @@ def _days(value: Any) -> frozenset[int]:
 
 
 def _exclude(value: Any) -> frozenset[date]:
-    return frozenset(day for entry in _listed(value) for day in _dates(entry))
+    return frozenset(day for entry in _as_list(value) for day in _dates(entry))
 
 
 def _dates(value: Any) -> Iterator[date]:
@@ -124,7 +124,7 @@ def _zone(value: Any) -> ZoneInfo:
     return ZoneInfo(str(value))
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise ValueError("it must be a list")  # noqa: TRY004 - one kind of error for all that cannot be read
     return value

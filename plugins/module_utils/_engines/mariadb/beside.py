@@ -347,7 +347,7 @@ def describe_moved_counters(
 
 def describe_changed_definitions(before: Definitions, now: Definitions) -> list[str]:
     """Return how definitions differ, each in words."""
-    old, new = _listed(before), _listed(now)
+    old, new = _list_definitions(before), _list_definitions(now)
     found = [f"{name} is missing" for name in old.keys() - new.keys()]
     found += [f"{name} was not there before" for name in new.keys() - old.keys()]
     found += [f"the definition of {name} differs" for name in old.keys() & new.keys() if old[name] != new[name]]
@@ -358,7 +358,7 @@ def _value(found: Definitions, name: str) -> str:
     return found.sequences[name].partition("\n")[2]
 
 
-def _listed(found: Definitions) -> dict[str, object]:
+def _list_definitions(found: Definitions) -> dict[str, object]:
     """Return all definitions, each by its kind and name."""
     listed: dict[str, object] = {f"table {name}": text for name, text in found.tables.items()}
     listed |= {f"sequence {name}": definition_of_sequence(found, name) for name in found.sequences}

@@ -57,7 +57,7 @@ def rights_for_restore(engine: MariaDBSession, archive: Archive) -> tuple[str, d
     """Return what an administrator types so that a restore can be done, and the variables that it needs then."""
     if not missing(engine):
         return "", {}
-    return grants_as_typed(engine, _all_pieces(_defined(archive))), {}
+    return grants_as_typed(engine, _all_pieces(_read_definitions(archive))), {}
 
 
 def command(engine: MariaDBSession, archive: Archive) -> str:
@@ -75,7 +75,7 @@ def command(engine: MariaDBSession, archive: Archive) -> str:
     replace += f" create database {quote_name(schema)}{charset}; use {quote_name(schema)};"
     views, output = _views(engine, archive)
     script = [_printf(begin), ["sed", _FOR_TRIAL, dump], _printf(*views, replace), ["cat", dump]]
-    return f"{_keep(engine, archive, administrators(engine, 'mariadb-dump'))} && {_piped(script, load)}{output}"
+    return f"{_keep(engine, archive, administrators(engine, 'mariadb-dump'))} && {_pipe_commands(script, load)}{output}"
 
 
 def command_by_user(engine: MariaDBSession, archive: Archive) -> str:
@@ -89,7 +89,7 @@ def command_by_user(engine: MariaDBSession, archive: Archive) -> str:
     own, schema = engine.own_connection(), engine.name_on_server
     if lacking(privileges_on(schema, own.run(read_grants)), FOR_SWAP) or not archive.sha256:
         return ""
-    before = _defined(archive)
+    before = _read_definitions(archive)
     if before.not_understood or may_not_make(engine, _all_pieces(before)):
         return ""
     mine, charset = words_by_hand(engine.url, engine.driver), _charset(engine, archive)
@@ -99,10 +99,10 @@ def command_by_user(engine: MariaDBSession, archive: Archive) -> str:
     begin = [*views, "set session foreign_key_checks = 0;", "DELIMITER //", f"{_DROP_ALL}//", "DELIMITER ;"]
     begin += [f"alter database {quote_name(schema)} {charset};"] if charset else []
     script = [_printf(*begin), ["cat", str(archive.path)]]
-    return f"{proves} && {_keep(engine, archive, ['mariadb-dump', *mine])} && {_piped(script, load)}{output}"
+    return f"{proves} && {_keep(engine, archive, ['mariadb-dump', *mine])} && {_pipe_commands(script, load)}{output}"
 
 
-def _defined(archive: Archive) -> Definitions:
+def _read_definitions(archive: Archive) -> Definitions:
     with archive.path.open("rb") as lines:
         return definitions_of(lines)
 
@@ -122,7 +122,7 @@ def _keep(engine: MariaDBSession, archive: Archive, begins: list[str]) -> str:
     """Return what dumps the database as it is, beside the dump that is to replace it."""
     kinds = {str(kind) for _name, kind, _engine in engine.own_connection().rows(TABLES)}
     words = [*begins, *dump_options(kinds), *leave_out_invalid_views(engine)]
-    target = f"--result-file={_kept(engine, archive)}.sql"
+    target = f"--result-file={_render_kept_path(engine, archive)}.sql"
     return f"{shlex.join(words)} {target} -- {shlex.quote(engine.name_on_server)}"
 
 
@@ -135,10 +135,10 @@ def _views(engine: MariaDBSession, archive: Archive) -> tuple[list[str], str]:
     if not shows:
         return [], ""
     block = ["begin not atomic declare continue handler for sqlexception begin end;", *shows, "end//"]
-    return ["DELIMITER //", *block, "DELIMITER ;"], f" > {_kept(engine, archive)}-views.txt"
+    return ["DELIMITER //", *block, "DELIMITER ;"], f" > {_render_kept_path(engine, archive)}-views.txt"
 
 
-def _kept(engine: MariaDBSession, archive: Archive) -> str:
+def _render_kept_path(engine: MariaDBSession, archive: Archive) -> str:
     """Return how the files begin in which is kept what is replaced, for a shell."""
     name = f"{engine.name_on_server.replace('/', '_')}-replaced-"
     return shlex.quote(str(archive.path.with_name(name))) + TIME_TYPED
@@ -148,7 +148,7 @@ def _printf(*lines: str) -> list[str]:
     return ["printf", "%s\\n", *lines]
 
 
-def _piped(script: list[list[str]], load: list[str]) -> str:
+def _pipe_commands(script: list[list[str]], load: list[str]) -> str:
     words = " && ".join(map(shlex.join, script))
     # The client would not know otherwise that its input has ended too early.
     return f"( {words} || echo 'the dump cannot be read;' ) | {shlex.join(load)}"

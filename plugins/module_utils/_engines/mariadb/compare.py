@@ -64,7 +64,7 @@ def compare(
         now = client_input.read_dump_of_now(engine, ReadDump.of)
     except Exception as error:  # noqa: BLE001 - whatever it is: what was not compared counts as different
         return Comparison(not_compared=[cannot_compare(error)])
-    return _compared(before, now, archive.version_tables | written_rows.version_tables, written)
+    return _compare_dumps(before, now, archive.version_tables | written_rows.version_tables, written)
 
 
 def compare_definitions(engine: MariaDBSession, archive: Archive, written_rows: WrittenRows) -> list[str]:
@@ -85,7 +85,9 @@ def _differences(before: Definitions, now: Definitions, version_tables: frozense
     return [words for words in describe_changed_definitions(before, now) if not _is_of(words, left_out)]
 
 
-def _compared(before: ReadDump, now: ReadDump, version_tables: frozenset[str], written: WrittenTables) -> Comparison:
+def _compare_dumps(
+    before: ReadDump, now: ReadDump, version_tables: frozenset[str], written: WrittenTables
+) -> Comparison:
     left_out = {name.rpartition(".")[2] for name in version_tables}
     both = sorted((before.definitions.tables.keys() & now.definitions.tables.keys()) - left_out)
     same = [name for name in both if before.definitions.tables[name] == now.definitions.tables[name]]

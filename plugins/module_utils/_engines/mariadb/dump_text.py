@@ -121,12 +121,12 @@ class _Reader:
         """Take a statement between the usual delimiters."""
         self._settings.update(_SETTING.findall(statement))
         if match := _TABLE.match(statement):
-            self._add_table(unquote_name(match[1]), _decoded(statement))
+            self._add_table(unquote_name(match[1]), _decode_statement(statement))
         elif match := _SEQUENCE.match(statement):
-            self.found.sequences[unquote_name(match[1])] = _decoded(statement)
+            self.found.sequences[unquote_name(match[1])] = _decode_statement(statement)
         elif statement.startswith(b"DO SETVAL(") and self.found.sequences:
             name = next(reversed(self.found.sequences))
-            self.found.sequences[name] += "\n" + _decoded(statement)
+            self.found.sequences[name] += "\n" + _decode_statement(statement)
         elif _VIEW.match(statement) and (match := _NAME_OF_VIEW.search(statement)):
             self.found.views[unquote_name(match[1])] = self._definition(statement.strip().removesuffix(b";"))
         elif _ALTER.match(statement):
@@ -148,7 +148,7 @@ class _Reader:
         elif _OF_TRIGGER.search(statement[:2000]):
             self.found.triggers.setdefault(self._table, []).append(definition)
         else:
-            self.found.not_understood.append(_decoded(statement[:200]))
+            self.found.not_understood.append(_decode_statement(statement[:200]))
 
     def end(self) -> Definitions:
         """Return what was found."""
@@ -166,7 +166,7 @@ class _Reader:
     def _alter(self, statement: bytes) -> None:
         match = _DEFAULTS.match(statement)
         if match is None:
-            self.found.not_understood.append(_decoded(statement))
+            self.found.not_understood.append(_decode_statement(statement))
         elif self._defaults is None:
             self._defaults = match[2], match[3]
         else:
@@ -229,5 +229,5 @@ def unquote_name(name: bytes) -> str:
     return name.replace(b"``", b"`").decode("utf-8", "surrogateescape")
 
 
-def _decoded(statement: bytes) -> str:
+def _decode_statement(statement: bytes) -> str:
     return statement.decode("utf-8", "surrogateescape").strip()

@@ -49,29 +49,31 @@ def fill(engine: MariaDBSession, archive: Archive, database: str) -> list[str]:
         Failed: the backup is damaged, or could not be loaded, or has what would change the database itself.
     """
     if archive.sha256 not in ("", sha256_of(archive.path)):
-        raise _failed(engine, f"{archive.path} is not what its manifest says")
+        raise _describe_failure(engine, f"{archive.path} is not what its manifest says")
     with archive.path.open("rb") as lines:
         found = definitions_of(lines)
     if found.not_understood:
-        raise _failed(engine, "its backup holds what cannot be made again: " + "; ".join(found.not_understood))
+        raise _describe_failure(
+            engine, "its backup holds what cannot be made again: " + "; ".join(found.not_understood)
+        )
     elsewhere = list_bound_elsewhere(found)
     if elsewhere:
         why = (
             f"these have their rows elsewhere, or foreign keys to another database: {first_of(elsewhere, _MOST_NAMED)}"
         )
-        raise _failed(engine, why)
+        raise _describe_failure(engine, why)
     _refuse_full_names(engine, found, database)
     found, notes = _without_running_events(found)
     try:
         with archive.path.open("rb") as lines:
             copied = (_column_of_copy(line, database, engine.name_on_server) for line in select_table_lines(lines))
             client_input.feed(engine, engine.name_on_server, copied)
-        notes += _defined(engine, found)
+        notes += _make_definitions(engine, found)
     except Failed as failure:
-        raise _failed(engine, failure.why or failure.what) from failure
+        raise _describe_failure(engine, failure.why or failure.what) from failure
     running = [str(name) for (name,) in engine.own_connection().rows(_RUNNING, schema=engine.name_on_server)]
     if running:
-        raise _failed(engine, f"events of the copy are enabled: {', '.join(running[:_MOST_NAMED])}")
+        raise _describe_failure(engine, f"events of the copy are enabled: {', '.join(running[:_MOST_NAMED])}")
     return notes
 
 
@@ -88,11 +90,11 @@ def _column_of_copy(line: bytes, database: str, copy: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _failed(engine: MariaDBSession, why: str) -> Failed:
+def _describe_failure(engine: MariaDBSession, why: str) -> Failed:
     return Failed(f"The copy of database {engine.database.name!r} was not filled", why, code="rehearsal-copy-failed")
 
 
-def _defined(engine: MariaDBSession, found: Definitions) -> list[str]:
+def _make_definitions(engine: MariaDBSession, found: Definitions) -> list[str]:
     """Make triggers, views, routines and events by the copy's user itself: another one's would have other rights."""
     nothing, tables = Definitions(), found.all_tables()
     run_pieces(engine, redo_pieces(_each(found, _without_definer), nothing, set(), tables))

@@ -65,11 +65,11 @@ def option_file(url: URL | PlainURL, driver: str) -> str:
     """Return the content of an option file for the programs; there is a secret in it."""
     included = url.query.get("read_default_file")
     lines = [f"!include {included}"] if included else []
-    lines += ["[client]", *(f"{name}={_quoted(value)}" for name, value in client_options(url, driver).items())]
+    lines += ["[client]", *(f"{name}={_quote_value(value)}" for name, value in client_options(url, driver).items())]
     return "\n".join(lines) + "\n"
 
 
-def _quoted(value: str) -> str:
+def _quote_value(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'
 

@@ -57,7 +57,7 @@ def obstacles(
     """
     found = [*_standby(engine, own), *_client_programs(engine, own)]
     found += _privileges(engine, own, needs_locks=bool(without_transactions))
-    found += [obstacle for check in (_hidden, _views, _history) for obstacle in check(engine, own)]
+    found += [obstacle for check in (_find_hidden, _views, _history) for obstacle in check(engine, own)]
     found += refusals(engine, without_transactions)
     size = int(own.rows(_DUMP_SIZE)[0][0])
     return found + disk_space.lacking(engine.database.name, [disk_space.backup(engine.job, backup_space, size)])
@@ -115,7 +115,7 @@ def _user_of(own: OwnConnection) -> str:
     return grantee(str(own.rows("select current_user()")[0][0]))
 
 
-def _hidden(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+def _find_hidden(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
     hidden = [str(name) for (name,) in own.rows(_HIDDEN)]
     if hidden:
         yield Refused(

@@ -145,7 +145,7 @@ def drop(place: Place, name: str) -> None:
             break
         except Exception as error:
             if not place.maker.is_lock_timeout(error) or time.monotonic() >= deadline:
-                raise _left(place, name, error) from error
+                raise _describe_left(place, name, error) from error
             time.sleep(_POLL_INTERVAL)
     place.made.forget(name)
 
@@ -161,7 +161,7 @@ def _drop_tables(own: OwnConnection, name: str) -> None:
         run_sql(own, "set foreign_key_checks = 1")
 
 
-def _left(place: Place, name: str, error: Exception) -> Failed:
+def _describe_left(place: Place, name: str, error: Exception) -> Failed:
     return Failed(
         f"The copy {name!r} of database {place.maker.database.name!r} was not dropped",
         first_line(error),

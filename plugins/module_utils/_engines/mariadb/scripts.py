@@ -74,11 +74,11 @@ def redo_pieces(before: Definitions, now: Definitions, out: set[str], into: set[
     makes = sorted(table for table in before.triggers if table in into or _changes(table, before, now, out))
     pieces = _triggers(drops, makes, now, before)
     pieces += [
-        b"DROP VIEW IF EXISTS %s;\n" % _quoted(name)
+        b"DROP VIEW IF EXISTS %s;\n" % _quote_name(name)
         for name in (*now.views, *now.invalid_views)
         if name not in before.all_tables() and name not in before.views
     ]
-    pieces += [_dropped(key) for key in now.routines if key not in before.routines]
+    pieces += [_render_drop(key) for key in now.routines if key not in before.routines]
     changed = {name for name in before.views if before.views[name] != now.views.get(name)}
     pieces += [_view(name, before.views[name]) for name in before.views if name in changed]
     return pieces + [_routine(key, before) for key in before.routines if before.routines[key] != now.routines.get(key)]
@@ -142,7 +142,7 @@ def _triggers(drops: list[str], makes: list[str], there: Definitions, wanted: De
     names |= dict.fromkeys(map(_name_of, made))
     if not names:
         return []
-    locks = b" WRITE, ".join(_quoted(table) for table in sorted({*drops, *makes})) + _LOCKED
+    locks = b" WRITE, ".join(_quote_name(table) for table in sorted({*drops, *makes})) + _LOCKED
     locks = _LOCKS + locks
     dropped = _drop_triggers(names)
     if all(trigger.defaults is None for trigger in made):
@@ -162,9 +162,9 @@ def _guards(tables: Iterable[str]) -> dict[bytes, bytes]:
     for table in tables:
         digest = hashlib.sha256(table.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         for number, event in enumerate(_EVENTS):
-            name = _quoted(f"{_GUARD}_{digest}_{number}")
+            name = _quote_name(f"{_GUARD}_{digest}_{number}")
             words = b"CREATE TRIGGER %s BEFORE %s ON %s FOR EACH ROW %s;\n"
-            found[name] = words % (name, event, _quoted(table), _REFUSES)
+            found[name] = words % (name, event, _quote_name(table), _REFUSES)
     return found
 
 
@@ -221,20 +221,20 @@ def _name_of(trigger: Definition) -> bytes:
 
 
 def _view(name: str, definition: Definition) -> bytes:
-    return b"DROP VIEW IF EXISTS %s;\n%s" % (_quoted(name), definition.script)
+    return b"DROP VIEW IF EXISTS %s;\n%s" % (_quote_name(name), definition.script)
 
 
 def _routine(key: str, wanted: Definitions) -> bytes:
     definition = wanted.routines[key]
     if definition.defaults is None:
-        return _dropped(key) + definition.script
-    return _dropped(key) + _alter(definition.defaults) + definition.script + _AT_LAST + _alter(wanted.defaults)
+        return _render_drop(key) + definition.script
+    return _render_drop(key) + _alter(definition.defaults) + definition.script + _AT_LAST + _alter(wanted.defaults)
 
 
-def _dropped(key: str) -> bytes:
+def _render_drop(key: str) -> bytes:
     kind, name = (key[:12], key[13:]) if key.startswith("package body ") else key.split(" ", 1)
-    return b"DROP %s IF EXISTS %s;\n" % (kind.upper().encode(), _quoted(name))
+    return b"DROP %s IF EXISTS %s;\n" % (kind.upper().encode(), _quote_name(name))
 
 
-def _quoted(name: str) -> bytes:
+def _quote_name(name: str) -> bytes:
     return quote_name(name).encode("utf-8", "surrogateescape")

@@ -30,10 +30,10 @@ _READ_BY = "hosting_alembic_counters_read_by"
 
 def counts(connection: Connection, scope: str = "session") -> Counts:
     """Return the counters of a session, or of all, past SQLAlchemy, which would begin a transaction for it."""
-    return read_counts(_fetched(connection.connection, _STATUS.format(scope)))
+    return read_counts(_fetch_rows(connection.connection, _STATUS.format(scope)))
 
 
-def _fetched(driver_connection: Any, statement: str) -> list[Any]:
+def _fetch_rows(driver_connection: Any, statement: str) -> list[Any]:
     cursor = driver_connection.cursor()
     try:
         cursor.execute(statement)
@@ -82,8 +82,8 @@ class Sessions:
         connection.info[_READ_BY] = self
 
     def _read(self, driver_connection: Any) -> None:
-        number = str(_fetched(driver_connection, "select connection_id()")[0][0])
-        self._last[number] = read_counts(_fetched(driver_connection, _STATUS.format("session")))
+        number = str(_fetch_rows(driver_connection, "select connection_id()")[0][0])
+        self._last[number] = read_counts(_fetch_rows(driver_connection, _STATUS.format("session")))
         is_opened = getattr(driver_connection, "dbapi_connection", driver_connection) in self._opened
         self._first.setdefault(number, {} if is_opened else self._last[number])
 

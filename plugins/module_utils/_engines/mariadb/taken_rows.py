@@ -103,7 +103,7 @@ def find_taken(text: Text, written: Written, catalog: Catalog) -> Taken:
     catalog.temporary |= _names(_TEMPORARY, text.folded)
     if ";" in text.folded.rstrip().removesuffix(";"):
         return Taken(names)
-    names |= _dropped(text.folded) - catalog.temporary
+    names |= _find_dropped(text.folded) - catalog.temporary
     if words[0] in ("DROP", "ALTER", "ANALYZE", "OPTIMIZE") and words[1] in _WITHOUT_ROWS[words[0]]:
         return Taken()
     if words[0] == "ALTER" and words[1] != "SEQUENCE":
@@ -138,7 +138,7 @@ def _new_names(folded: str, first_word: str) -> set[str]:
     return _names(pattern, folded)
 
 
-def _dropped(folded: str) -> set[str]:
+def _find_dropped(folded: str) -> set[str]:
     """Return the names of all tables that a statement drops or empties: others may have made one that is new."""
     match = _DROPPED.fullmatch(_COMMENT.sub(" ", folded))
     return _names(_LISTED, match["names"]) - _BEHIND_NAMES if match else set()

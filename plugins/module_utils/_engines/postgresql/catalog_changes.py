@@ -64,7 +64,7 @@ def read_catalog_rows(connection: Connection) -> CatalogRows:
     ]
     rows = " union all ".join(parts)
     counted = f"{OURS} select catalog, writer::text, count(*) from ({rows}) r group by catalog, writer"
-    return _counted(execute(connection, counted.replace(":", "\\:")))
+    return _count_rows(execute(connection, counted.replace(":", "\\:")))
 
 
 def read_replaced(own: OwnConnection, connection: Connection, counted: Counted, span: list[int]) -> CatalogRows:
@@ -138,8 +138,8 @@ def describe_changes_of_others(
         written_rows: what the run has done.
         leave_out: the numbers of tables whose rows do not count.
     """
-    now, own = read_catalog_rows(connection), _committed(connection, written_rows.catalog_rows)
-    gone = {catalog: _lost(rows, now.get(catalog, {}), own.get(catalog, {})) for catalog, rows in before.items()}
+    now, own = read_catalog_rows(connection), _read_committed(connection, written_rows.catalog_rows)
+    gone = {catalog: _count_lost(rows, now.get(catalog, {}), own.get(catalog, {})) for catalog, rows in before.items()}
     gone = {catalog: count for catalog, count in gone.items() if count > 0}
     if gone and leave_out:
         for catalog, count in _of_tables(connection, written_rows, leave_out).items():
@@ -147,12 +147,12 @@ def describe_changes_of_others(
     return [_WORDS.get(catalog, catalog) for catalog, count in sorted(gone.items()) if count > 0]
 
 
-def _lost(before: dict[str, int], now: dict[str, int], own: dict[str, int]) -> int:
+def _count_lost(before: dict[str, int], now: dict[str, int], own: dict[str, int]) -> int:
     """Return how many rows are gone that the run has not replaced."""
     return sum(max(count - now.get(writer, 0) - own.get(writer, 0), 0) for writer, count in before.items())
 
 
-def _committed(connection: Connection, replaced: dict[str, CatalogRows]) -> CatalogRows:
+def _read_committed(connection: Connection, replaced: dict[str, CatalogRows]) -> CatalogRows:
     """Return the rows that the committed ones of some transactions have replaced, all together."""
     found: CatalogRows = {}
     for number, rows in replaced.items():
@@ -183,7 +183,7 @@ def _count_marked(connection: Connection, catalogs: list[str], marked: str) -> C
         for catalog, _described, which in catalogs_of(connection)
         if catalog in catalogs
     ]
-    return _counted(execute(connection, _union(parts))) if parts else {}
+    return _count_rows(execute(connection, _union(parts))) if parts else {}
 
 
 def _read_marked(connection: Connection, catalogs: list[str], marked: str) -> list[_Row]:
@@ -214,7 +214,7 @@ def _union(parts: list[str]) -> str:
     return (OURS + " union all ".join(parts)).replace(":", "\\:")
 
 
-def _counted(rows: Iterable[tuple[str, str, int]]) -> CatalogRows:
+def _count_rows(rows: Iterable[tuple[str, str, int]]) -> CatalogRows:
     found: CatalogRows = {}
     for catalog, writer, count in rows:
         found.setdefault(catalog, {})[writer] = int(count)

@@ -109,10 +109,10 @@ def conninfo(url: URL) -> str:
 
 def conninfo_by_hand(url: URL | PlainURL) -> str:
     """Return the same for a person, who is prompted for what is secret."""
-    return " ".join(f"{key}='{_escaped(value)}'" for key, value in program_options(url).items())
+    return " ".join(f"{key}='{_escape_value(value)}'" for key, value in program_options(url).items())
 
 
-def _escaped(value: object) -> str:
+def _escape_value(value: object) -> str:
     return str(value).replace("\\", "\\\\").replace("'", "\\'")
 
 

@@ -354,15 +354,15 @@ def list_changed_names(lines: set[str]) -> set[str]:
         on_table = _ON_TABLE.match(line)
         name = _QUALIFIED.search(line, on_table.end() if on_table else 0)
         if name:
-            found.add(".".join(_unquoted(part) for part in name.groups()))
+            found.add(".".join(_unquote_name(part) for part in name.groups()))
     return found
 
 
 def _is_data_of(line: str, table: Relation) -> bool:
     name = _QUALIFIED.match(table.quoted)
-    words = " ".join(_unquoted(part) for part in name.groups()) if name else table.name.replace(".", " ", 1)
+    words = " ".join(_unquote_name(part) for part in name.groups()) if name else table.name.replace(".", " ", 1)
     return f" TABLE DATA {words} " in line.replace("\n", " ")
 
 
-def _unquoted(name: str) -> str:
+def _unquote_name(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name

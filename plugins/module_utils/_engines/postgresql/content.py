@@ -117,7 +117,7 @@ def _text(name: bytes) -> str:
     return name.decode(errors="surrogateescape")
 
 
-def _started(command: list[str], variables: dict[str, str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start_command(command: list[str], variables: dict[str, str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
     with hand_over_variables(variables) as handed:
         return subprocess.Popen(
             command, **handed, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, umask=0o077
@@ -138,7 +138,7 @@ def stream_output(command: list[str], variables: dict[str, str]) -> Iterator[IO[
         Failed: it ended with another code than 0; its own words are the reason.
     """
     with tempfile.TemporaryFile() as errors:
-        process = _started(command, variables, errors)
+        process = _start_command(command, variables, errors)
         if process.stdout is None:
             raise TypeError("the process has no standard output")
         try:

@@ -60,7 +60,7 @@ def without_writes_of_others(
     if "files" not in archive.activity or own.run(counters_cannot_be_trusted, archive.activity):
         return {}
     # Read before the rows, so that rows written meanwhile raise them above what is returned.
-    grown = list(_grown(archive, written_rows, own.run(relations_of)))
+    grown = list(_find_grown(archive, written_rows, own.run(relations_of)))
     small = [(was, here) for was, here in grown if own.run(size_of, here.oid) <= limit]
     if not small:
         return {}
@@ -84,7 +84,7 @@ def without_writes_of_others(
     return found
 
 
-def _grown(
+def _find_grown(
     archive: Archive, written_rows: WrittenRows, now: dict[str, Relation]
 ) -> Iterator[tuple[Relation, Relation]]:
     leave_out = written_rows.version_tables | archive.version_tables

@@ -129,12 +129,12 @@ def _read_only_async(original: Any, but: str) -> Any:
 def _read_only_asyncpg(original: Any, but: str) -> Any:
     @functools.wraps(original)
     def connect(*args: Any, **keywords: Any) -> Any:
-        return original(*args, **keywords) if OPENING_OWN.get() else _connected(original, args, keywords, but)
+        return original(*args, **keywords) if OPENING_OWN.get() else _connect_guarded(original, args, keywords, but)
 
     return connect
 
 
-async def _connected(original: Any, args: Any, keywords: Any, but: str) -> Any:
+async def _connect_guarded(original: Any, args: Any, keywords: Any, but: str) -> Any:
     if but:
         connection = await original(*args, **keywords)
         if await connection.fetchval("select current_database()") == but:

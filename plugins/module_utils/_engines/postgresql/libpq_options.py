@@ -142,10 +142,10 @@ def _service(name: str, file: str, variables: Mapping[str, str]) -> dict[str, st
 def _hosts_and_ports(url: URL | PlainURL) -> tuple[str, str]:
     """Return hosts and ports as libpq lists them, from each of the ways in which SQLAlchemy takes them."""
     if "host" not in url.query:
-        ports = _listed(url.query.get("port", ())) or ([str(url.port)] if url.port else [])
+        ports = _split_list(url.query.get("port", ())) or ([str(url.port)] if url.port else [])
         return url.host or "", ",".join(ports)
-    hosts = _listed(url.query["host"])
-    ports = _listed(url.query.get("port", ()))
+    hosts = _split_list(url.query["host"])
+    ports = _split_list(url.query.get("port", ()))
     if not ports and all(_has_port(host) or ":" not in host for host in hosts) and any(map(_has_port, hosts)):
         pairs = [host.rpartition(":") if _has_port(host) else (host, "", "") for host in hosts]
         return ",".join(pair[0] for pair in pairs), ",".join(pair[2] for pair in pairs)
@@ -159,7 +159,7 @@ def _has_port(host: str) -> bool:
     return bool(colon) and port.isdigit() and ":" not in name and not host.startswith("/")
 
 
-def _listed(value: Any) -> list[str]:
+def _split_list(value: Any) -> list[str]:
     parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
     return [] if parts == [""] else parts
 

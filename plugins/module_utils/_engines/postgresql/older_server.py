@@ -85,7 +85,7 @@ def in_terms_of(before: list[str], now: list[str]) -> list[str]:
     kept = [line for line in before if _SERVER.fullmatch(line)]
     lines = [line for line in now if not _SERVER.fullmatch(line)]
     if old.version < new.version:
-        lines = list(_translated(before, lines, old, new.version))
+        lines = list(_translate_lines(before, lines, old, new.version))
     return sorted({*kept, *lines})
 
 
@@ -104,7 +104,7 @@ def _server_of(fingerprint: Iterable[str]) -> _Server:
     return _Server(version, "")
 
 
-def _translated(before: list[str], now: list[str], old: _Server, new: int) -> Iterator[str]:
+def _translate_lines(before: list[str], now: list[str], old: _Server, new: int) -> Iterator[str]:
     """Yield the lines of a later server in the terms of the older."""
 
     def is_since(version: int) -> bool:
@@ -113,7 +113,7 @@ def _translated(before: list[str], now: list[str], old: _Server, new: int) -> It
     there, without = set(before), {as_dumped(line): line for line in before}
     relations, others = _relations_of(before), _relations_of(now)
     known = {found[1] for found in map(_NAMED.match, (*before, *now)) if found}
-    tables = {_unquoted(_PART.findall(name)[-1]) for name in others}
+    tables = {_unquote_name(_PART.findall(name)[-1]) for name in others}
     partitioned = {name for name, found in relations.items() if found["kind"] == "partitioned table"}
     triggers = {trigger.text for trigger in map(_trigger, before) if trigger and trigger.table in partitioned}
     if old.superuser:
@@ -149,7 +149,7 @@ def _privileges(relation: re.Match[str], is_new: bool) -> list[str]:
     items = []
     for item in _ITEM.finditer(relation["acl"] or ""):
         what = _MAINTAIN.sub("", item["what"]) if is_new else item["what"]
-        if _unquoted(item["who"]) != relation["owner"] and what not in _ALL:
+        if _unquote_name(item["who"]) != relation["owner"] and what not in _ALL:
             what = item["what"]
         if what:
             items.append(f"{item['who']}={what}/{item['by']}")
@@ -238,7 +238,7 @@ def _trigger(line: str) -> _Trigger | None:
 def _is_of_domain(line: str) -> bool:
     """Return whether a line is the constraint that NOT NULL of a domain makes by itself."""
     found = _OF_DOMAIN.fullmatch(line)
-    return found is not None and _is_default_name(*map(_unquoted, found.group("name", "table")))
+    return found is not None and _is_default_name(*map(_unquote_name, found.group("name", "table")))
 
 
 def _is_of_column(line: str, tables: set[str]) -> bool:
@@ -249,7 +249,7 @@ def _is_of_column(line: str, tables: set[str]) -> bool:
     found = _OF_COLUMN.fullmatch(line)
     if not found:
         return False
-    name, table, column = map(_unquoted, found.group("name", "table", "column"))
+    name, table, column = map(_unquote_name, found.group("name", "table", "column"))
     if _is_default_name(name, table, column):
         return True
     # What is shorter was not cut, so that it has the whole name of a table.
@@ -275,5 +275,5 @@ def _is_default_name(name: str, *of: str) -> bool:
     return name == "_".join(part.decode(errors="ignore") for part in parts) + label[0]
 
 
-def _unquoted(name: str) -> str:
+def _unquote_name(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name

@@ -51,7 +51,7 @@ def changes_of_others(connection: Connection, archive: Archive, written_rows: Wr
     # Its row in the catalog is written by a restore, which closes it to others.
     if now["database"] != before["database"]:
         found.append("the owner or the privileges of the database were changed")
-    found += _counted(before, now, written_rows)
+    found += _find_counted_changes(before, now, written_rows)
     written = now["large_objects"] - before["large_objects"]
     if written > written_rows.wrote.get(LARGE_OBJECTS, 0) + written_rows.wrote.get(f"{LARGE_OBJECTS}_metadata", 0):
         found.append("large objects were written")
@@ -71,7 +71,7 @@ def schema_changes_of_others(connection: Connection, archive: Archive, written_r
     return found
 
 
-def _counted(before: dict[str, Any], now: dict[str, Any], written_rows: WrittenRows) -> Iterator[str]:
+def _find_counted_changes(before: dict[str, Any], now: dict[str, Any], written_rows: WrittenRows) -> Iterator[str]:
     """Yield what has changed where rows are only counted, if the run has not written all of them."""
     kinds = (("comment", COMMENTS, "the comment of the database"), ("user_mappings", MAPPINGS, "user mappings"))
     for key, catalog, words in kinds:

@@ -87,12 +87,12 @@ def find_changes_outside(
     numbers = {"numbers": [relation for (relation,) in execute(connection, _LOCKED)]}
     made = execute(connection, _RELATIONS, numbers) if numbers["numbers"] else []
     dropped = own.rows(_RELATIONS, **numbers) if numbers["numbers"] else []
-    made += execute(connection, _marked(XMIN, number))
-    dropped += own.rows(_marked(XMIN.replace("xmin", "xmax"), number))
+    made += execute(connection, _render_marked_query(XMIN, number))
+    dropped += own.rows(_render_marked_query(XMIN.replace("xmin", "xmax"), number))
     return sorted({str(name) for (name,) in [*made, *dropped] if name})
 
 
-def _marked(column: str, number: int) -> str:
+def _render_marked_query(column: str, number: int) -> str:
     """Return the statement that reads what one transaction has written, by the number that each row carries."""
     is_own = f"t.{column} = {number % NUMBERS}"
     in_schemas = [

@@ -73,13 +73,15 @@ def find_writes_since(own: OwnConnection, before: State) -> list[str]:
     while now.busy and not before.busy and time.monotonic() < deadline:
         time.sleep(_EVERY)
         now = own.run(read_state)
-    found = own.run(_changed, before.following, now.following) if now.in_catalogs != before.in_catalogs else []
+    found = (
+        own.run(_list_changed_objects, before.following, now.following) if now.in_catalogs != before.in_catalogs else []
+    )
     if not before.busy and not now.busy and now.rows > before.rows:
-        found += own.run(_written, before.following, now.following)
+        found += own.run(_list_written_tables, before.following, now.following)
     return found
 
 
-def _written(connection: Connection, first: int, end: int) -> list[str]:
+def _list_written_tables(connection: Connection, first: int, end: int) -> list[str]:
     """Return small tables with rows of transactions with some numbers: what was rolled back was counted as well."""
     within = is_within(XMIN, first, end)
     found = []
@@ -90,7 +92,7 @@ def _written(connection: Connection, first: int, end: int) -> list[str]:
     return found
 
 
-def _changed(connection: Connection, first: int, end: int) -> list[str]:
+def _list_changed_objects(connection: Connection, first: int, end: int) -> list[str]:
     """Return the objects of the schema that transactions with some numbers have written."""
     within = is_within(f"t.{XMIN}", first, end)
     parts = [

@@ -90,7 +90,7 @@ def find_others_writes(read: Read, written_rows: WrittenRows, counts: Mapping[st
         return Writes(unknown="the backup does not say which tables there were")
     certain: dict[str, int] = {}
     unknown: list[str] = []
-    for made in _made(read, written_rows):
+    for made in _list_made(read, written_rows):
         if counts and made.oid in counts and counts[made.oid] <= _counted_for_run(made, written_rows):
             continue
         if not made.readable:
@@ -109,7 +109,7 @@ def lock_and_find_writes(connection: Connection, written_rows: WrittenRows) -> W
     if "relations" not in written_rows.activity:
         return Writes()
     read = reading(connection)
-    tables = [made for made in _made(read, written_rows) if made.whole]
+    tables = [made for made in _list_made(read, written_rows) if made.whole]
     if not tables:
         return Writes()
     names = ", ".join(made.quoted for made in tables)
@@ -124,7 +124,7 @@ def _counted_for_run(made: _Made, written_rows: WrittenRows) -> int:
     return int(before) + written_rows.wrote.get(made.name, 0)
 
 
-def _made(read: Read, written_rows: WrittenRows) -> list[_Made]:
+def _list_made(read: Read, written_rows: WrittenRows) -> list[_Made]:
     before = sorted(written_rows.before)
     relations = written_rows.activity["relations"]
     found: dict[str, _Made] = {}

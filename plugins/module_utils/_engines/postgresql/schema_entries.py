@@ -146,7 +146,7 @@ def differences(before: list[Entry], now: list[Entry]) -> tuple[list[str], list[
             words.append(f"{entry} is gone")
             continue
         made.remove(other)
-        if entry.kind in _COLUMNS and _sorted(entry.text) == _sorted(other.text):
+        if entry.kind in _COLUMNS and _sort_lines(entry.text) == _sort_lines(other.text):
             notes.append(f"the columns of {entry} have another order")
         else:
             words.append(f"{entry} has changed: {_first_difference(entry.text, other.text)}")
@@ -158,7 +158,7 @@ def _same_object(one: Entry, other: Entry) -> bool:
     return (one.kind, one.schema, one.name) == (other.kind, other.schema, other.name)
 
 
-def _sorted(text: str) -> list[str]:
+def _sort_lines(text: str) -> list[str]:
     return sorted(line.rstrip(",") for line in text.split("\n"))
 
 

@@ -39,7 +39,7 @@ def find_touched_by_others(
 
     Second come the numbers of those that the run has changed and no other session has written.
     """
-    touched = list(_touched(connection, written_rows))
+    touched = list(_find_touched(connection, written_rows))
     if not touched:
         return [], []
     at_work = _others_at_work(connection, written_rows, application)
@@ -59,7 +59,7 @@ def lock_and_find_later_writes(connection: Connection, written_rows: WrittenRows
         connection: env.py's, which is about to change them.
         written_rows: what the run has done.
     """
-    tables = [here for _was, here in _touched(connection, written_rows)]
+    tables = [here for _was, here in _find_touched(connection, written_rows)]
     if not tables:
         return Writes()
     names = ", ".join(here.quoted for here in tables)
@@ -93,7 +93,7 @@ def find_overwritten(
         wrote: the tables whose rows the downgrade has written.
     """
     own = engine.own_connection()
-    expected = {here.oid for _was, here in own.run(lambda mine: list(_touched(mine, written_rows)))}
+    expected = {here.oid for _was, here in own.run(lambda mine: list(_find_touched(mine, written_rows)))}
     before, now = own.run(relations_of), relations_of(connection)
     changed = [
         here
@@ -111,7 +111,7 @@ def find_overwritten(
         except Exception as error:
             if not engine.is_lock_timeout(error):
                 raise
-            found.update(own.run(_counted, here, written_rows, engine.application))
+            found.update(own.run(_count_rows_of_others, here, written_rows, engine.application))
     return Writes(found)
 
 
@@ -120,7 +120,9 @@ def _others_at_work(connection: Connection, written_rows: WrittenRows, applicati
     return bool(execute(connection, _AT_WORK, {"application": application, "since": since})[0][0])
 
 
-def _counted(connection: Connection, table: Relation, written_rows: WrittenRows, application: str) -> dict[str, int]:
+def _count_rows_of_others(
+    connection: Connection, table: Relation, written_rows: WrittenRows, application: str
+) -> dict[str, int]:
     """Return how many rows others wrote since the backup of a table that is locked against all, by the counters."""
     was = Relation(*written_rows.activity["files"][table.oid])
     grown = table.count - was.count - table.rows_of_run(was.name, written_rows.wrote)
@@ -128,7 +130,7 @@ def _counted(connection: Connection, table: Relation, written_rows: WrittenRows,
     return {table.name: max(grown, 1)} if grown > 0 or at_work else {}
 
 
-def _touched(connection: Connection, written_rows: WrittenRows) -> Iterator[tuple[Relation, Relation]]:
+def _find_touched(connection: Connection, written_rows: WrittenRows) -> Iterator[tuple[Relation, Relation]]:
     now = relations_of(connection)
     for oid, facts in written_rows.activity.get("files", {}).items():
         was, here = Relation(*facts), now.get(oid)

@@ -358,10 +358,10 @@ def count_others_writes(
     if others:
         named = ", ".join(others[:5])
         return Writes(unknown=f"other sessions are still there and may be writing: {named}")
-    return _grown(before, connection, now, ours, leave_out, known)
+    return _read_growth(before, connection, now, ours, leave_out, known)
 
 
-def _grown(
+def _read_growth(
     before: dict[str, Any],
     connection: Connection,
     now: dict[str, Any],

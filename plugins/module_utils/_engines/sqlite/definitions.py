@@ -65,7 +65,11 @@ def tokens_of(sql: str) -> Tokens:
         if token.startswith(("--", "/*")):
             continue
         if token[0] in '"`[':
-            token = f'"{_unquoted(token).lower()}"' if not re.fullmatch(r"\w+", _unquoted(token)) else _unquoted(token)
+            token = (
+                f'"{_unquote_token(token).lower()}"'
+                if not re.fullmatch(r"\w+", _unquote_token(token))
+                else _unquote_token(token)
+            )
         found.append(token if token[0] == "'" else token.lower())
     return found
 
@@ -142,6 +146,6 @@ def _closing(tokens: Tokens, start: int) -> int:
     return len(tokens)
 
 
-def _unquoted(token: str) -> str:
+def _unquote_token(token: str) -> str:
     closing = "]" if token[0] == "[" else token[0]
     return token[1:-1].replace(closing * 2, closing) if closing != "]" else token[1:-1]

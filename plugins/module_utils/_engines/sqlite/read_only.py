@@ -49,12 +49,12 @@ def only_reading(path: Path, url: URL, root: Path, writes: list[str], *, with_co
         with_copy: yield the URL of a copy of the database, which may be changed.
     """
     if not with_copy:
-        with _guarded(writes, None):
+        with _guard_connections(writes, None):
             yield None
         return
     with tempfile.TemporaryDirectory(dir=root if os.access(root, os.W_OK) else None) as folder:
-        copy = _copied(path, folder)
-        with _guarded(writes, copy):
+        copy = _copy_file(path, folder)
+        with _guard_connections(writes, copy):
             yield url.set(database=str(copy))
 
 
@@ -66,12 +66,12 @@ def changing_only(path: Path, writes: list[str]) -> Iterator[None]:
         path: of the file.
         writes: receives what was refused.
     """
-    with _guarded(writes, path):
+    with _guard_connections(writes, path):
         yield
 
 
 @contextmanager
-def _guarded(writes: list[str], copy: Path | None) -> Iterator[None]:
+def _guard_connections(writes: list[str], copy: Path | None) -> Iterator[None]:
     original = sqlite3.dbapi2.connect
 
     def connect(*args: Any, **keywords: Any) -> Any:
@@ -88,7 +88,7 @@ def _guarded(writes: list[str], copy: Path | None) -> Iterator[None]:
         _replace(original)
 
 
-def _copied(path: Path, folder: str) -> Path:
+def _copy_file(path: Path, folder: str) -> Path:
     target = Path(folder) / "copy.db"
     with reading(path) as source, closing(sqlite3.connect(target)) as copy:
         copy.execute("pragma synchronous = off")

@@ -148,7 +148,7 @@ class SQLiteRestorer(Restorer):
         with self.engine.acting():
             found = [path for path in self.engine.path.parent.glob("*.aside-*") if path.name.startswith(prefix)]
             return [
-                RetainedCopy(str(path), path.name[len(prefix) :], _changed(path), path.stat().st_size)
+                RetainedCopy(str(path), path.name[len(prefix) :], _read_change_time(path), path.stat().st_size)
                 for path in sorted(found)
                 # A restore that died between its two steps has replaced nothing: it left another name of the same file.
                 if path.is_file() and not path.name.endswith(("-wal", "-shm")) and not self._is_that(path)
@@ -314,7 +314,7 @@ def _refuse_damage(archive: Archive, digest: str) -> None:
         raise Failed(f"The backup {archive.path.parent} is damaged", why, code=REPLACED_NOTHING)
 
 
-def _changed(path: Path) -> str:
+def _read_change_time(path: Path) -> str:
     """Return when a file's inode last changed, which is when it was moved away."""
     return datetime.fromtimestamp(path.stat().st_ctime, timezone.utc).isoformat(timespec="seconds")
 

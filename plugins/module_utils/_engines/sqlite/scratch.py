@@ -48,7 +48,7 @@ class SQLiteRehearser(Rehearser):
         """Make a folder for a copy, and remove it at the end."""
         with self._lock_folder():
             folder = private_directory(self._scratches / secrets.token_hex(4))
-            lock = _locked(folder)
+            lock = _try_lock(folder)
             _remove_leftovers(self._scratches)
         if lock is None:
             raise Refused(
@@ -182,7 +182,7 @@ def _fill(dump: Path, path: Path, acting: Callable[[], AbstractContextManager[No
         os.chmod(path, 0o600)
 
 
-def _locked(folder: Path) -> int | None:
+def _try_lock(folder: Path) -> int | None:
     """Lock a folder for as long as this process has it open, or return None if another has."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     if try_lock(descriptor):
@@ -192,7 +192,7 @@ def _locked(folder: Path) -> int | None:
 
 
 def _is_free(folder: Path) -> bool:
-    lock = _locked(folder)
+    lock = _try_lock(folder)
     if lock is not None:
         os.close(lock)
     return lock is not None
@@ -205,7 +205,7 @@ def _retained_copy(folder: Path) -> RetainedCopy:
 
 def _remove_leftovers(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
-        lock = _locked(path)
+        lock = _try_lock(path)
         if lock is not None:
             shutil.rmtree(path, ignore_errors=True)
             os.close(lock)
