@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from .._application.maintenance_record import read_maintenance
+from .._core.results import PlanFacts
 from .._core.writable import refuse_if_root_cannot_be_written
 from .._discovery.query import query_source
 from .._journal.run_state import find_unrecovered
@@ -33,7 +34,7 @@ def respond(module: AnsibleModule) -> NoReturn:
     pythons = [virtualenv_python(options["root"], group["release"]) for group in groups]
     maintenance = read_maintenance(options["root"])
     left = [left.name for left in find_unrecovered(module.params)]
-    databases: list[dict[str, Any]] = []
+    databases: list[PlanFacts] = []
     is_to_recover = bool(left) and options["recovers"]
     makes_plans = any(pythons) and not is_to_recover
     if makes_plans:
@@ -63,7 +64,7 @@ def respond(module: AnsibleModule) -> NoReturn:
     )
 
 
-def _without_release(group: dict[str, Any]) -> list[dict[str, Any]]:
+def _without_release(group: dict[str, Any]) -> list[PlanFacts]:
     """Return plans that say that the release is missing, beside those of the databases whose release is there."""
     names = [entry["name"] for entry in group["databases"]]
     missing = missing_release(group["root"], group["release"], names)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .._core.errors import Refused
+from .._core.errors import ErrorFacts, Refused
 from .._core.job import Database, Job
 from .._core.paths import locked_folder, sync
+from .._core.results import DatabaseResult
 from .._journal.events import Event, Journal, net_outcome, newest_first, now
 from .._journal.worker_lock import any_verb_works
 from . import encryption
@@ -25,10 +26,8 @@ from .offsite import copy_off
 if TYPE_CHECKING:
     from .._engines.interface import Report
 
-Result = dict[str, Any]
 
-
-def finish_backups(database: Database, job: Job, journal: Journal, result: Result, report: Report) -> None:
+def finish_backups(database: Database, job: Job, journal: Journal, result: DatabaseResult, report: Report) -> None:
     """Seal and copy what can be, and say in the result what could not; the database's own outcome stays as it is."""
     folder = job.layout.backups_of(database.name)
     if not folder.is_dir():
@@ -62,13 +61,13 @@ def _put_in_order(manifest: Manifest, job: Job, report: Report) -> None:
             remove_plain(manifest)
 
 
-def _explain_error(manifest: Manifest, error: OSError) -> dict[str, str]:
+def _explain_error(manifest: Manifest, error: OSError) -> ErrorFacts:
     return Refused(
         f"The backup {Path(manifest.path)} could not be sealed or copied", str(error), code="backup-not-finished"
     ).facts()
 
 
-def _find_unrecovered(database: Database, job: Job, journal: Journal, result: Result) -> set[str]:
+def _find_unrecovered(database: Database, job: Job, journal: Journal, result: DatabaseResult) -> set[str]:
     """Return the runs whose revert may still need their plain backups, this one judged by its result."""
     needed = set()
     for run, events in newest_first(job.layout.journals_of(database.name)):

@@ -6,15 +6,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.errors import Refused
+from .._core.results import RestoreFacts
 from .._engines.interface import Engine
 from .command import TOOL, method_for
 from .manifest import Manifest
 
 
-def forecast_restore(engine: Engine, manifest: Manifest | None = None) -> dict[str, Any]:
+def forecast_restore(engine: Engine, manifest: Manifest | None = None) -> RestoreFacts:
     """Return how a restore would be done now, what it would not bring back, and what prevents it.
 
     Args:

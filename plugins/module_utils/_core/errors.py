@@ -10,7 +10,7 @@ import re
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 #: The code of an error that no verb expects. What was begun before it may go on.
 CRASHED = "module-crashed"
@@ -28,6 +28,15 @@ NOT_POSSIBLE = "restore-not-possible"
 CORRECT_IT = "Correct it"
 
 _ENDS_IN_COMMAND = re.compile(r"ansible-playbook (?:(?!; ).)*\Z", re.DOTALL)
+
+
+class ErrorFacts(TypedDict, total=False):
+    """An error as data, in results and journals: the arguments of ``Refused``; an early one has no code."""
+
+    code: str
+    what: str
+    why: str
+    remedy: str
 
 
 class Refused(Exception):
@@ -56,7 +65,7 @@ class Refused(Exception):
         stop = "" if _ENDS_IN_COMMAND.search(remedy) else "."
         return f"{message}:{remedy}" if remedy.startswith("\n") else ". ".join(filter(None, (message, remedy))) + stop
 
-    def facts(self) -> dict[str, str]:
+    def facts(self) -> ErrorFacts:
         """Return the parts as data, for results and journals."""
         return {"code": self.code, "what": self.what, "why": self.why, "remedy": self.remedy}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Refused
+from .._core.results import RestoreFacts
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -104,11 +105,13 @@ class RestoreMethod:
     #: What an administrator types so that the obstacle is none, if it has a command of its own.
     rights: str = ""
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> RestoreFacts:
         """Return what a plan shows of it."""
         obstacle = self.obstacle.facts() if self.obstacle else None
-        rights = {"rights": self.rights} if self.rights else {}
-        return {"method": self.name, "not_restored": self.not_restored, "obstacle": obstacle, **rights}
+        facts: RestoreFacts = {"method": self.name, "not_restored": self.not_restored, "obstacle": obstacle}
+        if self.rights:
+            facts["rights"] = self.rights
+        return facts
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from .._core.errors import ErrorFacts
 from .._core.masking import mask_data
 from .._core.paths import FORMAT, Layout, key_of, private_directory, sync
 
@@ -189,7 +190,7 @@ def rejection(events: list[Event]) -> Event | None:
     return next((event for event in reversed(events) if event["event"] == "rejected"), None)
 
 
-def reject(journal: Journal, error: dict[str, str]) -> None:
+def reject(journal: Journal, error: ErrorFacts) -> None:
     """Take an upgrade that was verified for a failed one, once."""
     events = journal.events()
     done = ending(events, "upgrade")

@@ -13,6 +13,7 @@ from typing import Any
 from .._core.errors import Refused
 from .._core.paths import Layout
 from .._core.playbook_command import playbook_command
+from .._core.results import DatabaseResult
 from .events import ending, net_outcome, newest_first, read_events
 
 
@@ -104,17 +105,25 @@ def find_later_move(layout: Layout, database: str, by_run: str, of_run: str) -> 
     return None
 
 
-def predict_rollback(root: str, run: str, of_run: str, names: list[str]) -> list[dict[str, Any]]:
+def predict_rollback(root: str, run: str, of_run: str, names: list[str]) -> list[DatabaseResult]:
     """Return the results that rolling a run back would have, as far as the journals show."""
     layout = Layout(Path(root))
-    found = []
+    found: list[DatabaseResult] = []
     for name in names:
         obstacle = find_later_move(layout, name, run, of_run)
         done = ending(read_events(layout.journal(name, of_run)), "upgrade")
         upgraded = done["result"] if done else {}
-        facts = {"before": upgraded.get("after"), "after": upgraded.get("before")}
-        refused = {"outcome": "refused", "changed": False, "error": obstacle.facts()} if obstacle else {}
-        found.append({"name": name, "outcome": "downgraded", "changed": True, "of_run": of_run, **facts, **refused})
+        result: DatabaseResult = {
+            "name": name,
+            "outcome": "refused" if obstacle else "downgraded",
+            "changed": not obstacle,
+            "of_run": of_run,
+            "before": upgraded.get("after"),
+            "after": upgraded.get("before"),
+        }
+        if obstacle:
+            result["error"] = obstacle.facts()
+        found.append(result)
     return found
 
 

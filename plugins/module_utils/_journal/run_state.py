@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._core.errors import CORRECT_IT, Refused
+from .._core.errors import CORRECT_IT, ErrorFacts, Refused
 from .._core.paths import Layout, key_of
 from .._core.playbook_command import playbook_command
 from .events import Event, ending, needs_revert, read_events, rejection
@@ -45,7 +45,7 @@ class RunState:
     of_run: str = ""
     #: Whether it may have touched the database.
     touched: bool = False
-    error: dict[str, str] = field(default_factory=dict)
+    error: ErrorFacts = field(default_factory=ErrorFacts)
     ways_out: dict[str, str] = field(default_factory=dict)
 
     def needs_recovery(self, retry: Any) -> bool:

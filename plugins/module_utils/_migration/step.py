@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._core.results import StepFacts
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
@@ -66,7 +68,7 @@ class Step:
         }
 
 
-def render_step(step: Step) -> dict[str, Any]:
+def render_step(step: Step) -> StepFacts:
     """Return what a result shows of a step."""
     return {"revision": step.revision, "message": step.message, "seconds": step.seconds}
 

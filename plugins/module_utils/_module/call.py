@@ -16,6 +16,7 @@ from typing import Any
 from .._core.entries import hand_over_secrets
 from .._core.errors import CRASHED, Refused
 from .._core.job import Job
+from .._core.results import PlanFacts
 
 # What is imported stays; searching for garbage among it meanwhile takes a tenth of the time.
 # The packed code comes as an argument: PYTHONPATH would be inherited by every command that is started from there.
@@ -88,7 +89,7 @@ def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) ->
     return dict(answer)
 
 
-def call_plan(python: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
+def call_plan(python: Path, options: dict[str, Any]) -> list[PlanFacts]:
     """Return the plan of each database; the process loads only what plans take.
 
     Raises:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._core.errors import Refused, first_of
 from .._core.paths import Layout
+from .._core.results import PlanFacts
 from .._core.selection import is_selected, patterns_of, refuse_unmatched
 from .._discovery.found_list import FoundList, forget_lists, keep_lists, last_list, lists_of_run
 from .._discovery.source import Source
@@ -158,7 +159,7 @@ def _select_entries(entries: list[Entry], options: Options) -> list[Entry]:
     return [entry for entry in entries if is_selected(str(entry["name"]), patterns)]
 
 
-def refuse_if_found_twice(module: AnsibleModule, plans: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
+def refuse_if_found_twice(module: AnsibleModule, plans: list[PlanFacts], found: list[dict[str, Any]]) -> None:
     """Refuse a database that several entries of the host lead to, where that is a mistake.
 
     Its list is forgotten, so that the run may go on with the one of a source that was corrected.
@@ -176,9 +177,9 @@ def refuse_if_found_twice(module: AnsibleModule, plans: list[dict[str, Any]], fo
         raise
 
 
-def _refuse_one_file_twice(plans: list[dict[str, Any]]) -> None:
+def _refuse_one_file_twice(plans: list[PlanFacts]) -> None:
     """Refuse two paths of one file, hard links: each path has a lock of its own."""
-    first: dict[str, dict[str, Any]] = {}
+    first: dict[str, PlanFacts] = {}
     for plan in plans:
         if plan["can_be_shared"] or not plan["instance"]:
             continue
@@ -192,7 +193,7 @@ def _refuse_one_file_twice(plans: list[dict[str, Any]]) -> None:
             )
 
 
-def _refuse_part_of_another(plans: list[dict[str, Any]], entries: list[Entry]) -> None:
+def _refuse_part_of_another(plans: list[PlanFacts], entries: list[Entry]) -> None:
     """Refuse an entry for one schema of a database that another entry means as a whole: each would revert the other.
 
     Raises:
@@ -210,7 +211,7 @@ def _refuse_part_of_another(plans: list[dict[str, Any]], entries: list[Entry]) -
             )
 
 
-def _refuse_found_twice(plans: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
+def _refuse_found_twice(plans: list[PlanFacts], found: list[dict[str, Any]]) -> None:
     """Refuse a found database that another entry of the host leads to as well, by another address.
 
     Listed entries may share a database, as two applications do; of a found one that is a mistake of its source.
@@ -243,7 +244,7 @@ def without_done(options: Options) -> Options:
     return {**options, "databases": [entry for entry in options["databases"] if entry["name"] not in done]}
 
 
-def progress_of(options: Options, answered: Iterable[Options]) -> dict[str, Any]:
+def progress_of(options: Options, answered: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return whether a call has answered for each database, and how many there are with those of earlier calls.
 
     Args:

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -88,13 +88,13 @@ def fail(module: AnsibleModule, msg: str, **facts: Any) -> NoReturn:
     raise AssertionError("fail_json does not return")
 
 
-def format_errors(results: list[Result]) -> str:
+def format_errors(results: Sequence[Mapping[str, Any]]) -> str:
     """Return what went wrong, one line a database."""
     errors = [Refused.of(result.get("error") or {"what": result["outcome"]}) for result in results]
     return "\n".join(f"{result['name']}: {' '.join(str(error).split())}" for result, error in zip(results, errors))
 
 
-def difference(results: list[Result]) -> dict[str, str]:
+def difference(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return where databases were and where they are, as Ansible's diff."""
     return {
         "before": "".join(f"{entry['name']}: {_position(entry.get('before'))}\n" for entry in results),

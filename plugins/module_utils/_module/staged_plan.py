@@ -13,12 +13,13 @@ from typing import Any
 
 from .._core.errors import Refused
 from .._core.paths import Layout
+from .._core.results import PlanFacts
 from .._release.install import Installation, Installer
 from .._release.lookup import virtualenv_python
 from .call import call_plan
 
 
-def plan_with_unshipped(options: dict[str, Any]) -> list[dict[str, Any]]:
+def plan_with_unshipped(options: dict[str, Any]) -> list[PlanFacts]:
     """Install a release into a temporary folder, make its plan, and remove it.
 
     Raises:

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .._core.job import Job
+from .._core.results import DatabaseResult, PlanFacts, RehearsalResult
 from .._release.by_application import answer_by_release, group_by_release
 from .._release.lookup import missing_release, virtualenv_python
 from .._worker.follow import still_at_work
@@ -73,7 +74,7 @@ def predict(module: AnsibleModule, groups: list[Result]) -> NoReturn:
     )
 
 
-def _predict_groups(groups: list[Result], predict_one: Callable[[Result], Result]) -> list[Result]:
+def _predict_groups(groups: list[Result], predict_one: Callable[[PlanFacts], DatabaseResult]) -> list[DatabaseResult]:
     def answer_of(group: Result) -> Result:
         return {"results": [predict_one(entry) for entry in have_done("plan", group)["databases"]]}
 
@@ -85,7 +86,7 @@ def foresee(module: AnsibleModule, outcome: str, names: list[str]) -> NoReturn:
     foretell(module, [{"name": name, "outcome": outcome, "changed": True} for name in names])
 
 
-def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoReturn:
+def rehearsal_foreseen(module: AnsibleModule, plans: list[PlanFacts] | None) -> NoReturn:
     """Exit with what would be rehearsed, for check mode.
 
     Raises:
@@ -97,7 +98,7 @@ def rehearsal_foreseen(module: AnsibleModule, plans: list[Result] | None) -> NoR
     foretell(module, [result for result in found if result["changed"] or result["outcome"] in BAD])
 
 
-def foretell(module: AnsibleModule, results: list[Result], *, fails: bool = True) -> NoReturn:
+def foretell(module: AnsibleModule, results: Sequence[DatabaseResult], *, fails: bool = True) -> NoReturn:
     """Exit with predicted results; where one would be refused, fail if that is requested."""
     facts = {"changed": any(result["changed"] for result in results), "databases": results}
     facts.update(finished=True, lines=[], cursor={}, diff=difference(results))
@@ -107,7 +108,7 @@ def foretell(module: AnsibleModule, results: list[Result], *, fails: bool = True
     leave(module, **facts)
 
 
-def _rehearsal_of(plan: Result) -> Result:
+def _rehearsal_of(plan: PlanFacts) -> RehearsalResult:
     blocked = plan["obstacles"]
     return {
         "name": plan["name"],
@@ -121,7 +122,7 @@ def _rehearsal_of(plan: Result) -> Result:
     }
 
 
-def predict_result(plan: Result) -> Result:
+def predict_result(plan: PlanFacts) -> DatabaseResult:
     """Return the result that an upgrade by this plan would have."""
     pending = plan["pending"]
     blocked = plan["obstacles"]

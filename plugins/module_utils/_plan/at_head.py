@@ -26,10 +26,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._core.errors import Refused
+from .._core.errors import ErrorFacts, Refused
 from .._core.job import Database, Job
 from .._core.paths import FORMAT, private_directory, select_known_facts, write_durably
 from .._core.processes import Died, redirect_output, run_in_processes
+from .._core.results import PlanFacts
 from .._core.revisions import Stream
 from .._core.urls import password_of
 from .._engines.probe import probe_database
@@ -62,7 +63,7 @@ class Verified:
     #: A folder has the name by which it was found, as that may be a link that is switched.
     outside: dict[str, str]
     #: What was found of changed history: the same release has the same files.
-    changed_history: list[dict[str, str]] = field(default_factory=list)
+    changed_history: list[ErrorFacts] = field(default_factory=list)
     #: As ``Engine.read_creation_id``; an early record does not say it.
     made: str = ""
     #: As ``digest_packages``; an early record does not say it.
@@ -110,11 +111,11 @@ def remember(
         write_durably(place, json.dumps({"format": FORMAT, **asdict(record)}))
 
 
-def read_known_plans(job: Job) -> dict[str, dict[str, Any]]:
+def read_known_plans(job: Job) -> dict[str, PlanFacts]:
     """Return the plans of the databases that are at head beyond doubt; the others are left out."""
-    plans: dict[str, dict[str, Any]] = {}
+    plans: dict[str, PlanFacts] = {}
 
-    def task(part: list[Database]) -> dict[str, dict[str, Any]]:
+    def task(part: list[Database]) -> dict[str, PlanFacts]:
         redirect_output(os.devnull)
         found = {database.name: _plan(database, job) for database in part}
         return {name: plan.facts() for name, plan in found.items() if plan}

@@ -17,6 +17,7 @@ from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.paths import private_directory
 from .._core.processes import Died, end_at_once, redirect_output, run_in_processes
+from .._core.results import PlanFacts
 from .._migration.alembic_import import MISSING
 from .._migration.dry_run import WritesBefore, no_end
 from .._migration.explanations import explain_ended_process
@@ -31,7 +32,7 @@ Answer = dict[str, Any]
 _ONE_CALL = 12
 
 
-def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
+def plan(job: Job, known: dict[str, PlanFacts] | None = None) -> Answer:
     """Plan every database, those that are not known to be at head in a process of its own each.
 
     Where a job limits the time in which databases are begun, those that were not are missing.
@@ -53,7 +54,7 @@ def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
     places = {database.name: place for place, database in enumerate(unknown)}
     again: list[Database] = []
 
-    def task(database: Database) -> Answer | None:
+    def task(database: Database) -> PlanFacts | None:
         redirect_output(os.devnull)
         end_at_once()  # whatever threads env.py has left
         try:
@@ -69,7 +70,7 @@ def plan(job: Job, known: dict[str, Answer] | None = None) -> Answer:
         else:
             plans[database.name] = answer
 
-    def task_again(database: Database) -> Answer:
+    def task_again(database: Database) -> PlanFacts:
         redirect_output(os.devnull)
         in_env_py[places[database.name]] = 0
         return plan_database(database, job).facts()
@@ -84,7 +85,7 @@ def end_of_part(job: Job, count: int) -> float | None:
     return monotonic() + job.begin_for if job.begin_for and count > _ONE_CALL else None
 
 
-def _describe_unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> Answer:
+def _describe_unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> PlanFacts:
     refusal = (
         no_end(database.name, job.plan_timeout, death)
         if in_env_py

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from .._core.errors import Refused
+from .._core.results import PlanFacts, RestoreFacts
 from .._core.revisions import Revision, Stream
 
 #: The code of what was seen while a plan was made, which says nothing of the next one.
@@ -36,7 +36,7 @@ class Plan:
     #: What a person has to know before the backup.
     notes: list[str] = field(default_factory=list)
     #: How a restore would be done, where one may be needed.
-    restore: dict[str, Any] | None = None
+    restore: RestoreFacts | None = None
     #: What its last rehearsal or upgrade took, None without either, or where nothing is pending.
     expected_seconds: float | None = None
 
@@ -50,7 +50,7 @@ class Plan:
         """Return the revisions to apply, in order."""
         return [revision for stream in self.streams for revision in stream.pending]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> PlanFacts:
         """Return the plan as a result shows it."""
         return {
             "name": self.name,

@@ -19,6 +19,7 @@ from .._core.errors import Failed, Refused
 from .._core.job import Database, Job
 from .._core.processes import Died, redirect_output, run_in_processes
 from .._core.progress import Progress
+from .._core.results import RehearsalResult
 from .._engines.comparison import Comparison
 from .._engines.connection import first_line
 from .._engines.interface import Engine, Scratch
@@ -45,7 +46,6 @@ from .watched_run import run_watched
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Result = dict[str, Any]
 
 _CORRECT = "Correct the release, or the rows it fails on"
 
@@ -64,7 +64,7 @@ class Rehearsal(OneDatabase):
         self.notes: list[str] = []
         self.upgrade_seconds: float | None = None
 
-    def run(self) -> Result:
+    def run(self) -> RehearsalResult:
         """Rehearse, leave a record of a success, and return the result; a failure is a result, too."""
         try:
             self.plan = self._planned()
@@ -311,7 +311,7 @@ class Rehearsal(OneDatabase):
                 code="rehearsal-not-clean",
             )
 
-    def _result(self, outcome: str, error: Refused | None = None) -> Result:
+    def _result(self, outcome: str, error: Refused | None = None) -> RehearsalResult:
         current = Position(self.plan.heads).revisions
         expected = None
         if self.upgrade_seconds is not None and self.backup:
@@ -338,7 +338,7 @@ class Rehearsal(OneDatabase):
         }
 
 
-def rehearse_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+def rehearse_database(database: Database, job: Job, journal: Journal, progress: Progress) -> RehearsalResult:
     """Rehearse one database and return its result.
 
     Raises:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from .._backup.command import TOOL, method_of
 from .._backup.manifest import Manifest, check
@@ -23,8 +22,6 @@ from .._migration.state import Position, differences, read_position
 from .backup_tool import restore_backup
 from .restore_guard import RestoreGuard
 from .run_record import RunRecord
-
-Result = dict[str, Any]
 
 
 def bring_back(

@@ -14,6 +14,7 @@ from .._backup.take import take
 from .._core.errors import REPLACED_NOTHING, Failed, Refused
 from .._core.job import Database, Job
 from .._core.progress import Progress
+from .._core.results import DatabaseResult, ResultDetails
 from .._engines.connection import first_line
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
@@ -39,9 +40,6 @@ from .run_record import RunRecord
 from .taken_rows import refuse_taken
 from .ways_out import command_for, restore_commands
 
-Result = dict[str, Any]
-
-
 _LEFT = "the failed revision left something behind that no downgrade undoes"
 
 
@@ -61,7 +59,7 @@ class Revert(OneDatabase):
         #: Where a search was made for what others wrote into what the run had made.
         self.later: LaterWrites | None = None
 
-    def run(self, on_purpose: bool) -> Result:
+    def run(self, on_purpose: bool) -> DatabaseResult:
         """Revert the database and return its result; that it is held, or refused, is a result, too.
 
         Args:
@@ -76,7 +74,7 @@ class Revert(OneDatabase):
                 return self._locked(environment, on_purpose)
         except Refused as refusal:
             if on_purpose and not isinstance(refusal, Failed) and not has_begun(self.journal):
-                return self._result("refused", error=refusal.facts())
+                return self._result("refused", details={"error": refusal.facts()})
             return self._held(engine, refusal)
         except Exception as error:  # noqa: BLE001 - a server that went away, for one; what it left is for a person
             why = f"{type(error).__name__}: {first_line(error)}"
@@ -84,7 +82,7 @@ class Revert(OneDatabase):
                 engine, Failed(f"Reverting database {self.database.name!r} failed", why, code="revert-failed")
             )
 
-    def _locked(self, environment: Environment, on_purpose: bool) -> Result:
+    def _locked(self, environment: Environment, on_purpose: bool) -> DatabaseResult:
         self.progress.phase("reverts")
         self.run_record.refuse_elsewhere(environment.engine)
         write_tracker_of(environment.engine).resume(self.run_record.content, self.run_record.unchanged)
@@ -121,7 +119,7 @@ class Revert(OneDatabase):
         except Failed as failure:
             return self._restore(environment, f"{failure.what}: {failure.why}")
 
-    def _rolled_back(self, environment: Environment, now: Position) -> Result:
+    def _rolled_back(self, environment: Environment, now: Position) -> DatabaseResult:
         # What was there before an interrupted rollback, no backup taken now can hold.
         before = verification.backup_of_interrupted(self.journal)
         taken = self._back_up(environment.engine, now)
@@ -132,7 +130,7 @@ class Revert(OneDatabase):
         except Failed as failure:
             return self._failed_rollback(environment.engine, self.backup, failure, own_backup=before is None)
 
-    def _failed_rollback(self, engine: Engine, backup: Manifest, failure: Failed, own_backup: bool) -> Result:
+    def _failed_rollback(self, engine: Engine, backup: Manifest, failure: Failed, own_backup: bool) -> DatabaseResult:
         """Bring back what was there before a failed rollback, if no session has written since, and return the failure.
 
         Raises:
@@ -149,10 +147,12 @@ class Revert(OneDatabase):
             f"Correct the downgrade, then: {self._rollback_command()}",
             code="rollback-failed",
         ).facts()
-        facts = {"retained": restored.retained, "method": restored.method} if restored else {}
-        return self._result("failed", now, error=error, as_before=True, **facts)
+        details: ResultDetails = {"error": error, "as_before": True}
+        if restored:
+            details |= {"retained": restored.retained, "method": restored.method}
+        return self._result("failed", now, details)
 
-    def _restored_if_needed(self, environment: Environment) -> Result | None:
+    def _restored_if_needed(self, environment: Environment) -> DatabaseResult | None:
         """Restore where a downgrade would not bring everything back, or return None where a downgrade is enough.
 
         Raises:
@@ -208,7 +208,7 @@ class Revert(OneDatabase):
         environment: Environment,
         manifest: Manifest | None,
         later: LaterWrites | None = None,
-    ) -> Result:
+    ) -> DatabaseResult:
         """Downgrade and verify.
 
         Args:
@@ -290,7 +290,7 @@ class Revert(OneDatabase):
         left = {revision for revisions in applied for revision in revisions}
         self.undone = [step for step in self.undone if step.revision not in left]
 
-    def _verified(self, environment: Environment, manifest: Manifest | None) -> Result:
+    def _verified(self, environment: Environment, manifest: Manifest | None) -> DatabaseResult:
         """Compare with what was true before the run.
 
         Args:
@@ -333,7 +333,7 @@ class Revert(OneDatabase):
         run_record.before, run_record.committed = self.run_record.before, self.run_record.committed
         return run_record
 
-    def _restore(self, environment: Environment, reason: str) -> Result:
+    def _restore(self, environment: Environment, reason: str) -> DatabaseResult:
         manifest = self._manifest()
         if self.job.on_failure == "downgrade" or manifest is None:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason, code="database-held")
@@ -343,21 +343,20 @@ class Revert(OneDatabase):
             restored, now = bring_back(environment.engine, manifest, run_record, self.journal, self.progress, reason)
         except Refused as refusal:
             raise refusal.because(reason) from refusal
-        return self._result(
-            "restored",
-            now,
-            retained=restored.retained,
-            method=restored.method,
-            not_restored=restored.not_restored,
-            reason=reason,
-        )
+        details: ResultDetails = {
+            "retained": restored.retained,
+            "method": restored.method,
+            "not_restored": restored.not_restored,
+            "reason": reason,
+        }
+        return self._result("restored", now, details)
 
     def _manifest(self) -> Manifest | None:
         """Return the backup that the run took before it began, if it is still there."""
         taken = proven(self.run_record.backup.parent) if self.run_record.backup else []
         return next((manifest for manifest in taken if manifest.run == self.run_record.run), None)
 
-    def _held(self, engine: Engine, failure: Refused) -> Result:
+    def _held(self, engine: Engine, failure: Refused) -> DatabaseResult:
         """Leave the database as it is and say both ways out."""
         ways = {"forward": f"bring it to its new revision by hand, then: {retry_command(self.database.name)}"}
         # Of a rollback on purpose, the backup that it took itself.
@@ -370,7 +369,7 @@ class Revert(OneDatabase):
         elif refused:
             ways["back"] = self._rollback_command()
         self.journal.write("held", error=failure.facts(), ways_out=ways)
-        return self._result("held", self._where(engine), error=failure.facts(), ways_out=ways)
+        return self._result("held", self._where(engine), {"error": failure.facts(), "ways_out": ways})
 
     def _rollback_command(self) -> str:
         return command_for(self.database.name, "rollback", migrate_rollback_run=self.run_record.run)
@@ -382,7 +381,9 @@ class Revert(OneDatabase):
         except Exception:  # noqa: BLE001 - the server may be what failed
             return None
 
-    def _result(self, outcome: str, now: Position | None = None, **facts: Any) -> Result:
+    def _result(
+        self, outcome: str, now: Position | None = None, details: ResultDetails | None = None
+    ) -> DatabaseResult:
         return {
             "name": self.database.name,
             "outcome": outcome,
@@ -395,5 +396,5 @@ class Revert(OneDatabase):
             "upgrade_error": self.run_record.error,
             "notes": self.notes,
             "seconds": self.seconds,
-            **facts,
+            **(details or {}),
         }

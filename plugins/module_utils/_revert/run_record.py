@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .._backup.manifest import proven
-from .._core.errors import Refused
+from .._core.errors import ErrorFacts, Refused
 from .._engines.data import ANY_TABLE, INSERTED, WrittenRows
 from .._engines.interface import Engine
 from .._journal.events import Event
@@ -88,7 +88,7 @@ class RunRecord:
     others: list[str] = field(default_factory=list)
     #: When the run had made its backup: what others did later is theirs.
     since: str = ""
-    error: dict[str, str] = field(default_factory=dict)
+    error: ErrorFacts = field(default_factory=ErrorFacts)
 
     @classmethod
     def of(cls, run: str, events: list[Event], others: Sequence[str] = ()) -> RunRecord:

@@ -12,6 +12,7 @@ from .._backup.take import take
 from .._core.errors import Refused
 from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
+from .._core.results import DatabaseResult
 from .._engines.registry import engine_for
 from .._journal.events import Journal
 from .._migration.env_proxy import environment_of
@@ -27,7 +28,7 @@ def backup(job: Job) -> Answer:
     return answer
 
 
-def backup_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Answer:
+def backup_database(database: Database, job: Job, journal: Journal, progress: Progress) -> DatabaseResult:
     """Back one database up under its lock, whether anything is pending or not.
 
     Raises:

@@ -11,8 +11,9 @@ import time
 from .._core.errors import Failed
 from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
+from .._core.results import DatabaseResult
 from .._journal.events import Journal, ending, needs_revert, read_events, reject
-from .._revert.revert import Result, Revert
+from .._revert.revert import Revert
 from .._revert.run_record import RunRecord
 from .._worker.follow import is_alive
 from .._worker.worker import attend
@@ -35,7 +36,7 @@ def downgrade(job: Job) -> Answer:
     return attend(job, failed, downgrade_database)
 
 
-def downgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+def downgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> DatabaseResult:
     """Revert a database from what this run did to it.
 
     Raises:
@@ -44,5 +45,6 @@ def downgrade_database(database: Database, job: Job, journal: Journal, progress:
     events = journal.events()
     done = ending(events, "downgrade")
     if done and done["result"]["outcome"] != "failed":
-        return dict(done["result"])  # another controller has reverted it meanwhile
+        reverted: DatabaseResult = done["result"]
+        return {**reverted}  # another controller has reverted it meanwhile
     return Revert(database, job, journal, progress, RunRecord.of(job.run, events)).run(on_purpose=False)

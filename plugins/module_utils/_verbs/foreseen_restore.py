@@ -13,6 +13,7 @@ from .._backup.manifest import Manifest, check
 from .._core.errors import Failed, Refused
 from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
+from .._core.results import DatabaseResult
 from .._engines.data import RestoreMethod
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
@@ -24,10 +25,8 @@ from .._revert.restore_guard import RestoreGuard
 from .._worker.each import do_each
 from .restore import choose_backup
 
-Result = dict[str, Any]
 
-
-def foresee_restore_of(database: Database, job: Job) -> Result:
+def foresee_restore_of(database: Database, job: Job) -> DatabaseResult:
     """Return the result that a restore would have; that it would be refused is a result, too."""
     try:
         return _foreseen(database, job)
@@ -36,7 +35,7 @@ def foresee_restore_of(database: Database, job: Job) -> Result:
         return {"name": database.name, "outcome": outcome, "changed": False, "error": refusal.facts()}
 
 
-def _foreseen(database: Database, job: Job) -> Result:
+def _foreseen(database: Database, job: Job) -> DatabaseResult:
     engine = engine_for(database, job)
     manifest = choose_backup(database, job)
     try:

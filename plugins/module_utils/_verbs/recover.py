@@ -9,13 +9,13 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest, proven
-from .._core.errors import Failed, Refused
+from .._core.errors import ErrorFacts, Failed, Refused
 from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
+from .._core.results import DatabaseResult, ResultDetails
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._engines.rehearsers import rehearser_of
@@ -35,13 +35,11 @@ from .._revert.ways_out import ways_out_of
 from .._worker.follow import result_of_dead
 from .._worker.worker import attend
 
-Result = dict[str, Any]
-
 
 class Recovery(Revert):
     """The revert from a run that is dead. What it does is in that run's journal, as if it had done it itself."""
 
-    def run(self, on_purpose: bool) -> Result:
+    def run(self, on_purpose: bool) -> DatabaseResult:
         """Revert the database, unless another session has done so while its lock was waited for.
 
         Raises:
@@ -57,7 +55,8 @@ class Recovery(Revert):
             engine.end_migrating(self.job.lock_wait, self.progress.report)
             done = ending(self.journal.events(), self.journal.verb)
             if done and done["result"]["outcome"] != "failed":
-                return {**done["result"], "changed": False}
+                ended: DatabaseResult = done["result"]
+                return {**ended, "changed": False}
             if not on_purpose:
                 self._recover_upgrade()
             try:
@@ -76,9 +75,9 @@ class Recovery(Revert):
         # In place: the attempts of the downgrades have it.
         vars(self.run_record).update(vars(RunRecord.of(self.run_record.run, self.journal.events())))
         done = ending(self.journal.events(), "upgrade")
-        self.run_record.error = self.run_record.error or (done["result"].get("error") if done else None) or {}
+        self.run_record.error = self.run_record.error or (done["result"].get("error") if done else None) or ErrorFacts()
 
-    def _revert(self, environment: Environment, on_purpose: bool) -> Result:
+    def _revert(self, environment: Environment, on_purpose: bool) -> DatabaseResult:
         now = read_position(environment.engine, list(self.run_record.before.heads))
         self._expect_others(environment.engine, now)
         replaced = self._replaced(environment.engine, now)
@@ -90,7 +89,7 @@ class Recovery(Revert):
             return self._result("untouched", now)
         return self._locked(environment, on_purpose)
 
-    def _replaced(self, engine: Engine, now: Position) -> Result | None:
+    def _replaced(self, engine: Engine, now: Position) -> DatabaseResult | None:
         """Return the result of a restore that had put the backup in place when its process died, if there is one."""
         events = [event for event in self.journal.events() if event["event"] in ("restore_begun", "restored")]
         if not events or not self._is_old(engine, now):
@@ -107,7 +106,13 @@ class Recovery(Revert):
         facts = {"retained": retained, "method": begun["method"]}
         if events[-1] is begun:
             self.journal.write("restored", path=begun["path"], **facts, **now.facts())
-        return self._result("restored", now, not_restored=[], reason=begun["reason"], **facts)
+        details: ResultDetails = {
+            "not_restored": [],
+            "reason": begun["reason"],
+            "retained": retained,
+            "method": begun["method"],
+        }
+        return self._result("restored", now, details)
 
     def _is_proven(self, engine: Engine) -> bool:
         """Return whether the database holds what the backup does, where what is kept of it does not prove that."""
@@ -133,7 +138,7 @@ def _holds(engine: Engine, manifest: Manifest, run_record: RunRecord, progress: 
     return found.is_equal and not found.others
 
 
-def recover_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+def recover_database(database: Database, job: Job, journal: Journal, progress: Progress) -> DatabaseResult:
     """Recover what dead runs left of a database and return the result; that it is held is a result, too.
 
     Raises:
@@ -143,15 +148,20 @@ def recover_database(database: Database, job: Job, journal: Journal, progress: P
     if left.state not in ("held", "cut_short"):
         runs = list_abandoned(job.layout, database.name)
         dropped = _drop_abandoned(database, job)
-        facts = {"outcome": "pruned" if dropped else "unchanged", "changed": bool(dropped), "dropped": dropped}
-        return {"name": database.name, "of_run": runs[0] if runs else left.run, **facts}
+        return {
+            "name": database.name,
+            "outcome": "pruned" if dropped else "unchanged",
+            "changed": bool(dropped),
+            "of_run": runs[0] if runs else left.run,
+            "dropped": dropped,
+        }
     result = _recover_run(database, job, journal, progress, left)
     with suppress(Refused):  # what was recovered is what counts; the next recovery searches for the copies again
         _drop_abandoned(database, job)
     return {"of_run": left.run, **result}
 
 
-def _recover_run(database: Database, job: Job, journal: Journal, progress: Progress, left: RunState) -> Result:
+def _recover_run(database: Database, job: Job, journal: Journal, progress: Progress, left: RunState) -> DatabaseResult:
     path = job.layout.journal(database.name, left.run) if left.run else journal.path
     if left.state == "held":
         result = _clear_held(database, job, left, progress)
@@ -168,7 +178,7 @@ def _recover_run(database: Database, job: Job, journal: Journal, progress: Progr
     return result
 
 
-def _recover_restore(database: Database, job: Job, left: RunState, progress: Progress) -> Result:
+def _recover_restore(database: Database, job: Job, left: RunState, progress: Progress) -> DatabaseResult:
     """Return whether a restore that died had replaced the database.
 
     It does so in one step or not at all, but for a command of the user's, which may be half-way: that is held.
@@ -205,15 +215,15 @@ def _recover_restore(database: Database, job: Job, left: RunState, progress: Pro
         if retained and not ended:
             facts = {"retained": retained, "method": begun["method"]}
             journal.write("restored", path=begun["path"], **facts, **now.facts())
-        facts = {
+        result: DatabaseResult = {
             "name": database.name,
             "outcome": outcome,
             "changed": False,
             "retained": retained,
             "after": now.revisions,
         }
-        journal.write("done", result=facts)
-    return facts
+        journal.write("done", result=result)
+    return result
 
 
 def _is_gone(manifest: Manifest | None) -> bool:
@@ -234,7 +244,7 @@ def _is_replaced(engine: Engine, manifest: Manifest | None, now: Position, progr
     return _holds(engine, manifest, RunRecord(manifest.run), progress)
 
 
-def _restored_half(database: Database, job: Job, left: RunState, journal: Journal, path: str) -> Result:
+def _restored_half(database: Database, job: Job, left: RunState, journal: Journal, path: str) -> DatabaseResult:
     failure = Failed(
         f"The restore of {database.name!r} was interrupted in run {left.run}",
         "it is not proven that the database is what it was before, or what the backup holds",
@@ -242,12 +252,18 @@ def _restored_half(database: Database, job: Job, left: RunState, journal: Journa
     )
     ways = ways_out_of(database, job, path, left.run)
     journal.write("held", error=failure.facts(), ways_out=ways)
-    facts = {"name": database.name, "outcome": "held", "changed": False, "error": failure.facts(), "ways_out": ways}
-    journal.write("done", result=facts)
-    return facts
+    result: DatabaseResult = {
+        "name": database.name,
+        "outcome": "held",
+        "changed": False,
+        "error": failure.facts(),
+        "ways_out": ways,
+    }
+    journal.write("done", result=result)
+    return result
 
 
-def _clear_held(database: Database, job: Job, left: RunState, progress: Progress) -> Result:
+def _clear_held(database: Database, job: Job, left: RunState, progress: Progress) -> DatabaseResult:
     """Let a held database go on if it is where its run began, or where that run would have brought it.
 
     Raises:

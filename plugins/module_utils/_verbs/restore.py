@@ -14,16 +14,17 @@ from .._core.errors import HALF_WAY, Failed, Refused
 from .._core.job import Answer, Database, Job
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
+from .._core.results import DatabaseResult
 from .._engines.registry import engine_for
 from .._engines.restorers import restorer_of
 from .._journal.events import Journal
 from .._migration.state import Position, read_position
-from .._revert.restore import Result, bring_back, collect_written_rows
+from .._revert.restore import bring_back, collect_written_rows
 from .._revert.ways_out import ways_out_of
 from .._worker.worker import attend
 
 
-def restore_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+def restore_database(database: Database, job: Job, journal: Journal, progress: Progress) -> DatabaseResult:
     """Restore a database on purpose and return the result; that it was refused is a result, too.
 
     Raises:
@@ -67,7 +68,9 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
     }
 
 
-def _hold_database(database: Database, job: Job, manifest: Manifest, journal: Journal, failure: Failed) -> Result:
+def _hold_database(
+    database: Database, job: Job, manifest: Manifest, journal: Journal, failure: Failed
+) -> DatabaseResult:
     """Return the result of a restore that began to replace a database and did not prove that it has."""
     ways = ways_out_of(database, job, manifest.path, journal.path.stem)
     journal.write("held", error=failure.facts(), ways_out=ways)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
+from .._core.results import DatabaseResult
 from .._journal.events import Journal, read_events
 from .._journal.history import find_later_move, list_to_roll_back
-from .._revert.revert import Result, Revert
+from .._revert.revert import Revert
 from .._revert.run_record import RunRecord
 from .._worker.worker import attend
 
 
-def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> DatabaseResult:
     """Revert a database from an earlier run, on purpose; from its own run it is reverted as by the handler.
 
     Raises:

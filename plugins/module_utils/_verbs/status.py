@@ -10,7 +10,7 @@ from typing import Any
 
 from .._backup.manifest import Manifest, proven
 from .._backup.offsite import copies_of, waits_for_copies
-from .._core.errors import Refused
+from .._core.errors import ErrorFacts, Refused
 from .._core.job import Answer, Database, Job
 from .._core.playbook_command import playbook_command
 from .._journal.events import net_outcome, newest_first
@@ -62,7 +62,7 @@ def _last_run(runs: list[Facts], left: RunState) -> Facts | None:
     return runs[0] if runs else None
 
 
-def _not_copied(newest: list[Manifest], job: Job) -> list[Facts]:
+def _not_copied(newest: list[Manifest], job: Job) -> list[ErrorFacts]:
     return [
         Refused(
             f"The newest backup of {manifest.database!r} was not copied to {to}",

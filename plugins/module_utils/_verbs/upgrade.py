@@ -13,10 +13,11 @@ from .._backup.command import TOOL
 from .._backup.manifest import Manifest
 from .._backup.retention import prune_backups
 from .._backup.take import take
-from .._core.errors import Failed, Refused, first_of
+from .._core.errors import ErrorFacts, Failed, Refused, first_of
 from .._core.job import Answer, Database, Job, is_over, start_deadline
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
+from .._core.results import DatabaseResult
 from .._core.revisions import Stream, heads_or_base
 from .._engines.data import WrittenRows
 from .._engines.interface import Engine, Lock
@@ -43,8 +44,6 @@ from .._worker.deadline import deadline_obstacle, describe_cancelled
 from .._worker.task import OneDatabase
 from .._worker.worker import attend
 
-Result = dict[str, Any]
-
 _DRY = "dry"
 _MOST_NAMED = 5
 
@@ -60,7 +59,7 @@ class Upgrade(OneDatabase):
         self.before = Position({})
         self._outside = OwnCommits(engine, journal, since_backup=False)
 
-    def run(self) -> Result:
+    def run(self) -> DatabaseResult:
         """Upgrade the database and return its result; a failure is a result, too."""
         try:
             environment = environment_of(self.database, self.job, self.engine, self._outside)
@@ -79,7 +78,7 @@ class Upgrade(OneDatabase):
             outcome = "failed" if began or isinstance(refusal, Failed) else "refused"
             return self._result(outcome, error=refusal.facts())
 
-    def _locked(self, environment: Environment, lock: Lock) -> Result:
+    def _locked(self, environment: Environment, lock: Lock) -> DatabaseResult:
         self._refuse_if_gone()
         fill_plan(self.plan, self.engine, environment, forecast=False)
         self.before = Position(self.plan.heads)
@@ -207,7 +206,9 @@ class Upgrade(OneDatabase):
             left.append("+rows that the revision committed before its end")
         return left
 
-    def _interrupted(self, environment: Environment, writer: JournalWriter, interruption: Interrupted) -> Result:
+    def _interrupted(
+        self, environment: Environment, writer: JournalWriter, interruption: Interrupted
+    ) -> DatabaseResult:
         # In a single transaction none is committed; the one that ran last is the one that failed.
         failed = next((step for step in reversed(interruption.steps) if step not in writer.committed), None)
         cause = self.engine.explain_error(interruption.cause) if interruption.cause else None
@@ -245,7 +246,7 @@ class Upgrade(OneDatabase):
             return []
         return write_tracker_of(self.engine).list_unchanged_tables(self.backup.archive())
 
-    def _verified(self, environment: Environment, writer: JournalWriter) -> Result:
+    def _verified(self, environment: Environment, writer: JournalWriter) -> DatabaseResult:
         self.progress.phase("verifies")
         tables = sorted({step.table for step in writer.committed} | set(self.before.heads))
         after = read_position(environment.engine, tables, count_rows=self.before.row_counts is not None)
@@ -323,8 +324,8 @@ class Upgrade(OneDatabase):
         outcome: str,
         writer: JournalWriter | None = None,
         after: Position | None = None,
-        error: dict[str, str] | None = None,
-    ) -> Result:
+        error: ErrorFacts | None = None,
+    ) -> DatabaseResult:
         committed = writer.committed if writer else []
         return {
             "name": self.database.name,
@@ -357,7 +358,7 @@ def find_failed_statement(cause: BaseException | None) -> str:
     return render_for_journal(str(getattr(cause, "statement", "") or ""))
 
 
-def upgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> Result:
+def upgrade_database(database: Database, job: Job, journal: Journal, progress: Progress) -> DatabaseResult:
     """Upgrade one database and return its result.
 
     Raises:

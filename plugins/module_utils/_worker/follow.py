@@ -14,6 +14,7 @@ from typing import Any
 from .._core.errors import Failed
 from .._core.job import Database, Job
 from .._core.progress import read_progress
+from .._core.results import DatabaseResult, StepFacts
 from .._journal.events import Event, ending, read_events
 from .._journal.worker_lock import works
 
@@ -38,18 +39,24 @@ def is_alive(job: Job, verb: str) -> bool:
     return works(job.layout, job.run, verb)
 
 
-def result_of_dead(name: str, events: list[Event], verb: str, why: str, remedy: str = "") -> dict[str, Any]:
+def result_of_dead(name: str, events: list[Event], verb: str, why: str, remedy: str = "") -> DatabaseResult:
     """Return the result of a verb whose process died: what was verified stays done."""
     own = [event for event in events if event["verb"] == verb]
     if own and own[-1]["event"] == "verified":
         before: dict[str, list[str]] = next((event["heads"] for event in own if event["event"] == "backed_up"), {})
-        applied = [
+        applied: list[StepFacts] = [
             {"revision": event["revision"], "message": event.get("message", ""), "seconds": None}
             for event in own
             if event["event"] == "committed"
         ]
-        places = {"before": _heads(before), "after": _heads(own[-1]["heads"])}
-        return {"name": name, "outcome": "upgraded", "changed": True, "applied": applied, **places}
+        return {
+            "name": name,
+            "outcome": "upgraded",
+            "changed": True,
+            "applied": applied,
+            "before": _heads(before),
+            "after": _heads(own[-1]["heads"]),
+        }
     failure = Failed(f"The process that worked on {name!r} died", why, remedy, code="worker-died")
     return {"name": name, "outcome": "failed", "changed": False, "error": failure.facts()}
 

@@ -22,6 +22,7 @@ from .._core.job import Database, Job
 from .._core.paths import private_directory, try_lock
 from .._core.processes import Died, Late, redirect_descriptors, redirect_output, run_in_processes
 from .._core.progress import Progress
+from .._core.results import DatabaseResult
 from .._core.serve import clean_for
 from .._engines.loaded import load_engines
 from .._journal.events import Journal, ending
@@ -30,7 +31,7 @@ from .deadline import GRACE, describe_cancelled, too_late
 from .follow import POLL_INTERVAL, Unfinished, ending_of, is_alive, report, result_of_dead
 from .output import CleanedOutput
 
-Task = Callable[[Database, Job, Journal, Progress], dict[str, Any]]
+Task = Callable[[Database, Job, Journal, Progress], DatabaseResult]
 
 _OUTPUT = CleanedOutput()
 
@@ -187,7 +188,7 @@ def _work_on(database: Database, job: Job, task: Task) -> None:
 
 
 def _put_backups_in_order(
-    database: Database, job: Job, journal: Journal, result: dict[str, Any], progress: Progress
+    database: Database, job: Job, journal: Journal, result: DatabaseResult, progress: Progress
 ) -> None:
     progress.phase("puts its backups in order")
     progress.waits_for = list
@@ -234,5 +235,5 @@ def _bury(job: Job, databases: list[Database]) -> None:
         _finish_database(database, job, Died("the worker was ended"), ended_from_outside=True)
 
 
-def _without_result(database: Database, outcome: str, error: Refused) -> dict[str, Any]:
+def _without_result(database: Database, outcome: str, error: Refused) -> DatabaseResult:
     return {"name": database.name, "outcome": outcome, "changed": False, "error": error.facts()}

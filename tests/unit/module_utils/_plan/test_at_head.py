@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import PlanFacts
 from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import read_known_plans
 from tests.unit.stage import Host, database, names, sql
 
@@ -17,7 +18,7 @@ def upgraded(host: Host, file: Path) -> Path:
     return file
 
 
-def known(host: Host, file: Path, **options: Any) -> dict[str, dict[str, Any]]:
+def known(host: Host, file: Path, **options: Any) -> dict[str, PlanFacts]:
     """Return what is known of the one database without its env.py."""
     entry = options.pop("entry", {})
     return read_known_plans(host.job("plan", database(file, **entry), **options))

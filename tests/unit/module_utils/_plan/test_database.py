@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import PlanFacts
 from ansible_collections.hosting.alembic.plugins.module_utils._plan.database import plan_database
 from tests.codes import assert_error
-from tests.unit.stage import Answer, Host, as_unprivileged, database, in_process, names, script, tables
+from tests.unit.stage import Host, as_unprivileged, database, in_process, names, script, tables
 
 
 def test_a_plan_says_where_it_is_and_where_it_would_go(host: Host, file: Path) -> None:
@@ -63,7 +64,7 @@ def test_what_cannot_be_written_is_an_obstacle(host: Host, file: Path, read_only
     file.parent.chmod(0o555 if read_only == "folder" else 0o777)
     job = host.job("plan")
 
-    def plan() -> Answer:
+    def plan() -> PlanFacts:
         return plan_database(database(file), job).facts()
 
     (obstacle,) = in_process(

@@ -1,0 +1,125 @@
+# Copyright (c) hosting.alembic contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the verbs return of a database, as the data that goes from a host to the controller and into journals.
+
+That is what our own code writes. The controller reads what a host answers as shapes have reduced it, where any of this
+may be missing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from .errors import ErrorFacts
+
+
+class RevisionFacts(TypedDict):
+    """A revision to apply, with the first line of its message."""
+
+    revision: str
+    message: str
+
+
+class StepFacts(RevisionFacts):
+    """A revision that was applied or undone, and the seconds it took, None where they are unknown."""
+
+    seconds: float | None
+
+
+class _Restore(TypedDict):
+    method: str
+    not_restored: list[str]
+    obstacle: ErrorFacts | None
+
+
+class RestoreFacts(_Restore, total=False):
+    """How a database would be restored: by what method, what would not come back, and what prevents it."""
+
+    notes: list[str]
+    #: What an administrator types so that the obstacle is none.
+    rights: str
+
+
+class PlanFacts(TypedDict):
+    """The plan of a database."""
+
+    name: str
+    engine: str
+    url: str
+    server: str
+    identity: str
+    instance: str
+    can_be_shared: bool
+    target: str
+    #: The heads before and after; None where they could not be read.
+    current: list[str] | None
+    heads: list[str] | None
+    pending: list[RevisionFacts]
+    obstacles: list[ErrorFacts]
+    notes: list[str]
+    restore: RestoreFacts | None
+    expected_seconds: float | None
+    unexpanded: list[str]
+    changed_history: list[ErrorFacts]
+
+
+class ResultDetails(TypedDict, total=False):
+    """What the result of a verb for a database may have besides its outcome; seconds are those it took."""
+
+    identity: str
+    target: str
+    of_run: str
+    #: The heads before and after; None where they could not be read.
+    before: list[str] | None
+    after: list[str] | None
+    applied: list[StepFacts]
+    undone: list[StepFacts]
+    #: As ``Manifest.facts``.
+    backup: dict[str, Any] | None
+    backup_problems: list[ErrorFacts]
+    restore: RestoreFacts
+    #: By table, rows before and after.
+    lost_rows: dict[str, list[int]]
+    error: ErrorFacts | None
+    #: Of the upgrade that was reverted.
+    upgrade_error: ErrorFacts | None
+    #: Why a restore was needed.
+    reason: str
+    retained: str
+    method: str
+    not_restored: list[str]
+    notes: list[str]
+    #: By what it does, the command to type for a database that is held.
+    ways_out: dict[str, str]
+    #: A rollback that failed, and was undone.
+    as_before: bool
+    #: The machine or the whole worker was ended, and not the migration alone.
+    interrupted: bool
+    #: Copies of rehearsals that were killed.
+    dropped: list[str]
+    seconds: float
+
+
+class _Outcome(TypedDict):
+    name: str
+    outcome: str
+    changed: bool
+
+
+class DatabaseResult(_Outcome, ResultDetails):
+    """The result of a verb for a database."""
+
+
+class RehearsalResult(DatabaseResult, total=False):
+    """The result of a rehearsal of a database."""
+
+    #: The heads that it led to; None where that could not be read.
+    goal: list[str] | None
+    backup_taken: bool
+    revisions: list[dict[str, Any]]
+    #: None where the migrations have none.
+    models: list[str] | None
+    upgrade_seconds: float | None
+    expected_seconds: float | None
