@@ -125,11 +125,12 @@ def test_one_whose_restore_was_killed_at_its_end_is_not_reported(
 ) -> None:
     host.result("upgrade", entry, run="r2")
     assert host.result("restore", entry, run="r3", of_run="r1", restore_loses_writes=True)["outcome"] == "restored"
+    # It writes an end into a journal that has none.
+    wait_until(lambda: not works(host.layout, "r3", "restore"), "its worker to end")
     journal = host.layout.journal("app", "r3")
     lines = journal.read_text().splitlines(keepends=True)
     last = next(number for number, line in enumerate(lines) if json.loads(line)["event"] == "restored")
     journal.write_text("".join(lines[:last]))
-    wait_until(lambda: not works(host.layout, "r3", "restore"), "its worker to end")
 
     assert host.result("recover", entry, run="r4")["outcome"] == "restored"
 
