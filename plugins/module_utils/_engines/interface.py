@@ -19,6 +19,7 @@ from .._core.errors import Failed, Refused
 from .across_processes import AcrossProcesses
 from .connection import OwnConnection, first_line
 from .data import Archive, Dump, Identity, RestoreMethod
+from .sql import escape_colons
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -299,7 +300,7 @@ class Engine(AcrossProcesses, ABC):
     def read_at_once(self, statement: str) -> list[tuple[Any, ...]]:
         """Return the rows of a statement without parameters, for which our own connection waits a second at most."""
         with self.short_lock_timeout():
-            return self.own_connection().rows(statement.replace(":", "\\:"))
+            return self.own_connection().rows(escape_colons(statement))
 
     @abstractmethod
     def is_lock_timeout(self, error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.revisions import Heads
 from .._engines.connection import OwnConnection, sqlstate
 from .._engines.interface import Engine
-from .._engines.sql import qualify_name
+from .._engines.sql import escape_colons, qualify_name
 from .._engines.sqlalchemy_import import sa
 from .alembic_import import MigrationContext
 
@@ -32,7 +32,7 @@ def read_heads(own: OwnConnection, table: str, *, there: bool = False) -> Heads:
     """
     if not there:
         return own.run(_heads_of, *table.rsplit(".", 1))
-    return _rows_of(lambda statement: own.rows(statement.replace(":", "\\:")), own, table)
+    return _rows_of(lambda statement: own.rows(escape_colons(statement)), own, table)
 
 
 def read_heads_at_once(engine: Engine, table: str) -> Heads:

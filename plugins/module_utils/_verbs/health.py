@@ -14,6 +14,7 @@ from .._core.job import Answer, Database, Job
 from .._core.processes import redirect_output, run_in_processes
 from .._engines.connection import first_line
 from .._engines.registry import engine_for
+from .._engines.sql import escape_colons
 from .._engines.sqlalchemy_import import sa
 from .._migration.preload import warm
 
@@ -40,7 +41,7 @@ def run_statements(database: Database, job: Job) -> dict[int, Facts]:
     for statement in statements_for(job, database):
         try:
             # A colon is a colon here: the statement has no parameters.
-            rows = own.rows(statement["sql"].replace(":", "\\:"))
+            rows = own.rows(escape_colons(statement["sql"]))
             found[statement["number"]] = {"rows": [[_plain(value) for value in row] for row in rows]}
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, the check has not passed
             found[statement["number"]] = {"error": first_line(error)}

@@ -23,6 +23,7 @@ from ..._core.errors import Failed
 from ..._core.paths import sync
 from ..connection import OwnConnection, execute
 from ..data import Dump
+from ..sql import escape_colons
 from . import client_tools
 from .catalog import SEQUENCE, TABLES, VERSIONED, read_fingerprint
 from .dump_file import DumpContent, read_dump
@@ -169,7 +170,7 @@ def _refuse_other_server(engine: MariaDBSession) -> None:
     words = ["--batch", "--raw", "--skip-column-names", "--default-character-set=utf8mb4"]
     words += [f"--execute={_WHERE}", f"--database={engine.name_on_server}"]
     there = client_tools.run_tool(client, words, engine.url, engine.driver).strip()
-    here = str(engine.own_connection().rows(_WHERE.replace(":", "\\:"))[0][0])
+    here = str(engine.own_connection().rows(escape_colons(_WHERE))[0][0])
     if there != here:
         raise Failed(
             f"mariadb-dump would back up another database than {engine.database.name!r}",

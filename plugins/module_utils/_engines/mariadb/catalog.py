@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
+from ..sql import escape_colons
 from .dump_lines import lines_of_definition
 from .quoting import quote_name
 from .same_name import TABLE_IS_HERE, same_name
@@ -144,7 +145,7 @@ def _lines_of(connection: Connection, leave_out: frozenset[str]) -> tuple[str, l
 def _table_lines(connection: Connection, name: str, kind: str) -> list[Line]:
     """Return what the server would type to make a table, each line for itself: columns in any order are the same."""
     statement = f"show create {'sequence' if kind == SEQUENCE else 'table'} {quote_name(name)}"
-    row: Any = execute(connection, statement.replace(":", "\\:"))[0]
+    row: Any = execute(connection, escape_colons(statement))[0]
     head, *body = lines_of_definition(_COUNTER.sub("", str(row[1])))
     if not body:
         return [Line(f"{kind.lower()} {name}: {head}", kind.lower(), name)]

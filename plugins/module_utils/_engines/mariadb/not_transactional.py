@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed, Refused, first_of
 from ..connection import execute, first_line
+from ..sql import escape_colons
 from .quoting import quote_name
 from .same_name import same_name
 
@@ -80,7 +81,7 @@ def locked_for_dump(engine: MariaDBSession) -> Iterator[None]:
         own.rows(f"set session lock_wait_timeout = {max(int(engine.job.backup_lock_wait), 1)}")
         locks = ", ".join(f"{quote_name(name)} read" for name in tables)
         try:
-            own.rows(f"lock tables {locks}".replace(":", "\\:"))
+            own.rows(escape_colons(f"lock tables {locks}"))
         except Exception as error:
             if not engine.is_lock_timeout(error):
                 raise

@@ -15,6 +15,7 @@ from ..connection import OwnConnection, driver_connection, errno_of, execute, fi
 from ..data import Identity
 from ..migration_url import own_url
 from ..server_engine import ServerEngine
+from ..sql import escape_colons
 from .locks import NamedLock, describe_lost_lock, session_of
 from .probe import CONNECT_TIMEOUT, IDENTITY, STARTED, connect_options_of, describe_server
 from .quoting import qualify_name
@@ -70,7 +71,7 @@ def introduce(connection: Connection, seconds: int) -> None:
     }
     execute(
         connection,
-        "set session " + ", ".join(f"{name} = {value}" for name, value in settings.items()).replace(":", "\\:"),
+        "set session " + escape_colons(", ".join(f"{name} = {value}" for name, value in settings.items())),
     )
 
 
@@ -160,7 +161,7 @@ class MariaDBSession(ServerEngine):
 
     def identity(self, connection: Connection) -> Identity:
         """Return the server's name, port and folder, and the database's name there."""
-        server, database = execute(connection, IDENTITY.replace(":", "\\:"))[0]
+        server, database = execute(connection, escape_colons(IDENTITY))[0]
         return Identity(str(server), str(database))
 
     def instance(self, connection: Connection) -> str:
@@ -196,7 +197,7 @@ class MariaDBSession(ServerEngine):
         for first in range(0, len(names), _COUNTED_AT_ONCE):
             some = names[first : first + _COUNTED_AT_ONCE]
             each = ", ".join(f"(select count(*) from {qualify_name(schema, name)})" for name in some)
-            found = execute(connection, f"select {each}".replace(":", "\\:"))[0]
+            found = execute(connection, escape_colons(f"select {each}"))[0]
             counts.update({f"{schema}.{name}": int(count) for name, count in zip(some, found)})
         return counts
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..connection import execute
 from ..data import Counted, WrittenRows
+from ..sql import escape_colons
 from .other_sessions import AT_WORK
 from .relations import Relation, relations_of
 from .system_catalogs import OURS, catalogs_of, not_of
@@ -64,7 +65,7 @@ def read_catalog_rows(connection: Connection) -> CatalogRows:
     ]
     rows = " union all ".join(parts)
     counted = f"{OURS} select catalog, writer::text, count(*) from ({rows}) r group by catalog, writer"
-    return _count_rows(execute(connection, counted.replace(":", "\\:")))
+    return _count_rows(execute(connection, escape_colons(counted)))
 
 
 def read_replaced(own: OwnConnection, connection: Connection, counted: Counted, span: list[int]) -> CatalogRows:
@@ -211,7 +212,7 @@ def _read_still_seen(connection: Connection, rows: Iterable[_Row]) -> list[_Row]
 
 
 def _union(parts: list[str]) -> str:
-    return (OURS + " union all ".join(parts)).replace(":", "\\:")
+    return escape_colons(OURS + " union all ".join(parts))
 
 
 def _count_rows(rows: Iterable[tuple[str, str, int]]) -> CatalogRows:

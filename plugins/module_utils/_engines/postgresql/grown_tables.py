@@ -21,6 +21,7 @@ from ..._core.errors import Failed
 from ..connection import execute
 from ..data import ANY_TABLE, Archive, WrittenRows
 from ..interface import Report
+from ..sql import escape_colons
 from .compare import ArchiveComparison
 from .content import TableContent
 from .relations import Relation, relations_of, size_of
@@ -102,7 +103,7 @@ def _rows_of(connection: Connection, table: Relation, written_rows: WrittenRows)
         f"select count(*) filter (where not ({later})), count(*) filter (where {later} and {is_own}),"
         f" count(*) filter (where {later} and not {is_own}) from {table.quoted}"
     )
-    return _Rows(*map(int, execute(connection, statement.replace(":", "\\:"))[0]))
+    return _Rows(*map(int, execute(connection, escape_colons(statement))[0]))
 
 
 def _is_only_added_to(

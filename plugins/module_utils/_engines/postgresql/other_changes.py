@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import first_of
 from ..connection import execute
 from ..data import Archive, WrittenRows
+from ..sql import escape_colons
 from .catalog_changes import describe_changes_of_others
 from .relations import Relation, relations_of
 from .system_catalogs import OURS, catalogs_of, not_of
@@ -117,6 +118,6 @@ def _catalogs(connection: Connection, written_rows: WrittenRows, leave_out: list
         + (f" and {not_of(described, leave_out)}" if leave_out else "")
         for catalog, described, which in catalogs_of(connection)
     ]
-    for (name,) in execute(connection, (OURS + " union all ".join(parts)).replace(":", "\\:")):
+    for (name,) in execute(connection, escape_colons(OURS + " union all ".join(parts))):
         if name:
             yield str(name)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..connection import OwnConnection, execute
+from ..sql import escape_colons
 from .scope import in_scope
 from .transaction_numbers import NUMBERS, XMIN
 
@@ -104,4 +105,4 @@ def _render_marked_query(column: str, number: int) -> str:
         f"select pg_describe_object({described}, 0) from {catalog} t where {is_own}"
         for catalog, described in _OF_NO_SCHEMA
     ]
-    return " union ".join(in_schemas + others).replace(":", "\\:")
+    return escape_colons(" union ".join(in_schemas + others))

@@ -14,6 +14,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ..connection import execute
+from ..sql import escape_colons
 from .system_catalogs import CATALOGS, OURS, catalogs_of
 from .transaction_numbers import NUMBERS, XMIN, is_within
 
@@ -66,7 +67,7 @@ def read_subtransactions(connection: Connection, first: int, end: int, tables: C
         f" where case when {within} then txid_status({full}) = 'in progress' else false end"
         for source in sources
     ]
-    return sorted(int(number) for (number,) in execute(connection, " union ".join(parts).replace(":", "\\:")))
+    return sorted(int(number) for (number,) in execute(connection, escape_colons(" union ".join(parts))))
 
 
 def read_own_of_statement(connection: Connection, first: int, end: int, statement: str) -> list[int]:
@@ -88,13 +89,13 @@ def read_own_of_statement(connection: Connection, first: int, end: int, statemen
     if _OF_INDEX.match(statement):
         catalogs = (("pg_class", "oid"), ("pg_attribute", "attrelid"), ("pg_index", "indexrelid"))
         parts = [_INDEXES.format(catalog=catalog, oid=oid, within=within) for catalog, oid in catalogs]
-        rows = execute(connection, " union ".join(parts).replace(":", "\\:"))
+        rows = execute(connection, escape_colons(" union ".join(parts)))
         return sorted({int(number) for number, *names in rows if words & set(names)})
     parts = [
         f"select t.{XMIN}, o.identity from {catalog} t, pg_identify_object({described}) o where {which} and {within}"
         for catalog, described, which in catalogs_of(connection)
     ]
-    rows = execute(connection, (OURS + " union ".join(parts)).replace(":", "\\:"))
+    rows = execute(connection, escape_colons(OURS + " union ".join(parts)))
     found = {int(number) for number, identity in rows if words & _names(identity or "")}
     return sorted(found) if len(found) == 1 else []
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..connection import execute
+from ..sql import escape_colons
 from .other_sessions import AT_WORK
 from .system_catalogs import OURS, catalogs_of
 from .transaction_numbers import NEXT, NUMBERS, XMIN, is_within
@@ -87,7 +88,7 @@ def _list_written_tables(connection: Connection, first: int, end: int) -> list[s
     found = []
     for name, quoted in execute(connection, _SMALL):
         statement = f"select exists (select from {quoted} where {within})"
-        if execute(connection, statement.replace(":", "\\:"))[0][0]:
+        if execute(connection, escape_colons(statement))[0][0]:
             found.append(f"rows of {name}")
     return found
 
@@ -99,5 +100,5 @@ def _list_changed_objects(connection: Connection, first: int, end: int) -> list[
         f"select pg_describe_object({described}) from {catalog} t where {which} and {within}"
         for catalog, described, which in catalogs_of(connection)
     ]
-    rows = execute(connection, (OURS + " union ".join(parts)).replace(":", "\\:"))
+    rows = execute(connection, escape_colons(OURS + " union ".join(parts)))
     return sorted(str(name) for (name,) in rows if name)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..connection import OwnConnection
 from ..interface import Report
-from ..sql import quote_name
+from ..sql import escape_colons, quote_name
 from . import client_tools
 from .psql import SEARCH_PATH, TRANSACTION_TIMEOUT, Contents, Psql, use_list
 from .restore_statements import literal
@@ -131,4 +131,4 @@ class Replay:
 
 def let_in(other: OwnConnection, name: str) -> None:
     """Let others than superusers connect to a database that was made without."""
-    other.rows(f"alter database {quote_name(name)} connection limit -1".replace(":", "\\:"))
+    other.rows(escape_colons(f"alter database {quote_name(name)} connection limit -1"))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
 from ..data import Writes, WrittenRows, in_doubt
-from ..sql import is_constant, quote_name, render_value_condition
+from ..sql import escape_colons, is_constant, quote_name, render_value_condition
 from .catalog_queries import ours
 from .rendering import normalise_line
 from .transaction_numbers import XMIN, is_one_of, is_since, is_within
@@ -74,7 +74,7 @@ class _Made:
 
 def reading(connection: Connection) -> Read:
     """Return how to read over a connection of SQLAlchemy, for which a colon begins a parameter."""
-    return lambda statement: execute(connection, statement.replace(":", "\\:"))
+    return lambda statement: execute(connection, escape_colons(statement))
 
 
 def find_others_writes(read: Read, written_rows: WrittenRows, counts: Mapping[str, int] | None = None) -> Writes:

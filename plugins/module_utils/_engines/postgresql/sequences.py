@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..connection import execute
 from ..data import Archive, WrittenRows
+from ..sql import escape_colons
 from .run_sessions import close_sessions_of_run
 from .session import major_version
 from .write_counters import sequence_positions, sequence_reads
@@ -147,7 +148,7 @@ def set_forward(
 def _set_forward(connection: Connection, name: str, to: tuple[int, bool, str, int], increment: int) -> bool:
     """Set a sequence unless it is not behind any more: others may have used it since it was read."""
     value, given = to[:2]
-    quoted_name, behind = name.replace(":", "\\:"), "<" if increment > 0 else ">"
+    quoted_name, behind = escape_colons(name), "<" if increment > 0 else ">"
     statement = (
         f"select setval(cast(:name as regclass), :value, :given) from {quoted_name} where"
         f" last_value + case when is_called then cast(:step as numeric) else 0 end {behind} cast(:following as numeric)"

@@ -28,7 +28,7 @@ from ..connection import (
 from ..data import Identity
 from ..migration_url import own_url
 from ..server_engine import ServerEngine
-from ..sql import quote_name
+from ..sql import escape_colons, quote_name
 from . import catalog_queries, row_authors
 from .libpq_options import options_of
 from .locks import AdvisoryLock
@@ -267,7 +267,7 @@ class PostgreSQLSession(ServerEngine):
             each = ", ".join(
                 f"(select count(*) from {quote_name(schema)}.{quote_name(table)})" for schema, table in some
             )
-            found = execute(connection, f"select {each}".replace(":", "\\:"))[0]
+            found = execute(connection, escape_colons(f"select {each}"))[0]
             counts.update({f"{schema}.{table}": int(count) for (schema, table), count in zip(some, found)})
         return counts
 
@@ -299,7 +299,7 @@ class PostgreSQLSession(ServerEngine):
         own = self.own_connection()
         if not own.run(sends_as_transaction):
             return super().read_at_once(statement)
-        return own.rows("set local lock_timeout = 1000; " + statement.replace(":", "\\:"))
+        return own.rows("set local lock_timeout = 1000; " + escape_colons(statement))
 
     def is_lock_timeout(self, error: BaseException) -> bool:
         """Recognise lock_not_available and deadlock_detected."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..connection import execute
 from ..data import Writes, WrittenRows
+from ..sql import escape_colons
 from .other_sessions import IS_CLIENT
 from .relations import Relation, keeps_columns, relations_of
 from .transaction_numbers import XMIN, is_one_of, is_since
@@ -63,7 +64,7 @@ def lock_and_find_later_writes(connection: Connection, written_rows: WrittenRows
     if not tables:
         return Writes()
     names = ", ".join(here.quoted for here in tables)
-    execute(connection, f"lock table {names} in share row exclusive mode".replace(":", "\\:"))
+    execute(connection, escape_colons(f"lock table {names} in share row exclusive mode"))
     return Writes(_strange_rows(connection, tables, written_rows))
 
 
@@ -75,7 +76,7 @@ def _strange_rows(connection: Connection, tables: list[Relation], written_rows: 
         since = written_rows.cleared.get(here.oid, written_rows.secured)
         conditions = f"{is_since(XMIN, since)} and not {is_one_of(XMIN, written_rows.transactions)}"
         statement = f"select count(*) from {here.quoted} where {conditions}"
-        found[here.name] = int(execute(connection, statement.replace(":", "\\:"))[0][0])
+        found[here.name] = int(execute(connection, escape_colons(statement))[0][0])
     return {name: count for name, count in found.items() if count}
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import driver_connection, execute
 from ..data import Counted, Writes
+from ..sql import escape_colons
 from .other_sessions import AT_WORK, other_sessions
 from .relations import _RELATIONS, Relation, relations_of
 from .restore_statements import parse_mark
@@ -200,7 +201,7 @@ def sequence_positions(connection: Connection) -> dict[str, tuple[int, bool, str
         if not readable:
             found[name] = None
             continue
-        value, given = execute(connection, f"select last_value, is_called from {name}".replace(":", "\\:"))[0]
+        value, given = execute(connection, escape_colons(f"select last_value, is_called from {name}"))[0]
         found[name] = int(value), bool(given), oid, int(increment)
     return found
 
