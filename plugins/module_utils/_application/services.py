@@ -114,7 +114,7 @@ class Service:
             self._do("start", self.start or ("systemctl", "start", "--", self.name))
         self._wait(self.runs, "does not run")
         if self.ready:
-            self._wait(lambda: self._call(self.ready)[0] == 0, f"does not answer {' '.join(self.ready)}")
+            self._wait(lambda: self._call(self.ready)[0] == 0, f"does not answer {self.ready[0]}")
 
     def _do(self, doing: str, command: Sequence[str]) -> None:
         code, output = self._call(command)
@@ -159,7 +159,7 @@ class Service:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                words = f"{' '.join(command)} took longer than {self.timeout:.0f} s"
+                words = f"{command[0]} took longer than {self.timeout:.0f} s"
                 raise Failed(f"The service {self.name} does not follow", words, code="service-failed") from None
             output.seek(0)
             return code, output.read().decode(errors="replace").strip()[-_MOST_WORDS:]

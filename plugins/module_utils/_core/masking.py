@@ -147,8 +147,9 @@ def forms_of(secret: str) -> set[str]:
 
 def _escape_word(word: str) -> set[str]:
     quoted = repr(word)[1:-1], repr(f"{word}\"'")[1:-4], repr(f'{word}"')[1:-2]
+    of_bytes = repr(word.encode(errors="replace"))[2:-1]
     plainly = json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1]
-    return {*quoted, *plainly, word.replace("'", "''"), word.replace("\\", "\\\\").replace("'", "\\'")}
+    return {*quoted, of_bytes, *plainly, word.replace("'", "''"), word.replace("\\", "\\\\").replace("'", "\\'")}
 
 
 def _in_base64(word: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, unquote_plus
@@ -22,10 +22,23 @@ Options = dict[str, Any]
 _URLS = ("url", "direct_url", "admin_url", "rehearse_url")
 _PASSWORDS = ("password", "admin_password", "rehearse_password")
 _URL = re.compile(r"([\w.+-]+)://(\S*)", re.DOTALL)
-_NAMES_A_SECRET = re.compile(r"pass(?!file)|pwd|secret|token|credential|api_?key|signature", re.IGNORECASE)
+_NAMES_A_SECRET = re.compile(
+    r"pass(?!file)|pwd|secret|token|credential|(?:api|access|private|encryption|signing|master)[-_]?key|signature"
+    r"|authorization|cookie",
+    re.IGNORECASE,
+)
+#: The value of a name that ends so is a place, or a number, about a secret.
+_NAMES_A_PLACE = re.compile(r"(?:file|path|dir|directory|folder)$", re.IGNORECASE)
+_NAMES_A_NUMBER = re.compile(
+    r"[_-](?:length|size|ttl|timeout|seconds|minutes|hours|days|lifetime|age|rounds|iterations|count|port)$",
+    re.IGNORECASE,
+)
+_SWITCH = re.compile(r"|true|false|yes|no|on|off|none|null", re.IGNORECASE)
 _HARMLESS_VALUE = re.compile(r"[0-9.:]*|(?i:true|false|yes|no|on|off|none|null)|/[\w./-]*")
 #: A word of a command that names a program, a format, a switch.
-_PLAIN_WORD = re.compile(r"-{0,2}[a-z_]+(?:-[a-z_]+)*|-[A-Za-z]")
+_PLAIN_WORD = re.compile(
+    r"-{0,2}[a-z_]+(?:-[a-z_]+)*|-[A-Za-z]|[\w@-]+\.(?:service|socket|target|timer|ya?ml)", re.ASCII
+)
 _LARGEST_PASSFILE = 1 << 16  # bytes
 _FIELDS_OF_PASSFILE = 5
 _SHORTEST_VALUE = 6  # an environment is full of short words
@@ -52,13 +65,14 @@ class Found:
 def mask_for(options: Options) -> Mask:
     """Return the mask of a module's options, or of a job's."""
     found = Found()
-    for entry in filter(_is_mapping, options.get("databases") or []):
-        _of_database(entry, found)
-    for source in filter(_is_mapping, options.get("discover") or []):
-        _of_source(source, found)
-    for check in filter(_is_mapping, options.get("checks") or []):
-        _of_web_address(str(check.get("url") or ""), found)
-        found.secrets |= {word for value in (check.get("headers") or {}).values() for word in _words_of(str(value))}
+    for option, take in (("databases", _of_database), ("discover", _of_source), ("checks", _of_check)):
+        for entry in filter(_is_mapping, options.get(option) or []):
+            take(entry, found)
+    for service in filter(_is_mapping, options.get("services") or []):
+        found.shown |= {str(service.get("name") or "")}
+        for name in COMMANDS_OF_A_SERVICE:
+            _of_command(_as_words(service.get(name)), found)
+    _of_alembic(options.get("alembic_options") or {}, found)
     for url in _text(options, "pgbouncer_url"):
         _of_database_url(url, found)
     found.secrets |= set(_text(options, "pgbouncer_password"))
@@ -67,9 +81,22 @@ def mask_for(options: Options) -> Mask:
             for address in _URL.finditer(str(word)):
                 found.secrets |= set(credentials_in(address[0]))
     for name in COMMANDS:
-        _of_command([str(word) for word in options.get(name) or []], found)
+        _of_command(_as_words(options.get(name)), found)
     found.shown |= {str(options[name]) for name in ("root", "run", "release", "target") if options.get(name)}
     return found.mask()
+
+
+def _of_check(check: Options, found: Found) -> None:
+    _of_web_address(str(check.get("url") or ""), found)
+    for name, value in (check.get("headers") or {}).items():
+        _of_header(str(name), str(value), found)
+
+
+def _of_alembic(options: Options, found: Found) -> None:
+    for name, value in options.items():
+        found.shown |= {str(name)}
+        if name not in _OPTIONS_OF_ALEMBIC:
+            _of_value(str(name), str(value), found)
 
 
 def _is_mapping(entry: Any) -> bool:
@@ -115,11 +142,11 @@ def _of_database(entry: Options, found: Found) -> None:
         found.secrets |= set(_text(entry, name))
     environment = entry.get("environment") or {}
     found.shown |= set(map(str, environment))
-    for value in map(str, environment.values()):
-        _of_value(value, found)
+    for name, value in environment.items():
+        _of_value(str(name), str(value), found)
     for argument in map(str, entry.get("x_arguments") or []):
         name, equals, value = argument.partition("=")
-        _of_value(value if equals else name, found)
+        _of_value(name if equals else "", value if equals else name, found)
         found.shown |= {name} if equals else set()
 
 
@@ -130,7 +157,12 @@ def _of_source(source: Options, found: Found) -> None:
     # A text with a column in it is a secret only once that is filled in.
     whole = {key: value for key, value in template.items() if "{" not in value}
     _of_database({**whole, **{key: source["template"].get(key) for key in ("environment", "x_arguments")}}, found)
-    _of_command([str(word) for word in source.get("command") or []], found)
+    _of_command(_as_words(source.get("command")), found)
+
+
+def _as_words(command: Any) -> list[str]:
+    """Return the words of a command; any other value is refused elsewhere, and may hold a secret all the same."""
+    return [str(word) for word in command] if isinstance(command, (list, tuple)) else str(command or "").split()
 
 
 def _of_command(words: list[str], found: Found) -> None:
@@ -158,8 +190,13 @@ def _of_word(before: str, word: str, found: Found, *, whole: bool) -> None:
     name, equals, value = word.partition("=")
     value = value if equals else word
     is_named = _NAMES_A_SECRET.search(name) if equals else before.startswith("-") and _NAMES_A_SECRET.search(before)
+    header, colon, rest = word.partition(": ")
+    if before in ("-u", "--user") and ":" in word:
+        found.secrets.add(word.partition(":")[2])
+    if colon and _NAMES_A_SECRET.search(header) and not any(map(str.isspace, header)):
+        _of_header(header, rest, found)
     if "://" in value:
-        found.secrets |= set(credentials_in(value))
+        _of_web_address(value, found, is_shown=False)
     elif is_named:
         found.secrets |= set() if value.startswith("{") else {value}
     elif word.startswith("-p") and _may_be_secret(word[2:]):
@@ -182,13 +219,25 @@ def _of_passfile(path: str, found: Found) -> None:
     found.secrets |= {re.sub(r"\\(.)", r"\1", each[4]) for each in fields if len(each) == _FIELDS_OF_PASSFILE}
 
 
-def _of_value(value: str, found: Found) -> None:
+def _of_value(name: str, value: str, found: Found) -> None:
     """Take a value for a secret, but of an address only what opens it: where it leads has to be shown."""
     if _URL.fullmatch(value.strip()):
         _of_database_url(value, found)
         found.secrets |= set(credentials_in(value))
-    elif _may_be_secret(value):
+    elif _is_secret(name, value):
         found.secrets.add(value)
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Return whether a value is a secret: by its name, whatever it looks like, else if it looks like one.
+
+    A short one is hidden only where it is a word of its own, see ``Mask``.
+    """
+    if not _NAMES_A_SECRET.search(name):
+        return _may_be_secret(value)
+    is_place = _NAMES_A_PLACE.search(name) and value.startswith("/")
+    is_number = _NAMES_A_NUMBER.search(name) and value.isdigit()
+    return not (is_place or is_number or _SWITCH.fullmatch(value))
 
 
 def _of_database_url(url: str, found: Found) -> None:
@@ -216,22 +265,25 @@ def _of_database_url(url: str, found: Found) -> None:
             found.secrets |= {value, unquote_plus(value), unquote(value)}
 
 
-def _of_web_address(url: str, found: Found) -> None:
-    """Return the place of a page's address: what is before the @ and behind the question mark opens the page."""
+def _of_web_address(url: str, found: Found, *, is_shown: bool = True) -> None:
+    """Of a page's address, keep the place: what is before the @ and behind the question mark opens it."""
     found.secrets |= set(credentials_in(url))
     place, _mark, query = url.partition("?")
     host = place.partition("://")[2].rpartition("@")[2]
-    found.shown |= {host, host.partition("/")[0]} - {""}
+    found.shown |= {host, host.partition("/")[0]} - {""} if is_shown else set()
     for pair in query.partition("#")[0].split("&"):
-        _name, equals, value = pair.partition("=")
-        words = {value if equals else pair} - {""}
-        found.secrets |= {form for word in words if _may_be_secret(word) for form in (word, unquote_plus(word))}
+        name, equals, value = pair.partition("=")
+        name, value = (name, value) if equals else ("", pair)
+        if value and _is_secret(unquote_plus(name), value):
+            found.secrets |= {value, unquote_plus(value)}
 
 
-def _words_of(header: str) -> Iterable[str]:
-    """Return a header's value, and that without its first word: ``Bearer`` and ``Basic`` are known to all users."""
-    kind, _space, rest = header.partition(" ")
-    return {word for word in (rest or kind,) if _may_be_secret(word)}
+def _of_header(name: str, value: str, found: Found) -> None:
+    """Take a header's value, without its first word: ``Bearer`` and ``Basic`` are known to all users."""
+    kind, _space, rest = value.partition(" ")
+    word = (rest or kind).strip()
+    if _is_secret(name, word):
+        found.secrets.add(word)
 
 
 def _may_be_secret(value: str) -> bool:
@@ -246,6 +298,18 @@ def _text(options: Options, name: str) -> list[str]:
 #: Commands of the user, as lists of words, among which may be passwords.
 COMMANDS = ("backup_command", "backup_check_command", "backup_copy_command", "restore_command")
 
+
+#: The same of an entry of migrate_services.
+COMMANDS_OF_A_SERVICE = ("start", "stop", "status", "ready")
+
+#: Options of Alembic itself. None of them is a secret, and errors name their values.
+_OPTIONS_OF_ALEMBIC = frozenset(
+    """
+    script_location version_locations version_path_separator path_separator prepend_sys_path file_template timezone
+    truncate_slug_length revision_environment sourceless recursive_version_locations output_encoding databases
+    version_table version_table_schema
+    """.split()  # noqa: SIM905 - a list of them would be long
+)
 
 #: What an entry of a database says for us alone, and not for env.py.
 FOR_ADMIN = ("admin_url", "admin_password", "rehearse_url", "rehearse_password")

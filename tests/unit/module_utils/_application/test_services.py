@@ -119,3 +119,15 @@ def test_a_refusal_repeats_no_command() -> None:
         with refused("service-invalid") as caught:
             Service.of(entry)
         assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "more", [{"stop": ["sh", "-c", "sleep 30", "--token=sesame"]}, {"ready": ["false", "--token=sesame"]}]
+)
+def test_a_failure_repeats_no_words_of_a_command(tmp_path: Path, more: dict[str, Any]) -> None:
+    """The state of a maintenance has the commands, and what ends it later need not be given them."""
+    (tmp_path / "shop").touch()
+    service = Service.of({**by_command(tmp_path), **more, "timeout": 0.3})
+    with pytest.raises(Failed) as failure:
+        service.launch() if "ready" in more else service.halt()
+    assert "sesame" not in str(failure.value)

@@ -23,6 +23,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.secrets impo
 from tests.lab import PROJECT
 
 OURS = "ansible_collections.hosting.alembic"
+SERVICE_COMMANDS = ("start", "stop", "status", "ready")
 #: Every character that URLs, shells, Python, JSON and HTML each write in their own way.
 MARK = "mark@one%two/three?four#five&six+seven eight'nine\"ten\\eleven\ntwelve"
 URL = f"postgresql://shop:{quote(MARK, safe='')}@db.example.net:5432/shop_production"
@@ -38,6 +39,7 @@ WRITTEN: dict[str, Any] = {
     "json": json.dumps,
     "json of json": lambda word: json.dumps(json.dumps(word)),
     "json of repr": lambda word: json.dumps(f"ValueError({word!r})"),
+    "repr of bytes": lambda word: repr(word.encode()),
     "html": html.escape,
     "shell": shlex.quote,
     "sql": lambda word: word.replace("'", "''"),
@@ -67,6 +69,14 @@ def test_no_part_of_a_secret_is_left_however_it_is_written(way: str) -> None:
     assert not leaked(shown, MARK), shown
     for word in ("three?four", "eleven", "seven"):
         assert word not in shown.replace("********", "")
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_letters_of_other_languages_are_hidden_however_they_are_written(way: str) -> None:
+    secret = "p\N{LATIN SMALL LETTER A WITH DIAERESIS}ssw\N{LATIN SMALL LETTER O WITH DIAERESIS}rt-\N{EURO SIGN}-lich"
+    written = str(WRITTEN[way](secret))
+    assert not leaked(Mask([secret]).text(f"<{written}>"), secret)
+    assert "xc3" not in Mask([secret]).text(f"<{written}>")
 
 
 def test_random_secrets_leave_no_trace() -> None:
@@ -207,12 +217,55 @@ def test_names_that_are_shown_stay_although_a_secret_holds_them() -> None:
         {"backup_copy_command": ["sh", "-c", f"PGPASSWORD={shlex.quote(MARK)} rsync {{path}} host:"]},
         {"backup_command": ["dump", f"postgresql://shop:{quote(MARK, safe='')}@db/{{database}}"]},
         {"databases": [{"name": "a", "url": f"postgresql://db/a?sslpassword={quote(MARK, safe='')}"}]},
+        {"alembic_options": {"vault_token": MARK}},
+        {"alembic_options": {"sqlalchemy.url": URL}},
+        *({"services": [{"name": "shop", name: ["ctl", "--token", MARK]}]} for name in SERVICE_COMMANDS),
+        {"services": [{"name": "shop", "ready": ["curl", "-H", f"Authorization: Bearer {MARK}", "http://h/"]}]},
+        {"services": [{"name": "shop", "ready": ["curl", "-u", f"shop:{MARK}", "http://h/"]}]},
+        {"services": [{"name": "shop", "ready": ["curl", f"http://h/health?token={quote_plus(MARK)}"]}]},
     ],
 )
 def test_every_option_that_may_hold_a_secret_is_known(options: dict[str, Any]) -> None:
     shown = mask_for(options).text(f"it said {MARK} and {quote(MARK, safe='')} and …{MARK[30:50]!r}")
     assert not leaked(shown, MARK)
     assert shown.startswith("it said ")
+
+
+@pytest.mark.parametrize("value", ["20241215", "hun2t", "/aGh3jKl9x.Qw-zz", "p4s"])
+def test_what_is_named_as_a_secret_is_one_whatever_it_looks_like(value: str) -> None:
+    for options in (
+        {"databases": [{"name": "a", "url": "sqlite://", "environment": {"DB_PASSWORD": value}}]},
+        {"databases": [{"name": "a", "url": "sqlite://", "x_arguments": [f"password={value}"]}]},
+        {"discover": [{"name": "a", "template": {"environment": {"DB_PASSWORD": value}}}]},
+        {"alembic_options": {"vault_token": value}},
+        {"checks": [{"url": "http://h/", "headers": {"X-Api-Key": value}}]},
+        {"checks": [{"url": "http://h/", "headers": {"Authorization": f"Bearer {value}"}}]},
+        {"checks": [{"url": f"http://h/health?token={value}"}]},
+        {"services": [{"name": "shop", "ready": ["curl", "-H", f"Authorization: Bearer {value}", "http://h/"]}]},
+        {"services": [{"name": "shop", "ready": ["curl", "-u", f"shop:{value}", "http://h/"]}]},
+        {"services": [{"name": "shop", "ready": ["curl", f"http://h/health?token={value}"]}]},
+    ):
+        mask = mask_for(options)
+        assert value not in mask.text(f"login with {value} and '{value}' failed"), options
+        assert mask.text("hun2ters 1202412156 p4st") in ("hun2ters 1202412156 p4st", f"hun2ters 1{STARS}6 p4st")
+
+
+def test_settings_about_a_secret_are_not_secrets() -> None:
+    settings = {
+        "TOKEN_REQUIRED": "true",
+        "DB_PASSWORD_FILE": "/run/secrets/db",
+        "TOKEN_TTL": "3600",
+        "PASSWORD": "",
+        "MODE": "1234567",
+        "TOKEN_URL": "https://auth.example.net/token",
+    }
+    options = {
+        "databases": [{"name": "a", "url": "sqlite://", "environment": settings}],
+        "services": [{"name": "shop.service", "start": ["systemctl", "start", "shop.service"]}],
+        "alembic_options": {"version_table": "shop_versions", "script_location": "shop:migrations"},
+    }
+    text = " ".join([*settings.values(), "systemctl start shop.service: shop_versions shop:migrations"])
+    assert mask_for(options).text(text) == text
 
 
 def test_words_are_blanked_and_what_programs_compare_is_not() -> None:
