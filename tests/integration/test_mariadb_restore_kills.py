@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ import pymysql
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import swap
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import foreign_keys, swap
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase, maria_database
 from tests.lab.mariadb import MariaDBServer
+from tests.unit.module_utils._engines.mariadb import test_places, test_restore
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, engine_of, schemas_beside
 from tests.unit.stage import in_process
 
@@ -56,10 +57,14 @@ def server() -> Iterator[MariaDBServer]:
         yield own
 
 
+#: Where replaced tables go: into a schema beside the database, or, of a user who may make none, into itself.
+WAYS = {"beside": test_restore.engine_of, "within": test_places.engine_of}
+
+
 @pytest.fixture
 def database(server: MariaDBServer) -> Iterator[MariaDatabase]:
     with maria_database(server) as found:
-        found.execute(TABLES)
+        test_places.as_user(found, TABLES)
         yield found
         for schema in schemas_beside(found):
             server.execute(f"set foreign_key_checks = 0; drop database `{schema}`")
@@ -105,8 +110,10 @@ def written(database: MariaDatabase) -> set[tuple[str, str]]:
     found = set()
     for schema in (database.name, *schemas_beside(database)):
         for table in ("parents", "aside"):
-            with suppress(Exception):
-                found |= {(table, word) for (word,) in database.server.execute(f"select word from {table}", schema)}
+            kept = [name for name in test_places.ours(database) if f"_{table}_" in name]
+            for name in (table, *kept) if schema == database.name else (table,):
+                with suppress(Exception):
+                    found |= {(table, word) for (word,) in database.server.execute(f"select word from {name}", schema)}
     return found
 
 
@@ -115,24 +122,34 @@ def definitions(database: MariaDatabase) -> str:
     return "\n".join(line for line in lines if not line.startswith(("INSERT", "(", "--")))
 
 
-def recover(database: MariaDatabase, process: subprocess.Popen[bytes], writer: Writer, seconds: float) -> int:
+def recover(
+    database: MariaDatabase,
+    process: subprocess.Popen[bytes],
+    writer: Writer,
+    seconds: float,
+    engine_for: Callable[..., Any] = engine_of,
+) -> int:
     """Start a killed server again, recover, let others write, and return how much was acknowledged before that."""
     process.wait(10)
     database.server.process = None
     database.server.start()
-    in_process(lambda: engine_of(database).lock(10, lambda _: None).release())
+    in_process(lambda: engine_for(database).lock(10, lambda _: None).release())
     before = len(writer.acknowledged)
     time.sleep(seconds)
     return before
 
 
 #: Twice the statements of a restore.
-NUMBERS = [pytest.param(each, marks=[] if each in DAILY else [pytest.mark.exhaustive]) for each in range(26)]
+NUMBERS = [
+    pytest.param(way, each, marks=[] if each in DAILY and way == "beside" else [pytest.mark.exhaustive])
+    for way, most in (("beside", 26), ("within", 30))
+    for each in range(most)
+]
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize(("way", "number"), NUMBERS)
 def test_a_server_that_is_killed_in_a_restore(
-    database: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    database: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, number: int
 ) -> None:
     """It is killed before or while the nth statement that moves, drops or makes anything is executed."""
     old = definitions(database)
@@ -158,7 +175,9 @@ def test_a_server_that_is_killed_in_a_restore(
     def work() -> bool:
         for name in ("run_sql", "advance", "run_pieces"):
             monkeypatch.setattr(swap, name, killing(vars(swap)[name]))
-        engine = engine_of(database, restore_loses_writes=True, lock_wait=5)
+        if way == "within":
+            monkeypatch.setattr(foreign_keys, "_change", killing(vars(foreign_keys)["_change"]))
+        engine = WAYS[way](database, restore_loses_writes=True, lock_wait=5)
         with suppress(Failed):
             restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None)
         for killer in killers:
@@ -167,11 +186,11 @@ def test_a_server_that_is_killed_in_a_restore(
 
     with Writer(database) as writer:
         assert in_process(work), "there are fewer statements"
-        wait = recover(database, process, writer, 0.1)
+        wait = recover(database, process, writer, 0.1, WAYS[way])
     assert len(writer.acknowledged) > wait > 0
     now = definitions(database)
     assert now in (old, new), "".join(difflib.unified_diff(old.splitlines(True), now.splitlines(True)))
-    assert [name for name in schemas_beside(database) if "_new_" in name] == []
+    assert [name for name in (*schemas_beside(database), *test_places.ours(database)) if "_new_" in name] == []
     assert set(writer.acknowledged) <= written(database)
     assert database.execute("select word from parents where id < 3 order by id") == [["a"], ["b"]]
     assert database.execute("select * from children") == [["1", "1"]]

@@ -18,7 +18,6 @@ from tests.integration.virtualenvs import virtualenv
 from tests.lab import ansible
 from tests.lab.processes import holding
 from tests.lab.waiting import wait_until
-from tests.unit.module_utils._engines.mariadb.test_by_hand import typed
 from tests.unit.module_utils._engines.mariadb.test_written_tables import without_rows, writing
 
 #: Each statement commits by itself; between them the revision says how far it is, and waits.
@@ -132,33 +131,47 @@ def test_what_another_session_wrote_holds_the_database_and_the_printed_command_b
     assert mariadb.database.server.execute("select name from item where id = 77", kept) == [["by another session"]]
 
 
-def test_a_user_who_owns_one_database_brings_the_old_back_by_the_printed_command(
-    maria_site: Site, mariadb: MariaDBTarget, gate: Gate
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(ROWS, id="rows"),
+        pytest.param("", id="without PROCESS", marks=pytest.mark.exhaustive),
+        pytest.param('op.execute("drop table parts")', id="a table", marks=pytest.mark.exhaustive),
+        pytest.param('op.execute("alter table item drop column note")', id="a column", marks=pytest.mark.exhaustive),
+        pytest.param('op.execute("truncate table item")', id="all rows", marks=pytest.mark.exhaustive),
+        pytest.param('op.execute("rename table parts to pieces")', id="a name", marks=pytest.mark.exhaustive),
+        pytest.param(
+            'op.execute("alter table item modify name varchar(300)")', id="a type", marks=pytest.mark.exhaustive
+        ),
+    ],
+)
+def test_the_database_of_a_user_who_owns_nothing_else_is_restored_within_itself(
+    maria_site: Site, mariadb: MariaDBTarget, gate: Gate, body: str
 ) -> None:
     server, user = mariadb.database.server, mariadb.database.user
     server.execute(f"revoke all on `hosting\\_alembic\\_%`.* from '{user}'@'%'")
-    settings = gate.settings(maria_site, mariadb, ROWS, FAILS)
+    if not body:
+        server.execute(f"revoke process on *.* from '{user}'@'%'")
+    settings = gate.settings(maria_site, mariadb, body, FAILS)
     gate.gate.touch()
     before, schemas = mariadb.dump(), server.execute("show databases")
     maria_site.run("ship", **settings)
-    planned = maria_site.run("plan", **settings).output
-    assert "Could not be restored" in planned
-    (grants,) = [line for line in planned.splitlines() if "an administrator types: mariadb " in line]
+    assert "ould not be restored" not in maria_site.run("plan", **settings).output
 
-    assert_code(maria_site.run("migrate", code=2, **settings), "restore-not-possible", database=mariadb.name)
-    assert reverted(maria_site, mariadb)[0] == "held"
-    ways = next(event["ways_out"] for event in maria_site.events(mariadb.name) if event["event"] == "held")
-    assert set(ways) == {"back", "back_by_user", "forward"}
-    assert ways["back"].startswith(f"{grants.split('types: ')[1]} && ansible-playbook playbooks/restore.yml")
-    code, screen = typed(ways["back_by_user"], mariadb.database.password)
-    assert code == 0, screen
+    assert_code(maria_site.run("migrate", code=2, **settings), "revision-failed", database=mariadb.name)
+    assert reverted(maria_site, mariadb) == ("restored", ["0002"])
     assert mariadb.dump() == before
     assert server.execute("show databases") == schemas
-    (kept,) = maria_site.root.glob("backups/*/*/*-replaced-*.sql")
-    assert "!'" in kept.read_text()
+    (kept,) = {event["retained"] for event in maria_site.events(mariadb.name) if event["event"] == "restored"}
+    assert [table for table in mariadb.tables() if table.startswith(kept)]
 
-    maria_site.run("migrate", **{**settings, "migrate_retry_failed": [mariadb.name]}, code=2)
-    assert mariadb.rows("show tables like 'made'")
+    # The next run is as on a database without retained tables, and one of them is dropped when it is old enough.
+    outcome = maria_site.run("migrate", **{**settings, "migrate_retry_failed": [mariadb.name]}, code=2)
+    assert_code(outcome, "revision-failed", database=mariadb.name)
+    assert mariadb.dump() == before
+    maria_site.run("prune", migrate_prune=True, migrate_prune_days=0, **settings)
+    assert not [table for table in mariadb.tables() if table.startswith("hosting_alembic_")]
+    assert mariadb.dump() == before
 
 
 def test_rows_of_others_stay_where_the_failed_revision_has_not_written(

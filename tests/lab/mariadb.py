@@ -110,8 +110,10 @@ class MariaDBServer(Server):
         return self._execute(statement, database, self.user, self.password)
 
     def dump(self, database: str) -> str:
-        """What mariadb-dump writes of a database as the superuser, without the time of the dump."""
-        options = ["--routines", "--triggers", "--events", "--hex-blob", "--skip-dump-date", "--single-transaction"]
+        """What mariadb-dump writes of a database as the superuser, without the time, and what restores retain in it."""
+        retained = self.execute("show tables like 'hosting\\_alembic\\_old\\_%'", database)
+        options = [f"--ignore-table={database}.{name}" for (name,) in retained]
+        options += ["--routines", "--triggers", "--events", "--hex-blob", "--skip-dump-date", "--single-transaction"]
         return run(
             [program("mariadb-dump"), "--no-defaults", f"--socket={self.socket}", f"--user={self.user}", *options,
              database],

@@ -27,7 +27,7 @@ def arriving(beside: Beside, tables: list[str]) -> dict[str, tuple[str, str]]:
             f"set statement time_zone = '+00:00' for select {literal(_MARK)}, {len(found)}, {digest_columns(columns)}"
             f" from {place}"
         )
-        found[table] = read, digest_of(own, beside.name, table, columns)
+        found[table] = read, digest_of(own, *beside.there.where(table), columns)
     return found
 
 

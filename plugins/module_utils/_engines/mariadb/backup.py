@@ -29,6 +29,7 @@ from .catalog import SEQUENCE, TABLES, VERSIONED, read_fingerprint
 from .dump_file import DumpContent, read_dump
 from .dump_waits import DumpWaits
 from .not_transactional import locked_for_dump
+from .places import leave_out_ours
 from .same_name import TABLE_IS_HERE, same_name
 
 if TYPE_CHECKING:
@@ -137,7 +138,12 @@ def _dump(engine: MariaDBSession, tool: client_tools.Tool, target: Path, state: 
         try:
             client_tools.run_tool(
                 tool,
-                [*dump_options(state.tables.values()), "--", engine.name_on_server],
+                [
+                    *dump_options(state.tables.values()),
+                    *leave_out_ours(engine.own_connection(), engine.name_on_server),
+                    "--",
+                    engine.name_on_server,
+                ],
                 engine.url,
                 engine.driver,
                 output=output,

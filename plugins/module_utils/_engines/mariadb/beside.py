@@ -22,79 +22,32 @@ from . import client_input
 from .catalog import read_exactly
 from .content import columns_of, digest_of, list_shared_columns, run_sql
 from .dump_text import Definitions, definitions_of, select_table_lines
+from .fill_copy import list_bound_elsewhere
 from .made_schemas import MadeSchemas
-from .privileges import lacking, privileges_on, read_grants
-from .quoting import qualify_name
-from .same_name import TABLE_IS_IN_SCHEMA
+from .places import Place, PrefixPlace, SchemaPlace, prefixes_in
+from .prefixed_dump import prefixed
 from .session_counters import Counts
 from .swap_state import (
     NEW,
-    SINCE,
-    create_schema,
-    drop_schema,
     empty_schemas,
     is_empty,
-    is_there,
     list_named_schemas,
-    names_for,
+    prefix_for,
     read_row,
     record,
-    tables_in,
 )
+from .which_place import new_place
 
 if TYPE_CHECKING:
     from .content import Column
     from .session import MariaDBSession
 
-#: What it takes to move tables between schemas, and to make again what belongs to them.
-FOR_SWAP = (
-    "SELECT",
-    "INSERT",
-    "UPDATE",
-    "CREATE",
-    "DROP",
-    "ALTER",
-    "INDEX",
-    "REFERENCES",
-    "LOCK TABLES",
-    "TRIGGER",
-    "CREATE VIEW",
-    "SHOW VIEW",
-    "CREATE ROUTINE",
-    "ALTER ROUTINE",
-    "EVENT",
-)
-_PLAIN = f"select table_name from information_schema.tables where {TABLE_IS_IN_SCHEMA} and table_type = 'BASE TABLE'"
 _MOST_NAMED = 5
 _LONGEST_LINE = 100
 
 
-def schema_to_make(own: OwnConnection, schema: str, kind: str) -> str | None:
-    """Return a name of which the user may make a schema, None if there is none."""
-    grants = own.run(read_grants)
-    # A schema of what is replaced has the time behind its name.
-    return next(
-        (
-            name
-            for name in names_for(schema, kind)
-            if not lacking(privileges_on(f"{name}{SINCE[kind]}", grants), FOR_SWAP)
-        ),
-        None,
-    )
-
-
-def no_schema(name: str) -> Refused:
-    """Return that a user may make no schema beside a database."""
-    return Refused(
-        f"Database {name!r} cannot be compared with its backup, or restored from it",
-        "its user may not make a schema beside it",
-        "Grant it: see the commands below",
-        code=NOT_POSSIBLE,
-    )
-
-
 class Beside:
-    """The tables of a dump in a schema of their own, until ``drop``."""
+    """The tables of a dump in a place of their own, until ``drop``."""
 
     def __init__(self, engine: MariaDBSession, archive: Archive, report: Report, *, is_locked: bool = True) -> None:
         self.engine = engine
@@ -103,7 +56,7 @@ class Beside:
         self._report = report
         #: Whether no other run of ours works on the database, which may have a schema of that name.
         self._is_locked = is_locked
-        self.name = ""
+        self.place: Place | None = None
         #: What the client has written that has loaded it.
         self.loaded: Counts = {}
         #: What the dump defines, and the database did when it was read.
@@ -126,21 +79,40 @@ class Beside:
             Failed: the dump is damaged, or the server did not take it.
         """
         own = self.engine.own_connection()
-        name = schema_to_make(own, self.schema, NEW)
-        if name is None:
-            raise no_schema(self.engine.database.name)
-        if not self._is_locked:
-            name += f"_s{own.rows('select connection_id()')[0][0]}"
+        place = new_place(self.engine, is_locked=self._is_locked)
         self.read_dump()
-        self.name = self._made(own, name)
-        name = self.name
-        self._report(f"loads the backup into {name}")
+        if isinstance(place, PrefixPlace):
+            self._refuse_elsewhere()
+        self.place = self._made(own, place)
+        self._report(f"loads the backup into {self.place.name}")
         try:
             self._load_tables()
             self._refuse_incomplete()
         except BaseException:
             self.drop()
             raise
+
+    @property
+    def there(self) -> Place:
+        """Return where the tables are."""
+        if self.place is None:
+            raise RuntimeError("no backup is loaded")
+        return self.place
+
+    def _refuse_elsewhere(self) -> None:
+        """Refuse tables that have their rows elsewhere, or refer to another database.
+
+        Raises:
+            Refused: there are any.
+        """
+        found = list_bound_elsewhere(self.before)
+        if found:
+            raise Refused(
+                f"The backup of {self.engine.database.name!r} cannot be loaded into the database itself",
+                f"these have their rows elsewhere, or refer to another database: {first_of(found, _MOST_NAMED)}",
+                "Let an administrator grant a schema beside it: see the commands below",
+                code=NOT_POSSIBLE,
+            )
 
     def _load_tables(self) -> None:
         """Load the tables of the dump while it is read for the second time.
@@ -150,7 +122,12 @@ class Beside:
         """
         digest = hashlib.sha256()
         with self.archive.path.open("rb") as lines:
-            self.loaded = client_input.feed(self.engine, self.name, select_table_lines(_passing(lines, digest)))
+            read, there = _passing(lines, digest), self.there
+            if isinstance(there, PrefixPlace):
+                script = there.loading(prefixed(read, there, self.before.all_tables()))
+            else:
+                script = select_table_lines(read)
+            self.loaded = client_input.feed(self.engine, there.where("")[0], script)
         if digest.hexdigest() != self._digest:
             raise self._damaged()
 
@@ -161,15 +138,15 @@ class Beside:
             Failed: tables or rows are missing.
         """
         own = self.engine.own_connection()
-        wrong = sorted(self.before.all_tables() ^ set(tables_in(own, self.name)))
+        there, defined = self.there, self.before.all_tables()
+        wrong = sorted(defined ^ set(there.tables(own, defined)))
         expected = self.archive.row_counts or {}
         # The history of a versioned table is in a dump, and not in its count.
-        plain = {str(table) for (table,) in own.rows(_PLAIN, schema=self.name)}
-        for table in sorted(plain - set(wrong)):
+        for table in sorted(there.plain_tables(own, defined) - set(wrong)):
             counted = expected.get(f"{self.schema}.{table}")
             if counted is None:
                 continue
-            loaded = int(run_sql(own, f"select count(*) from {qualify_name(self.name, table)}")[0][0])
+            loaded = int(run_sql(own, f"select count(*) from {there.at(table)}")[0][0])
             wrong += [f"{table} has {loaded} rows and not {counted}"] if loaded != counted else []
         if wrong:
             raise Failed(
@@ -182,19 +159,20 @@ class Beside:
         why = f"{self.archive.path.name} is not what its manifest says"
         return Failed(f"The backup {self.archive.path.parent} is damaged", why, code=REPLACED_NOTHING)
 
-    def _made(self, own: OwnConnection, name: str) -> str:
-        """Make the schema, which says of itself that this host has made it, and return its name."""
+    def _made(self, own: OwnConnection, place: Place) -> Place:
+        """Make the place, which says of itself that this host has made it, and return it."""
         made = MadeSchemas.of(self.engine)
-        if is_empty(own, name) or is_loaded(own, name, made):
-            drop_schema(own, name)  # what a run that was killed has left
-        elif is_there(own, name):
-            name += f"_x{secrets.token_hex(3)}"
+        if isinstance(place, SchemaPlace):
+            if is_empty(own, place.name) or is_loaded(own, place, made):
+                place.drop(own)  # what a run that was killed has left
+            elif place.is_there(own):
+                place = SchemaPlace(f"{place.name}_x{secrets.token_hex(3)}")
         facts = secrets.token_hex()
-        made.note(name, facts.encode())
-        create_schema(own, name, self.schema)
-        self.name = name
-        record(own, name, facts)
-        return name
+        made.note(place.noted_as, facts.encode())
+        place.make(own, self.schema)
+        self.place = place
+        record(own, place, facts)
+        return place
 
     def read_dump(self) -> None:
         """Read what the dump defines.
@@ -218,10 +196,10 @@ class Beside:
         """Read the definitions and the rows of both."""
         self.read_definitions()
         own = self.engine.own_connection()
-        self._columns_before = columns_of(own, self.name)
+        self._columns_before = self.there.columns(own, self.before.all_tables())
         self._report("compares the rows with those of the backup")
-        self.rows_before = self._digests(self.name)
-        self.rows_now = self._digests(self.schema)
+        self.rows_before = self._digests(self.there)
+        self.rows_now = self._digests(SchemaPlace(self.schema))
 
     def read_definitions(self) -> None:
         """Read what the database defines now."""
@@ -236,14 +214,16 @@ class Beside:
 
     def read_rows(self, tables: Container[str]) -> dict[str, str]:
         """Read the rows of some tables once more, while they are locked."""
-        return self._digests(self.schema, tables)
+        return self._digests(SchemaPlace(self.schema), tables)
 
-    def _digests(self, schema: str, tables: Container[str] | None = None) -> dict[str, str]:
+    def _digests(self, place: Place, tables: Container[str] | None = None) -> dict[str, str]:
         """Return digests by table, by the columns that both have, each as the backup's type has it."""
         own = self.engine.own_connection()
         now = columns_of(own, self.schema)
         return {
-            table: digest_of(own, schema, table, [columns[name] for name in list_shared_columns(columns, now[table])])
+            table: digest_of(
+                own, *place.where(table), [columns[name] for name in list_shared_columns(columns, now[table])]
+            )
             for table, columns in self._columns_before.items()
             if table in self.before.tables and table in self.now.tables and table in now
             if tables is None or table in tables
@@ -272,12 +252,12 @@ class Beside:
         return find_moved_sequences(self.before, self.now)
 
     def drop(self) -> None:
-        """Drop the schema."""
-        if self.name:
+        """Drop what was loaded."""
+        if self.place:
             with suppress(Exception):  # the next one drops it
-                drop_schema(self.engine.own_connection(), self.name)
-                MadeSchemas.of(self.engine).forget(self.name)
-            self.name = ""
+                self.place.drop(self.engine.own_connection())
+                MadeSchemas.of(self.engine).forget(self.place.noted_as)
+            self.place = None
 
 
 def _passing(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
@@ -287,26 +267,36 @@ def _passing(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
         yield line
 
 
-def is_loaded(own: OwnConnection, name: str, made: MadeSchemas) -> bool:
-    """Return whether a schema is one into which this host has loaded a backup."""
-    row = read_row(own, name)
-    return row is not None and made.is_ours(name, row[0].encode())
+def is_loaded(own: OwnConnection, place: Place, made: MadeSchemas) -> bool:
+    """Return whether a place is one into which this host has loaded a backup."""
+    row = read_row(own, place)
+    return row is not None and made.is_ours(place.noted_as, row[0].encode())
 
 
 def drop_left(engine: MariaDBSession) -> list[str]:
-    """Drop what comparisons and restores of this host have loaded that were killed, and return the schemas' names."""
+    """Drop what comparisons and restores of this host have loaded that were killed, and return the places' names."""
     own, made = engine.own_connection(), MadeSchemas.of(engine)
     alive = {int(number) for (number,) in own.rows("select id from information_schema.processlist")}
-    found = empty_schemas(own, engine.name_on_server)
-    found += [
-        name
+    found: list[Place] = [SchemaPlace(name) for name in empty_schemas(own, engine.name_on_server)]
+    schemas = [
+        SchemaPlace(name)
         for name, session in list_named_schemas(own, engine.name_on_server, NEW)
-        if name not in found and session not in alive and is_loaded(own, name, made)
+        if session not in alive
     ]
-    for name in found:
-        drop_schema(own, name)
-        made.forget(name)
-    return found
+    found += [each for each in schemas if each not in found and is_loaded(own, each, made)]
+    prefixes = prefixes_in(own, engine.name_on_server, prefix_for(""))
+    found += [each for each in prefixes if each.is_unwritten(own)]
+    found += [
+        each
+        for each in prefixes
+        if each not in found and each.name.startswith(prefix_for(NEW)) and is_loaded(own, each, made)
+    ]
+    for place in found:
+        if isinstance(place, PrefixPlace) and not place.is_loaded_by_no_one(own, engine.job.lock_wait):
+            continue  # a client whose run was killed goes on for a moment, and would make tables behind our back
+        place.drop(own)
+        made.forget(place.noted_as)
+    return [place.name for place in found]
 
 
 def cannot_compare(error: BaseException) -> str:

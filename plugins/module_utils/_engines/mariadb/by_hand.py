@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..restorer import TIME_TYPED
 from .backup import dump_options
-from .beside import FOR_SWAP
 from .catalog import TABLES
 from .client_input import EXACTLY, SETTINGS, invalid_views, leave_out_invalid_views
 from .client_tools import words_by_hand
@@ -25,6 +24,7 @@ from .restore_method import administrators, grants_as_typed, missing
 from .same_name import TABLE_IS_HERE, same_name
 from .scripts import Pieces, redo_pieces
 from .swap_state import NEW, names_for
+from .which_place import FOR_SWAP
 
 if TYPE_CHECKING:
     from ..data import Archive
@@ -55,9 +55,10 @@ begin not atomic set session sql_mode = 'ORACLE'; for found in (
 
 def rights_for_restore(engine: MariaDBSession, archive: Archive) -> tuple[str, dict[str, Any]]:
     """Return what an administrator types so that a restore can be done, and the variables that it needs then."""
-    if not missing(engine):
+    pieces = _all_pieces(_read_definitions(archive))
+    if not missing(engine) and not may_not_make(engine, pieces):
         return "", {}
-    return grants_as_typed(engine, _all_pieces(_read_definitions(archive))), {}
+    return grants_as_typed(engine, pieces), {}
 
 
 def command(engine: MariaDBSession, archive: Archive) -> str:

@@ -21,6 +21,7 @@ from .catalog import INVALID_VIEWS, TABLES
 from .client_tools import find_required_tool, run_tool
 from .dump_waits import DumpWaits
 from .lock_attempts import until_locked
+from .places import leave_out_ours
 from .session import lock_seconds
 from .session_counters import LAST_OF_CLIENT, Counts, read_counts
 
@@ -158,7 +159,8 @@ def definitions_now(engine: MariaDBSession) -> list[bytes]:
         Failed: it could not be dumped.
     """
     tool = find_required_tool("dump", engine.database.name)
-    words = [*_DEFINITIONS, *leave_out_invalid_views(engine), "--", engine.name_on_server]
+    ours = leave_out_ours(engine.own_connection(), engine.name_on_server)
+    words = [*_DEFINITIONS, *ours, *leave_out_invalid_views(engine), "--", engine.name_on_server]
     printed = run_tool(tool, words, engine.url, engine.driver, report=DumpWaits(engine))
     return printed.encode("utf-8", "surrogateescape").splitlines(keepends=True)
 
@@ -182,7 +184,8 @@ def read_dump_of_now(engine: MariaDBSession, read: Callable[[Iterable[bytes]], T
     try:
         with os.fdopen(writing, "wb") as output:
             reader.start()
-            words = [*dump_options(kinds), "--", engine.name_on_server]
+            ours = leave_out_ours(engine.own_connection(), engine.name_on_server)
+            words = [*dump_options(kinds), *ours, "--", engine.name_on_server]
             run_tool(tool, words, engine.url, engine.driver, output=output, report=DumpWaits(engine))
     finally:
         reader.join()

@@ -44,10 +44,10 @@ _NUMBERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "flo
 CHARSET = f"""
 select default_character_set_name, default_collation_name from information_schema.schemata where {SCHEMA_IS_NAMED}
 """
-_COLUMNS = f"""
+_COLUMNS = """
 select table_name, column_name, data_type, is_nullable, column_default, extra,
        coalesce(generation_expression, '') <> '' or extra like '%GENERATED%'
-  from information_schema.columns where {TABLE_IS_IN_SCHEMA} order by table_name, ordinal_position
+  from information_schema.columns where {} order by table_name, ordinal_position
 """
 #: Hexadecimal digits of a digest that are added up: 64 bits.
 _DIGITS = 16
@@ -83,9 +83,15 @@ def charset_of(own: OwnConnection, schema: str) -> tuple[str, str] | None:
 
 
 def columns_of(own: OwnConnection, schema: str) -> dict[str, dict[str, Column]]:
-    """Return the columns of all tables of a schema, by table and name."""
+    """Return the columns of all tables of a schema but ours, by table and name."""
+    return columns_where(own, TABLE_IS_IN_SCHEMA, schema)
+
+
+def columns_where(own: OwnConnection, condition: str, schema: str) -> dict[str, dict[str, Column]]:
+    """Return the columns of the tables of a schema for which a condition holds, by table and name."""
     found: dict[str, dict[str, Column]] = {}
-    for table, name, data_type, nullable, default, extra, generated in own.rows(_COLUMNS, schema=schema):
+    rows = own.rows(_COLUMNS.format(condition), schema=schema)
+    for table, name, data_type, nullable, default, extra, generated in rows:
         column = Column(name, str(data_type).lower(), nullable == "YES", default, str(extra), bool(generated))
         found.setdefault(table, {})[name] = column
     return found

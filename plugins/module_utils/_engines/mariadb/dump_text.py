@@ -37,7 +37,7 @@ _DEFAULTS = re.compile(
 )
 _COUNTER = re.compile(r" AUTO_INCREMENT=(\d+)")
 #: A statement of a dump that makes or fills neither tables nor sequences begins with one of these.
-_NOT_OF_TABLES = (b"/*!50001 ", b"/*!50003 ", b"/*!50106 ", b"ALTER DATABASE ")
+NOT_OF_TABLES = (b"/*!50001 ", b"/*!50003 ", b"/*!50106 ", b"ALTER DATABASE ")
 #: Before each event but the first this comes between the delimiters of the one before.
 _NEXT_EVENT = b"/*!50106 DROP EVENT IF EXISTS "
 _DATA = (b"INSERT INTO ", b"REPLACE INTO ", b"INSERT  IGNORE ", b"(")
@@ -214,7 +214,7 @@ def select_table_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
         if in_block or line.startswith((b"/*M!999999", b"LOCK TABLES ", b"UNLOCK TABLES")):
             continue
         if not goes_on:
-            skips = line.startswith(_NOT_OF_TABLES)
+            skips = line.startswith(NOT_OF_TABLES)
         if line.startswith((b"--", *_DATA)) and not goes_on:
             if not line.startswith(b"--"):
                 yield line

@@ -56,7 +56,8 @@ def tables_to_move(engine: MariaDBSession, beside: Beside, written: set[str] | N
 
 def _with_bonds(engine: MariaDBSession, beside: Beside, tables: set[str]) -> set[str]:
     own = engine.own_connection()
-    bonds = {*own.rows(_BONDS, schema=beside.schema), *own.rows(_BONDS, schema=beside.name)}
+    bonds = {tuple(pair) for pair in own.rows(_BONDS, schema=beside.schema)}
+    bonds |= beside.there.bonds(own, beside.before.all_tables())
     found, size = set(tables), -1
     while len(found) != size:
         size = len(found)

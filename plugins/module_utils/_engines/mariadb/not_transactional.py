@@ -14,7 +14,7 @@ from ..._core.errors import Failed, Refused, first_of
 from ..connection import execute, first_line
 from ..sql import escape_colons
 from .quoting import quote_name
-from .same_name import same_name
+from .same_name import is_ours, same_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _MOST_NAMED = 5
 _NOT_TRANSACTIONAL = f"""
 select t.table_name, t.engine from information_schema.tables t join information_schema.engines e using (engine)
- where {same_name("t.table_schema", "database()")} and t.table_type <> 'VIEW' and coalesce(e.transactions, 'NO') = 'NO'
+ where {same_name("t.table_schema", "database()")} and t.table_type <> 'VIEW'
+   and not {is_ours("t.table_name")} and coalesce(e.transactions, 'NO') = 'NO'
  order by t.table_name
 """
 

@@ -18,7 +18,7 @@ from .catalog import INVALID_VIEWS, TABLES, VERSIONED
 from .not_transactional import refusals
 from .privileges import FOR_BACKUP, FOR_MIGRATION, FOR_ROUTINES, lacking, privileges_on, read_grants
 from .quoting import grant_pattern, grantee
-from .same_name import same_name
+from .same_name import is_ours, same_name
 from .versions import version_number
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ select coalesce(sum(data_length * if(exists (
          select 1 from information_schema.columns c
           where {same_name("c.table_schema", "database()")} and {same_name("c.table_name", "t.table_name")}
             and (c.data_type like '%blob' or c.data_type like '%binary')), 2, 1)), 0)
-  from information_schema.tables t where {same_name("t.table_schema", "database()")}
+  from information_schema.tables t
+ where {same_name("t.table_schema", "database()")} and not {is_ours("t.table_name")}
 """
 _HISTORY_SINCE = (10, 11)
 _MOST_NAMED = 5

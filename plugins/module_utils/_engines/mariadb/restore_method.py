@@ -9,15 +9,21 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from ..._core.errors import NOT_POSSIBLE, Refused
+from ..._core.errors import NOT_POSSIBLE, Refused, first_of
 from ..data import RestoreMethod
-from .beside import FOR_SWAP, schema_to_make
 from .privileges import has_code, has_everywhere, is_distrusted, lacking, privileges_on, read_grants
 from .quoting import grant_pattern, grantee
 from .remaking import makes_code, other_definers
-from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, TRIGGER_IS_IN_SCHEMA
+from .same_name import (
+    EVENT_IS_IN_SCHEMA,
+    REFERS_TO_SCHEMA,
+    ROUTINE_IS_IN_SCHEMA,
+    TABLE_IS_IN_SCHEMA,
+    TRIGGER_IS_IN_SCHEMA,
+)
 from .swap import METHOD
 from .swap_state import NEW, OLD, names_for
+from .which_place import FOR_SWAP, is_within
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -32,6 +38,14 @@ select distinct definer from (
   union all select definer from information_schema.events where {EVENT_IS_IN_SCHEMA}
 ) d where definer <> current_user() order by definer
 """
+#: Tables that cannot be loaded into the database itself under another name without a change elsewhere.
+_ELSEWHERE = f"""
+select table_name from information_schema.tables
+ where {TABLE_IS_IN_SCHEMA} and engine in ('FEDERATED', 'CONNECT', 'SPIDER', 'S3')
+union select table_name from information_schema.key_column_usage
+ where {TABLE_IS_IN_SCHEMA} and referenced_table_schema is not null and not {REFERS_TO_SCHEMA}
+"""
+_MOST_NAMED = 5
 
 
 def restore_method(engine: MariaDBSession) -> RestoreMethod:
@@ -54,11 +68,10 @@ def missing(engine: MariaDBSession) -> list[str]:
     grants = own.run(read_grants)
     lacks = lacking(privileges_on(engine.name_on_server, grants), FOR_SWAP)
     found = [f"it lacks {', '.join(lacks)} on {engine.name_on_server}"] if lacks else []
-    if (
-        schema_to_make(own, engine.name_on_server, NEW) is None
-        or schema_to_make(own, engine.name_on_server, OLD) is None
-    ):
-        found.append("it may not make a schema beside it")
+    elsewhere = _elsewhere(own, engine.name_on_server)
+    if elsewhere and is_within(own, engine.name_on_server):
+        named = first_of(elsewhere, _MOST_NAMED)
+        found.append(f"it may not make a schema beside it, and rows or foreign keys of {named} are elsewhere")
     if strangers(own, engine.name_on_server) and not has_everywhere(grants, "SET USER"):
         named = ", ".join(strangers(own, engine.name_on_server))
         found.append(f"it may not make anew what has another definer ({named})")
@@ -101,6 +114,10 @@ def administrators(engine: MariaDBSession, program: str) -> list[str]:
 def may_not_make_code(own: OwnConnection, schema: str) -> bool:
     """Return whether the user may not make again triggers and functions that a schema has."""
     return has_code(own, schema) and is_distrusted(own)
+
+
+def _elsewhere(own: OwnConnection, schema: str) -> list[str]:
+    return sorted(str(name) for (name,) in own.rows(_ELSEWHERE, schema=schema))
 
 
 def strangers(own: OwnConnection, schema: str) -> list[str]:

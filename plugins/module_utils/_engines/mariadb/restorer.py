@@ -19,19 +19,14 @@ from .defaults import defaults_of, set_back
 from .made_schemas import MadeSchemas
 from .remaking import half_way, not_made
 from .restore_method import restore_method
-from .same_name import REFERS_TO_SCHEMA, TABLE_IS_IN_SCHEMA
 from .swap import Swap, end_or_undo
-from .swap_state import DONE, IN, Replaced, drop_schema, list_replaced, refuse_what_is_not_proven, size_of, tables_in
+from .swap_state import DONE, IN, Replaced, list_replaced, refuse_what_is_not_proven, tables_in
 from .undo import undo
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
 
 _LONGEST_LINE = 80
-_BONDS_TO = f"""
-select distinct concat(table_schema, '.', table_name) from information_schema.key_column_usage
- where {REFERS_TO_SCHEMA} and not {TABLE_IS_IN_SCHEMA}
-"""
 
 
 class MariaDBRestorer(Restorer):
@@ -112,27 +107,31 @@ class MariaDBRestorer(Restorer):
         return ended.words
 
     def list_retained(self) -> list[RetainedCopy]:
-        """Return the schemas into which restores have moved what they replaced."""
+        """Return the schemas, or the prefixes of names, into which restores have moved what they replaced."""
         own = self.engine.own_connection()
         replaced = list_replaced(own, self.engine.name_on_server, MadeSchemas.of(self.engine))
         return [
-            RetainedCopy(found.name, found.state.run, found.state.made, size_of(own, found.name))
+            RetainedCopy(found.place.name, found.state.run, found.state.made, found.place.size(own))
             for found in replaced
             if found.state.phase in (IN, DONE)
         ]
 
     def drop_retained(self, copy: RetainedCopy) -> None:
-        """Drop such a schema.
+        """Drop such tables.
 
         Raises:
-            Refused: it is not one, or a table elsewhere has a foreign key to one in it.
+            Refused: there are none, or a table elsewhere has a foreign key to one of them.
         """
-        if copy.name not in {each.name for each in self.list_retained()}:
+        own, made = self.engine.own_connection(), MadeSchemas.of(self.engine)
+        replaced = list_replaced(own, self.engine.name_on_server, made)
+        found = [each.place for each in replaced if each.state.phase in (IN, DONE) and each.place.name == copy.name]
+        if not found:
             raise Refused(
                 f"{copy.name!r} is not what a restore of {self.engine.database.name!r} retained",
                 code="retained-copy-unknown",
             )
-        bound = [name for (name,) in self.engine.own_connection().rows(_BONDS_TO, schema=copy.name)]
+        (place,) = found
+        bound = place.bound_from_outside(own)
         if bound:
             raise Refused(
                 f"What is retained in {copy.name!r} is in use",
@@ -140,8 +139,8 @@ class MariaDBRestorer(Restorer):
                 "Drop these foreign keys, then prune again",
                 code="retained-copy-in-use",
             )
-        drop_schema(self.engine.own_connection(), copy.name)
-        MadeSchemas.of(self.engine).forget(copy.name)
+        place.drop(own)
+        made.forget(place.noted_as)
 
     def rights_for_restore(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:
         """Return the grants that let the user restore."""

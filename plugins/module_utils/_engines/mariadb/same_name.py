@@ -26,10 +26,22 @@ def same_name(column: str, value: str) -> str:
     )
 
 
-#: What is in the database that the connection uses, by the column that says so.
-TABLE_IS_HERE = same_name("table_schema", "database()")
-#: What is in another one, by the parameter ``schema``.
-TABLE_IS_IN_SCHEMA = same_name("table_schema", ":schema")
+#: What a restore loads, or has replaced, in the database itself: nothing of it belongs to the application.
+_OURS = "^hosting_alembic_(new_[0-9a-f]{6}|old_[0-9]{14,15})_(state|[a-z0-9_]{0,8}_[0-9a-f]{10})$"
+
+
+def is_ours(column: str) -> str:
+    """Return the condition that a column has the name of a table of ours."""
+    return f"binary {column} rlike '{_OURS}'"
+
+
+OURS = is_ours("table_name")
+#: What is in a database, by the parameter ``schema``.
+IN_SCHEMA = same_name("table_schema", ":schema")
+#: The same without what is ours.
+TABLE_IS_IN_SCHEMA = f"({IN_SCHEMA} and not {OURS})"
+#: What is in the database that the connection uses, without what is ours.
+TABLE_IS_HERE = f"({same_name('table_schema', 'database()')} and not {OURS})"
 ROUTINE_IS_IN_SCHEMA = same_name("routine_schema", ":schema")
 EVENT_IS_IN_SCHEMA = same_name("event_schema", ":schema")
 TRIGGER_IS_IN_SCHEMA = same_name("trigger_schema", ":schema")

@@ -18,10 +18,10 @@ from . import copy_state
 from .catalog import SEQUENCE, TABLES
 from .content import Column, digest_columns
 from .fill_copy import fill
+from .places import SchemaPlace
 from .quoting import quote_name
 from .same_name import TABLE_IS_HERE
 from .scratch_place import Place, dead_copies, drop, drop_if_dead, make, make_engine_for, maker_of, new_name, place_of
-from .swap_state import size_of
 from .untouched import Untouched
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class MariaDBRehearser(Rehearser):
         with maker.connect() as own:
             place = Place(maker, own, "")
             names = dead_copies(place, self.engine.name_on_server)
-            return [RetainedCopy(name, "", "", size_of(own, name)) for name in names]
+            return [RetainedCopy(name, "", "", SchemaPlace(name).size(own)) for name in names]
 
     def drop_scratch(self, scratch: RetainedCopy) -> None:
         """Drop a schema, if no rehearsal holds its lock."""

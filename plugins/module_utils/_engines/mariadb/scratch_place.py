@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Failed, Refused
 from ..connection import OwnConnection, first_line
 from ..migration_url import migration_url
-from .beside import FOR_SWAP
 from .content import CHARSET, run_sql
 from .limited_user import COPIES, refuse_unlimited
 from .locks import lock_name, try_lock
@@ -24,6 +23,7 @@ from .privileges import has_code, is_distrusted, lacking, privileges_on, read_gr
 from .quoting import grant_pattern, grantee, literal, qualify_name, quote_name
 from .same_name import TABLE_IS_IN_SCHEMA
 from .swap_state import REHEARSAL, SINCE, drop_schema, list_named_schemas, names_for
+from .which_place import FOR_SWAP
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

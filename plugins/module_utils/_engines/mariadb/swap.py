@@ -12,7 +12,6 @@ both.
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -22,13 +21,15 @@ from ..data import Archive, Restored
 from ..interface import Guard, Report
 from . import swap_state
 from .arriving import arriving, find_early_writes
-from .beside import Beside, no_schema, schema_to_make
+from .beside import Beside
 from .compare import WrittenTables, all_tables
 from .content import run_sql
 from .defaults import keep_defaults, set_back
+from .foreign_keys import keys_of, name_keys
 from .lock_attempts import until_locked
 from .made_schemas import MadeSchemas
 from .moved_tables import refuse_what_would_lose, tables_to_move
+from .places import Place, PrefixPlace
 from .quoting import qualify_name, quote_name
 from .remaking import Ended, half_way, may_not_make, not_made, write_administrator_script
 from .same_name import same_name
@@ -47,18 +48,15 @@ from .session import lock_seconds
 from .swap_state import (
     DONE,
     IN,
-    OLD,
     OUT,
     SwapState,
     advance,
     content_of,
-    create_schema,
-    drop_schema,
     facts_of,
-    is_there,
     record,
     tables_in,
 )
+from .which_place import old_place
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -78,7 +76,7 @@ class Swap:
         self.beside = Beside(engine, archive, report)
         self._report = report
         self._run = run
-        self._retained = ""
+        self._old: Place | None = None
         self._state = SwapState(self.schema, run, "")
         self._undo: Pieces = []
         self._redo: Pieces = []
@@ -130,7 +128,14 @@ class Swap:
                 raise self._replaced_nothing(error) from error
         if ended.not_made:
             raise not_made(self.engine, ended)
-        return Restored(self._retained if self._kept_anything() else "", METHOD, self._not_restored())
+        return Restored(self._retained.name if self._kept_anything() else "", METHOD, self._not_restored())
+
+    @property
+    def _retained(self) -> Place:
+        """Return where replaced tables go."""
+        if self._old is None:
+            raise RuntimeError("nothing is replaced")
+        return self._old
 
     @property
     def tables_to_move(self) -> set[str]:
@@ -140,8 +145,8 @@ class Swap:
     def _kept_anything(self) -> bool:
         if self._state.out or self._undo:
             return True
-        drop_schema(self.engine.own_connection(), self._retained)
-        MadeSchemas.of(self.engine).forget(self._retained)
+        self._retained.drop(self.engine.own_connection())
+        MadeSchemas.of(self.engine).forget(self._retained.noted_as)
         return False
 
     def _not_restored(self) -> list[str]:
@@ -170,8 +175,13 @@ class Swap:
         self.written = self._written_of(before, now)
         affected = tables_to_move(self.engine, self.beside, self.written)
         out = sorted(affected & now.all_tables())
-        self._state = SwapState.new(self.schema, self._run, self.beside.name)
+        self._state = SwapState.new(self.schema, self._run, self.beside.there.name)
         self._state.out, self._state.into = out, sorted(affected & before.all_tables())
+        if isinstance(self.beside.there, PrefixPlace):
+            into = {name: keys_of(before.tables[name]) for name in self._state.into if name in before.tables}
+            kept = {name: keys_of(now.tables[name]) for name in out if name in now.tables}
+            self._state.keys = {name: keys for name, keys in into.items() if keys}
+            self._state.replaced_keys = {name: keys for name, keys in kept.items() if keys}
         refuse_what_would_lose(self.engine, self.beside, out)
         self._undo = undo_pieces(before, now, set(out))
         self._redo = redo_pieces(before, now, set(out), set(self._state.into))
@@ -187,16 +197,13 @@ class Swap:
 
     def _make_retained(self) -> None:
         own = self.engine.own_connection()
-        begins = schema_to_make(own, self.schema, OLD)
-        if begins is None:
-            raise no_schema(self.engine.database.name)
-        name = f"{begins}_{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
-        self._retained = next(each for each in (name, *(f"{name}{n}" for n in range(10))) if not is_there(own, each))
+        place = old_place(self.engine)
         undo, redo = pack_pieces(self._undo), pack_pieces(self._redo)
-        MadeSchemas.of(self.engine).note(self._retained, content_of(self._state, undo, redo))
-        create_schema(own, self._retained, self.schema)
-        record(own, self._retained, facts_of(self._state), undo, redo)
-        self._report(f"what is replaced becomes {self._retained}")
+        MadeSchemas.of(self.engine).note(place.noted_as, content_of(self._state, undo, redo))
+        self._old = place
+        place.make(own, self.schema)
+        record(own, place, facts_of(self._state), undo, redo)
+        self._report(f"what is replaced becomes {place.name}")
 
     def _lock(self) -> None:
         """Lock all tables, so that no other session writes; those with an open transaction are waited for."""
@@ -249,12 +256,10 @@ class Swap:
         for name in sorted(names):
             run_sql(own, f"drop trigger {qualify_name(self.schema, name)}")
         for table in self._state.out:
-            run_sql(
-                own, f"alter table {qualify_name(self.schema, table)} rename to {qualify_name(self._retained, table)}"
-            )
+            run_sql(own, f"alter table {qualify_name(self.schema, table)} rename to {self._retained.at(table)}")
         self._unlock()
         self._state.phase = OUT
-        return move_in(self.engine, self._retained, self._state, self._redo, self._arriving)
+        return move_in(self.engine, self._retained, self.beside.there, self._state, self._redo, self._arriving)
 
     def _triggers_of(self, table: str) -> list[str]:
         statement = (
@@ -267,14 +272,19 @@ class Swap:
         with suppress(Exception):  # a connection that is gone has given its locks back; the next run drops the rest
             self._unlock()
         with suppress(Exception):
-            if self._retained:
-                drop_schema(self.engine.own_connection(), self._retained)
-                MadeSchemas.of(self.engine).forget(self._retained)
+            if self._old:
+                self._old.drop(self.engine.own_connection())
+                MadeSchemas.of(self.engine).forget(self._old.noted_as)
         self.beside.drop()
 
 
 def move_in(
-    engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces, read: dict[str, tuple[str, str]]
+    engine: MariaDBSession,
+    retained: Place,
+    loaded: Place,
+    state: SwapState,
+    redo: Pieces,
+    read: dict[str, tuple[str, str]],
 ) -> list[str]:
     """Move the restored tables in, and make what belongs to them; return what could not be made.
 
@@ -285,7 +295,7 @@ def move_in(
     own = engine.own_connection()
     early: list[str] = []
     if state.into:
-        pairs = (f"{qualify_name(state.beside, name)} to {qualify_name(state.of, name)}" for name in state.into)
+        pairs = (f"{loaded.at(name)} to {qualify_name(state.of, name)}" for name in state.into)
         for name in state.into:
             run_sql(own, f"drop view if exists {qualify_name(state.of, name)}")
         rename = f"rename table {', '.join(pairs)}"
@@ -295,11 +305,11 @@ def move_in(
         else:
             run_sql(own, rename)
     advance(own, retained, state, IN)
-    return finish(engine, retained, state, redo) + early
+    return finish(engine, retained, loaded, state, redo) + early
 
 
-def finish(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces) -> list[str]:
-    """Make what belongs to the tables that have moved in, and drop the schema that they came from.
+def finish(engine: MariaDBSession, retained: Place, loaded: Place, state: SwapState, redo: Pieces) -> list[str]:
+    """Make what belongs to the tables that have moved in, and drop what is left where they came from.
 
     Returns:
         What the server never lets the user make, in words: it does not keep later runs from the database.
@@ -308,22 +318,23 @@ def finish(engine: MariaDBSession, retained: str, state: SwapState, redo: Pieces
     try:
         run_pieces(engine, redo)
     except NotMade as failure:
-        left = write_administrator_script(engine, retained, failure)
+        left = write_administrator_script(engine, retained.noted_as, failure)
+    name_keys(engine, retained, state)
     engine.check_locked()
     own = engine.own_connection()
     keep_defaults(engine)
     advance(own, retained, state, DONE)
     made = MadeSchemas.of(engine)
-    made.end(retained)
-    drop_schema(own, state.beside)
-    made.forget(state.beside)
+    made.end(retained.noted_as)
+    loaded.drop(own)
+    made.forget(loaded.noted_as)
     return left
 
 
 def _is_in(own: OwnConnection, found: swap_state.Replaced) -> bool:
     """Return whether the one statement that moves the restored tables in was executed."""
     state, there = found.state, set(tables_in(own, found.state.of))
-    waiting, replaced = set(tables_in(own, state.beside)), set(tables_in(own, found.name))
+    waiting, replaced = set(found.loaded.tables(own, state.into)), set(found.place.tables(own, state.out))
     into = set(state.into)
     return bool(into) and into <= there and not into & waiting and replaced >= set(state.out)
 
@@ -339,29 +350,29 @@ def _end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
     own, state = engine.own_connection(), found.state
     undo, redo = unpack_pieces(found.undo), unpack_pieces(found.redo)
     if state.phase == IN or _is_in(own, found):
-        left = finish(engine, found.name, state, redo)
+        left = finish(engine, found.place, found.loaded, state, redo)
         return Ended(f"ended the restore of run {state.run}", left)
     there = set(tables_in(own, state.of))
-    out = [name for name in tables_in(own, found.name) if name not in there]
+    out = [name for name in found.place.tables(own, state.out) if name not in there]
     if out:
-        pairs = (f"{qualify_name(found.name, name)} to {qualify_name(state.of, name)}" for name in out)
+        pairs = (f"{found.place.at(name)} to {qualify_name(state.of, name)}" for name in out)
         run_sql(own, f"rename table {', '.join(pairs)}")
-    left = tables_in(own, found.name)
+    left = found.place.tables(own, state.out)
     if left:
         raise Failed(
             f"A restore of {engine.database.name!r} died, and cannot be undone",
-            f"tables of the same names are there and in {found.name}: {', '.join(left)}",
-            f"Compare them, and move those of {quote_name(found.name)} back by RENAME TABLE",
+            f"tables of the same names are there and in {found.place.name}: {', '.join(left)}",
+            f"Compare them, and move those of {quote_name(found.place.name)} back by RENAME TABLE",
             code=HALF_WAY,
         )
     not_remade = []
     try:
         run_pieces(engine, undo)
     except NotMade as failure:
-        not_remade = write_administrator_script(engine, found.name, failure)
+        not_remade = write_administrator_script(engine, found.place.noted_as, failure)
     set_back(engine)
     engine.check_locked()
-    for schema in (state.beside, found.name):
-        drop_schema(own, schema)
-        MadeSchemas.of(engine).forget(schema)
+    for place in (found.loaded, found.place):
+        place.drop(own)
+        MadeSchemas.of(engine).forget(place.noted_as)
     return Ended(f"undid the restore of run {state.run}", not_remade)

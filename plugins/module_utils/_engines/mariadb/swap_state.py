@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The schemas that a restore makes beside a database, and what each says of itself.
+"""The places that a restore makes beside a database, and what each says of itself.
 
 Backups are loaded into the one; into the other goes what is replaced. That one has a table of ours, which is written
 before each step: from it a restore that died is undone, or brought to its end.
@@ -20,10 +20,11 @@ from typing import Any
 
 from ..._core.errors import Refused
 from ..connection import OwnConnection
-from .content import charset_of, run_sql
+from .content import run_sql
 from .made_schemas import MadeSchemas
+from .places import STATE_TABLE, Place, PrefixPlace, SchemaPlace, prefixes_in
 from .quoting import literal, qualify_name, quote_name
-from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA, same_name
+from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, same_name
 
 NEW, OLD, REHEARSAL = "new", "old", "rehearsal"
 #: What follows a name of each kind, as a sample, and all that may follow it.
@@ -34,7 +35,6 @@ _BEHIND = {
     REHEARSAL: re.compile(r"_[0-9a-f]{8}"),
 }
 _PREFIX = "hosting_alembic"
-STATE_TABLE = "hosting_alembic_state"
 #: How far a restore is: nothing was moved; tables were, or are being, moved out; the restored ones are in; all is done.
 BEGUN, OUT, IN, DONE = "begun", "out", "in", "done"
 
@@ -43,10 +43,6 @@ _TABLES = f"""
 select table_name from information_schema.tables
  where {TABLE_IS_IN_SCHEMA} and table_type not like '%VIEW%'
    and not {same_name("table_name", ":state")} order by table_name
-"""
-_SIZE = f"""
-select sum(coalesce(data_length, 0) + coalesce(index_length, 0))
-  from information_schema.tables where {TABLE_IS_IN_SCHEMA}
 """
 _ANYTHING = f"""
 select 1 from information_schema.tables where {TABLE_IS_IN_SCHEMA}
@@ -70,6 +66,10 @@ class SwapState:
     #: The tables that are moved out, and those that are moved in.
     out: list[str] = field(default_factory=list)
     into: list[str] = field(default_factory=list)
+    #: Where both are in the database itself: the lines that define foreign keys, of those that are moved in, and of
+    #: those that are moved out.
+    keys: dict[str, list[str]] = field(default_factory=dict)
+    replaced_keys: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def new(cls, schema: str, run: str, beside: str) -> SwapState:
@@ -79,13 +79,24 @@ class SwapState:
 
 @dataclass(frozen=True)
 class Replaced:
-    """A schema of replaced tables that is there, and was made by this host as it is."""
+    """A place of replaced tables that is there, and was made by this host as it is."""
 
-    name: str
+    place: Place
     state: SwapState
     #: What undoes the restore, and what ends it.
     undo: bytes = b""
     redo: bytes = b""
+
+    @property
+    def loaded(self) -> Place:
+        """Return where the tables of the backup are, or were."""
+        beside = self.state.beside
+        return PrefixPlace(self.state.of, beside) if isinstance(self.place, PrefixPlace) else SchemaPlace(beside)
+
+
+def prefix_for(kind: str) -> str:
+    """Return what the prefixes of a kind begin with, of names in a database itself; those of all for none."""
+    return f"{_PREFIX}_{kind}_" if kind else f"{_PREFIX}_"
 
 
 def names_for(schema: str, kind: str) -> list[str]:
@@ -101,38 +112,31 @@ def tables_in(own: OwnConnection, schema: str) -> list[str]:
     return [name for (name,) in own.rows(_TABLES, schema=schema, state=STATE_TABLE)]
 
 
-def create_schema(own: OwnConnection, name: str, like: str) -> None:
-    """Make a schema whose new tables get what those of another get."""
-    charset, collation = charset_of(own, like) or ("utf8mb4", "utf8mb4_general_ci")
-    run_sql(own, f"create database {quote_name(name)} character set {charset} collate {collation}")
-
-
 def drop_schema(own: OwnConnection, name: str) -> None:
     """Drop a schema of ours; a table in it may refer to another one."""
-    run_sql(own, "set foreign_key_checks = 0")
-    try:
-        run_sql(own, f"drop database if exists {quote_name(name)}")
-    finally:
-        run_sql(own, "set foreign_key_checks = 1")
+    SchemaPlace(name).drop(own)
 
 
 def content_of(state: SwapState, undo: bytes, redo: bytes) -> bytes:
-    """Return all that a schema says of itself, but for how far the restore is."""
+    """Return all that a place says of itself, but for how far the restore is."""
     facts = {**asdict(state), "phase": ""}
+    for name in ("keys", "replaced_keys"):  # as it was written down before there were any
+        if not facts[name]:
+            del facts[name]
     return b"\0".join((json.dumps(facts, sort_keys=True).encode(), undo, redo))
 
 
-def record(own: OwnConnection, schema: str, facts: str, undo: bytes = b"", redo: bytes = b"") -> None:
-    """Make our table in a schema that is there and empty.
+def record(own: OwnConnection, place: Place, facts: str, undo: bytes = b"", redo: bytes = b"") -> None:
+    """Make our table in a place that was made and is empty.
 
     Args:
         own: a connection of our own.
-        schema: one of ours.
+        place: one of ours.
         facts: what it says of itself, as JSON.
         undo: makes again what is dropped before the tables can be moved.
         redo: makes what belongs to the tables that are moved in, and changes all that differs.
     """
-    table = qualify_name(schema, STATE_TABLE)
+    table = qualify_name(*place.state)
     run_sql(
         own,
         f"create table {table} (id int primary key, facts longtext character set utf8mb4,"
@@ -146,46 +150,60 @@ def facts_of(state: SwapState) -> str:
     return json.dumps(asdict(state))
 
 
-def advance(own: OwnConnection, schema: str, state: SwapState, phase: str) -> None:
+def advance(own: OwnConnection, place: Place, state: SwapState, phase: str) -> None:
     """Write down how far a restore is."""
     state.phase = phase
-    run_sql(own, f"update {qualify_name(schema, STATE_TABLE)} set facts = {literal(facts_of(state))}")
+    run_sql(own, f"update {qualify_name(*place.state)} set facts = {literal(facts_of(state))}")
 
 
 def list_replaced(own: OwnConnection, schema: str, made: MadeSchemas) -> list[Replaced]:
     """Return what restores that this host has made of a schema have left, whether they have ended or not."""
     found = []
-    for name, _session in list_named_schemas(own, schema, OLD):
-        replaced = _read(own, name)
+    for place in _places(own, schema):
+        replaced = _read(own, place)
         if replaced is None or replaced.state.of != schema:
             continue
-        if made.is_ours(name, content_of(replaced.state, replaced.undo, replaced.redo)):
-            if made.has_ended(name):
+        if made.is_ours(place.noted_as, content_of(replaced.state, replaced.undo, replaced.redo)):
+            if made.has_ended(place.noted_as):
                 replaced.state.phase = DONE
             found.append(replaced)
     return found
 
 
+def _places(own: OwnConnection, schema: str) -> list[Place]:
+    """Return the places of a name that those of replaced tables have."""
+    found: list[Place] = [SchemaPlace(name) for name, _session in list_named_schemas(own, schema, OLD)]
+    return [*found, *prefixes_in(own, schema, prefix_for(OLD))]
+
+
 def refuse_what_is_not_proven(own: OwnConnection, schema: str, made: MadeSchemas) -> None:
-    """Refuse where a schema says that a restore has not ended, and this host has not made it so.
+    """Refuse where a place says that a restore has not ended, and this host has not made it so.
 
     Raises:
         Refused: there is one; nothing of it was executed.
     """
-    ours = {each.name for each in list_replaced(own, schema, made)}
-    for name, _session in list_named_schemas(own, schema, OLD):
-        if name in ours or not _has_state(own, name):
+    ours = {each.place for each in list_replaced(own, schema, made)}
+    for place in _places(own, schema):
+        if place in ours or not place.has_state(own) or _is_unwritten(own, place):
             continue
-        found = _read(own, name)
+        found = _read(own, place)
         if found is not None and (found.state.of != schema or found.state.phase == DONE):
             continue
+        is_schema = isinstance(place, SchemaPlace)
+        where = f"The schema {place.name!r} says" if is_schema else f"Tables {place.name}_... of {schema!r} say"
+        drop = f"drop database {quote_name(place.name)}" if is_schema else f"drop table {qualify_name(*place.state)}"
         raise Refused(
-            f"The schema {name!r} says that a restore of {schema!r} has not ended",
+            f"{where} that a restore of {schema!r} has not ended",
             "this host has not made it, or another user has changed it, so nothing in it is executed",
             "Recover on the host that began the restore, if there is another; else compare its tables with those of"
-            f" {schema!r}, move back what is missing by RENAME TABLE, and type: drop database {quote_name(name)}",
+            f" {schema!r}, move back what is missing by RENAME TABLE, and type: {drop}",
             code="restore-not-proven",
         )
+
+
+def _is_unwritten(own: OwnConnection, place: Place) -> bool:
+    """Return whether names in a database were about to be used when a run died: then their first table is empty."""
+    return isinstance(place, PrefixPlace) and place.is_unwritten(own)
 
 
 def empty_schemas(own: OwnConnection, schema: str) -> list[str]:
@@ -196,7 +214,7 @@ def empty_schemas(own: OwnConnection, schema: str) -> list[str]:
 
 def is_empty(own: OwnConnection, schema: str) -> bool:
     """Return whether a schema that is there has no table, view, routine or event."""
-    return is_there(own, schema) and not own.rows(_ANYTHING, schema=schema)
+    return SchemaPlace(schema).is_there(own) and not own.rows(_ANYTHING, schema=schema)
 
 
 def list_named_schemas(own: OwnConnection, schema: str, kind: str) -> list[tuple[str, int]]:
@@ -211,15 +229,15 @@ def list_named_schemas(own: OwnConnection, schema: str, kind: str) -> list[tuple
     return found
 
 
-def read_row(own: OwnConnection, schema: str) -> tuple[str, bytes, bytes] | None:
-    """Return what a schema says of itself, None if nothing that can be read.
+def read_row(own: OwnConnection, place: Place) -> tuple[str, bytes, bytes] | None:
+    """Return what a place says of itself, None if nothing that can be read.
 
     HANDLER reads tables only. A SELECT might read a view instead, and execute a function of another user with our
     rights.
     """
-    if not _has_state(own, schema):
+    if not place.has_state(own):
         return None
-    table = qualify_name(schema, STATE_TABLE)
+    table = qualify_name(*place.state)
     with suppress(Exception):  # what cannot be read proves nothing
         run_sql(own, f"handler {table} open as hosting_alembic_read")
         try:
@@ -232,33 +250,15 @@ def read_row(own: OwnConnection, schema: str) -> tuple[str, bytes, bytes] | None
     return None
 
 
-def _read(own: OwnConnection, name: str) -> Replaced | None:
-    row = read_row(own, name)
+def _read(own: OwnConnection, place: Place) -> Replaced | None:
+    row = read_row(own, place)
     if row is None:
         return None
     try:
         facts: Any = json.loads(row[0])
-        return Replaced(name, SwapState(**facts), row[1], row[2])
+        return Replaced(place, SwapState(**facts), row[1], row[2])
     except (TypeError, ValueError):
         return None
-
-
-def _has_state(own: OwnConnection, name: str) -> bool:
-    statement = (
-        f"select 1 from information_schema.tables where {TABLE_IS_IN_SCHEMA} and {same_name('table_name', ':name')}"
-    )
-    return bool(own.rows(statement, schema=name, name=STATE_TABLE))
-
-
-def is_there(own: OwnConnection, schema: str) -> bool:
-    """Return whether there is a schema of a name."""
-    statement = f"select 1 from information_schema.schemata where {SCHEMA_IS_NAMED}"
-    return bool(own.rows(statement, schema=schema))
-
-
-def size_of(own: OwnConnection, schema: str) -> int:
-    """Return how many bytes a schema takes."""
-    return int(own.rows(_SIZE, schema=schema)[0][0] or 0)
 
 
 def _bytes(value: bytes) -> str:

@@ -17,7 +17,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import client_input, swap
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import client_input, places, swap
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import definitions_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.codes import refused
@@ -282,7 +282,7 @@ def _dies_at_once(*_: Any) -> None:
 
 @pytest.mark.parametrize(
     ("place", "name", "is_ended"),
-    [(swap.Swap, "_plan", False), (swap, "move_in", False), (swap, "finish", True), (swap, "drop_schema", True)],
+    [(swap.Swap, "_plan", False), (swap, "move_in", False), (swap, "finish", True), (places.SchemaPlace, "drop", True)],
 )
 def test_after_a_kill_the_defaults_are_those_that_belong_to_the_tables(
     of_two_times: MariaDatabase,

@@ -418,13 +418,13 @@ def test_a_dump_that_loses_rows_while_it_is_loaded_replaces_nothing(
     archive = replace(archive, row_counts=rows, sha256="" if rows else archive.sha256)
 
     def work() -> None:
-        real = vars(beside)["create_schema"]
+        real = vars(beside)["record"]
 
         def changes_then(*arguments: Any) -> None:
             archive.path.write_bytes(lesser)
             real(*arguments)
 
-        monkeypatch.setattr(beside, "create_schema", changes_then)
+        monkeypatch.setattr(beside, "record", changes_then)
         restorer_of(engine_of(stocked)).restore(archive, "run", lambda _: None, lambda: None)
 
     with refused("restore-replaced-nothing"):
