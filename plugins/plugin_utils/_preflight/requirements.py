@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._release.exclusions import Exclusions
@@ -20,6 +21,14 @@ _LONG = {"requirement": "requirem", "constraint": "c", "editable": "ed", "find-l
 _SHORT = re.compile(r"-([rcef])=?(.*)", re.DOTALL)
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _REMOTE = re.compile(r"^(?:[a-z]+\+)?(?:https?|ssh|git|hg|svn|bzr)[:+]")
+#: ``file://localhost/a`` and ``file:///a`` are the absolute path that remains.
+_FILE_ADDRESS = re.compile(r"(?:[a-z]+\+)?file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
+_NAME_BEFORE = re.compile(r"^[\w.-]+\s*(?:\[[^]]*\])?\s*@\s*(?=[a-z]+(?:\+[a-z]+)?:)", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
+#: A short option of pip's command line with its value in the same word, other short ones may be before it.
+_JOINED = re.compile(r"-[UIvqh]*[rcef]=?(.+)", re.DOTALL)
+#: What it names is in a pyproject.toml; pip takes a beginning of the option too.
+_GROUP = re.compile(r"--g(?:r(?:ou?|oup)?)?(?:=|\Z)")
 
 
 def text_of(source: Path, name: str, exclude: Sequence[str] = ()) -> str:
@@ -106,9 +115,16 @@ def install_the_source(source: Path, text: str, packages: Sequence[str], pip_arg
     Raises:
         Refused: a path leads out of the source.
     """
-    words = [*_words(text), *packages, *(argument.partition("=")[2] or argument for argument in pip_arguments)]
+    words = [*_words(text), *packages, *map(_value_of, pip_arguments)]
     found = [_is_local(source, word) for word in words]  # all of them: a later one may lead out
-    return any(found)
+    finds_links = any(option == "f" and _is_relative(value) for option, value in _read_names(text))
+    return any(found) or finds_links or any(map(_GROUP.match, pip_arguments))
+
+
+def _value_of(argument: str) -> str:
+    """Return what an argument of pip's command line names, whether the option is in the same word or before it."""
+    joined = _JOINED.fullmatch(argument)
+    return joined[1] if joined else argument.partition("=")[2] or argument
 
 
 def _words(text: str) -> Iterator[str]:
@@ -169,14 +185,31 @@ def _option(word: str) -> tuple[str, str]:
     return (short[1], short[2]) if short else ("", "")
 
 
+def _place(word: str) -> str:
+    """Return the path or address of a requirement without its name, marker, fragment and extras.
+
+    Pip reads ``name @ file:lib#subdirectory=x ; marker``, ``file:lib#egg=name`` and ``git+file:lib``.
+    """
+    place = _NAME_BEFORE.sub("", word.strip()).split(";", 1)[0].split("#", 1)[0].strip()
+    address = _FILE_ADDRESS.match(place)
+    if address:
+        place = unquote(place[address.end() :])
+    return place.split("[", 1)[0].strip()
+
+
+def _is_relative(place: str) -> bool:
+    """Return whether something is neither an address nor an absolute path, which is one of the host."""
+    place = _FILE_ADDRESS.sub("", place)
+    return bool(place) and not _REMOTE.match(place) and not Path(place).is_absolute()
+
+
 def _is_local(source: Path, word: str) -> bool:
     """Return whether a word is a path; an absolute one is a path of the host, which is unknown here."""
-    place = word.split("@", 1)[-1].strip() if "file:" in word else word
-    place = place.split(";", 1)[0].strip().removeprefix("file:").split("[", 1)[0].strip()
-    if not place or _REMOTE.match(place) or place.startswith("//"):
+    place = _place(word)
+    if not _is_relative(place):
         return False
-    if Path(place).is_absolute():
-        return False
+    if _VARIABLE.search(place):  # what pip fills in is not known here
+        return True
     if not (place.startswith(".") or "/" in place or os.path.exists(source / place)):
         return False
     if not (source / place).resolve().is_relative_to(source.resolve()):

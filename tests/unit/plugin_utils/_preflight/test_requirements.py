@@ -14,7 +14,9 @@ from tests.codes import refused
 def source(tmp_path: Path) -> Path:
     (tmp_path / "vault.txt").write_text("password: sesame")
     folder = tmp_path / "source"
-    (folder / "lib").mkdir(parents=True)
+    for name in ("lib", "at@2", "a b"):
+        (folder / name).mkdir(parents=True)
+    (folder / "lib" / "c.txt").touch()
     (folder / "base.txt").write_text("alembic\n")
     return folder
 
@@ -105,6 +107,29 @@ def test_a_reference_that_is_not_there_or_not_shipped_is_refused(source: Path) -
         ("--pre -flib", [], [], True),
         ("", ["./lib"], [], True),
         ("", [], ["--find-links=./lib"], True),
+        ("-e file:./lib#egg=lib", [], [], True),
+        ('-e "file:./lib#egg=lib"', [], [], True),
+        ("-e \\\nfile:lib#egg=lib", [], [], True),
+        ("-e file:./lib#egg=lib ; python_version > '3'", [], [], True),
+        ("-e git+file:./lib#egg=lib", [], [], True),
+        ("file:lib#subdirectory=x", [], [], True),
+        ("shop @ file:./lib#subdirectory=x ; python_version > '3'", [], [], True),
+        ("shop[extra]@file:./lib", [], [], True),
+        ("-e file:./at@2", [], [], True),
+        ("-e file:./a%20b", [], [], True),
+        ("-e ${PWD}/lib", [], [], True),
+        ("-f ./wheels-of-a-folder-below", [], [], True),
+        ("", ["file:./lib#egg=lib"], [], True),
+        ("", [], ["-clib/c.txt"], True),
+        ("", [], ["-Ulib", "-Urlib/c.txt"], True),
+        ("", [], ["-c", "lib/c.txt"], True),
+        ("", [], ["-elib"], True),
+        ("", [], ["-flib"], True),
+        ("", [], ["--group", "dev"], True),
+        ("", [], ["--gro=pyproject.toml:dev"], True),
+        ("", [], ["--requirement=lib/c.txt"], True),
+        ("-e file://localhost/srv/lib\n-f https://example.net/wheels\n-f /srv/wheels", [], ["-q", "--pre"], False),
+        ("git+ssh://git@example.net/shop#egg=lib\nshop @ git+https://${TOKEN}@example.net/lib", [], [], False),
         ("alembic==1.16 # see ./lib\n--hash=sha256:lib", ["psycopg2-binary"], ["--no-cache-dir"], False),
         ("git+https://example.net/shop.git\n-e git+ssh://git@example.net/shop", [], [], False),
         ("shop @ https://example.net/lib/shop.whl\n/srv/wheels/shop.whl", [], [], False),
