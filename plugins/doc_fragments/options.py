@@ -242,9 +242,17 @@ options:
     description:
       - Whether a database that failed in an earlier run is tried again, V(true) or a list of names. A run does not do
         so by itself, even where the database was reverted.
-      - A held database is tried again if it is at its revision before that run, or at the target of that run.
+      - A held database is tried again if it is at the target of that run, or if it is as before it. For that it is
+        compared with the backup of that run, its rows included.
     type: raw
     default: false
+  accept_rows:
+    description:
+      - The names of held databases whose rows a person has compared with the backup of the run that is held. At their
+        revision before that run they are tried again with O(retry_failed) though these rows differ.
+    type: list
+    elements: str
+    default: []
   on_changed_history:
     description:
       - What it means that the file of an applied revision has changed or is gone, or that the database has a revision

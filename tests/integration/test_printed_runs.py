@@ -103,6 +103,26 @@ def test_a_held_database_that_was_brought_forward_by_hand_is_free(
     assert "[database-held]" not in site.run("status", **first).output
 
 
+@types("module_utils/_verbs/recover._refuse_other_rows migrate migrate_retry_failed migrate_accept_rows")
+def test_a_held_database_with_other_rows_than_its_backup_waits_until_they_were_compared(
+    site: Site, sqlite: SQLiteTarget, first: dict[str, Any]
+) -> None:
+    held = site.run("migrate", code=2, migrate_on_failure="hold", **first)
+    # By hand: the old schema, and a row less.
+    sqlite.rows("DROP TABLE half")
+    sqlite.rows("ALTER TABLE item DROP COLUMN note")
+    sqlite.rows("UPDATE alembic_version SET version_num = '0001'")
+    sqlite.rows("DELETE FROM item WHERE id = 2")
+    correct(first)
+
+    refused = typed(printed(held.output, "by hand, then: ")).ended(2)
+
+    assert "rows of table item differ" in refused.output
+    assert sqlite.revisions == ["0001"]
+    typed(printed(refused.output, "if they are right: ")).ended()
+    assert (sqlite.revisions, sqlite.rows("SELECT id FROM item")) == (["0004"], [(1,), (3,)])
+
+
 @types("module_utils/_revert/revert.Revert._rollback_command rollback migrate_rollback_run")
 def test_what_others_wrote_into_a_new_table_is_in_the_backup_of_the_printed_rollback(
     site: Site, sqlite: SQLiteTarget, first: dict[str, Any]

@@ -88,6 +88,7 @@ def release() -> Spec:
         "pg_bin": {"type": "str", "default": ""},
         "nontransactional_tables": {"type": "str", "choices": ["lock", "refuse"], "default": "lock"},
         "retry_failed": {"type": "raw", "default": False},
+        "accept_rows": {"type": "list", "elements": "str", "default": []},
         "on_changed_history": {"type": "str", "choices": ["warn", "refuse"], "default": "warn"},
         "backup_encrypt_to": {"type": "str", "default": ""},
         "backup_copy_to": {"type": "str", "default": ""},

@@ -114,6 +114,8 @@ class Job:
     #: The path of a backup; empty for the newest, or that of ``of_run``.
     backup: str = ""
     retry_failed: Any = False
+    #: The names of held databases whose rows a person has compared with their backup.
+    accept_rows: tuple[str, ...] = ()
     on_changed_history: str = "warn"
     #: An age recipient, or the path of a file with age recipients or an OpenPGP public key.
     backup_encrypt_to: str = ""

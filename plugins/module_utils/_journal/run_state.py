@@ -181,6 +181,9 @@ def _find_left(layout: Layout, name: str, run: str, events: list[Event]) -> RunS
     rejected = rejection(own) or upgraded
     facts.update(error=(rejected if state in ("failed", "interrupted") else result).get("error") or {})
     facts.update(ways_out=result.get("ways_out") or {})
+    kept = next((event for event in reversed(events) if event["event"] == "not_cleared"), None)
+    if state == "held" and kept is not None:
+        facts.update(error=kept["error"], ways_out=kept["ways_out"])
     if state == "cut_short" and any(works(layout, run, each) for each in ("upgrade", verb)):
         state = "running"  # its controller still waits for other databases, and then reverts this one
     return None if state is None else RunState(name, state, **facts)

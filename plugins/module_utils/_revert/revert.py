@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._backup.manifest import Manifest, proven
+from .._backup.manifest import Manifest
 from .._backup.take import take
 from .._core.errors import REPLACED_NOTHING, Failed, Refused
 from .._core.job import Database, Job
@@ -352,9 +352,7 @@ class Revert(OneDatabase):
         return self._result("restored", now, details)
 
     def _manifest(self) -> Manifest | None:
-        """Return the backup that the run took before it began, if it is still there."""
-        taken = proven(self.run_record.backup.parent) if self.run_record.backup else []
-        return next((manifest for manifest in taken if manifest.run == self.run_record.run), None)
+        return verification.backup_of(self.run_record)
 
     def _held(self, engine: Engine, failure: Refused) -> DatabaseResult:
         """Leave the database as it is and say both ways out."""

@@ -28,6 +28,12 @@ _MOST_NAMED = 5
 _BY_COMMAND = "the rows: migrate_backup_command made the backup, and only its own restore can read it"
 
 
+def backup_of(run_record: RunRecord) -> Manifest | None:
+    """Return the backup that a run took before it began, if it is still there."""
+    taken = proven(run_record.backup.parent) if run_record.backup else []
+    return next((manifest for manifest in taken if manifest.run == run_record.run), None)
+
+
 def compare_with(
     manifest: Manifest | None, engine: Engine, run_record: RunRecord, progress: Progress, limit: int
 ) -> Comparison:
@@ -43,14 +49,14 @@ def compare_with(
     if manifest is None or not engine.exists():
         return Comparison()
     if manifest.tool == TOOL:
-        return Comparison(not_compared=[_BY_COMMAND] if _has_committed(run_record) else [])
+        return Comparison(not_compared=[_BY_COMMAND] if has_committed(run_record) else [])
     progress.phase("compares with the backup")
     return write_tracker_of(engine).compare(
         manifest.archive(), run_record.collect_written_rows(manifest.activity), limit, progress.report
     )
 
 
-def _has_committed(run_record: RunRecord) -> bool:
+def has_committed(run_record: RunRecord) -> bool:
     """Return whether a run has committed anything, or may have."""
     written_rows = run_record.collect_written_rows({})
     return bool(

@@ -12,10 +12,12 @@ from dataclasses import replace
 
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest, proven
-from .._core.errors import ErrorFacts, Failed, Refused
+from .._core.errors import ErrorFacts, Failed, Refused, first_of
 from .._core.job import Answer, Database, Job
+from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
 from .._core.results import DatabaseResult, ResultDetails
+from .._engines.comparison import Comparison
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._engines.rehearsers import rehearser_of
@@ -30,7 +32,7 @@ from .._revert.downgrade_attempts import DowngradeAttempts
 from .._revert.other_applications import list_changed_by_others, with_changes
 from .._revert.revert import Revert
 from .._revert.run_record import RunRecord
-from .._revert.verification import compare_with
+from .._revert.verification import backup_of, compare_with, has_committed
 from .._revert.ways_out import ways_out_of
 from .._worker.follow import result_of_dead
 from .._worker.worker import attend
@@ -128,6 +130,7 @@ class Recovery(Revert):
 
 
 _INTERRUPTED = {"interrupted": True}
+_MOST_NAMED = 5
 
 
 def _holds(engine: Engine, manifest: Manifest, run_record: RunRecord, progress: Progress) -> bool:
@@ -290,14 +293,52 @@ def _clear_held(database: Database, job: Job, left: RunState, progress: Progress
         before = with_changes(run_record.before.fingerprint, list_changed_by_others(engine, run_record, now))
         old = now.heads == run_record.before.heads and not differences_since(engine, before, now.fingerprint)
         if not old and any(stream.pending for stream in environment_of(database, job, engine).streams()):
-            raise Refused(
-                f"Database {database.name!r} is still held since run {left.run}",
-                f"it is at {now}, and that is neither as before that run nor where it would have led",
-                one_command_a_line(left.ways_out),
-                code="database-held",
+            differs = differences_since(engine, before, now.fingerprint) if now.heads == run_record.before.heads else []
+            raise _still_held(
+                journal,
+                f"Database {database.name!r} is neither where run {left.run} began nor where it would have ended",
+                first_of(list(map(str, differs)), _MOST_NAMED) or f"it is at {now}",
+                left.ways_out,
             )
+        if old and database.name not in job.accept_rows:
+            _refuse_other_rows(engine, journal, left, run_record, progress)
         journal.write("cleared", **now.facts())
     return {"name": database.name, "outcome": "cleared", "changed": False, "after": now.revisions}
+
+
+def _refuse_other_rows(
+    engine: Engine, journal: Journal, left: RunState, run_record: RunRecord, progress: Progress
+) -> None:
+    """Refuse to let a held database go on whose rows a failed run may have left changed: it would change them again.
+
+    Raises:
+        Refused: it differs from the backup of the run, or is not compared with it.
+    """
+    manifest = backup_of(run_record)
+    found = Comparison()
+    try:
+        if manifest is not None:
+            found = compare_with(manifest, engine, run_record, progress, sys.maxsize)
+        elif has_committed(run_record):
+            found = Comparison(not_compared=["the rows: the backup of that run is not there"])
+    except Refused as refusal:
+        found = Comparison(not_compared=[f"the rows: {refusal.what}: {refusal.why}"])
+    # By now it is not known what the failed step has written, so all rows count.
+    if found.is_equal and not found.others:
+        return
+    differences = "; ".join(filter(None, [str(found), first_of(found.others, _MOST_NAMED)]))
+    name = engine.database.name
+    accepted = playbook_command("migrate", migrate_retry_failed=[name], migrate_accept_rows=[name])
+    ways = {**left.ways_out, "accept": f"compare these rows, and if they are right: {accepted}"}
+    what = f"Database {name!r} has its old revision, and other rows than the backup of run {left.run}"
+    raise _still_held(journal, what, differences, ways)
+
+
+def _still_held(journal: Journal, what: str, why: str, ways: dict[str, str]) -> Refused:
+    """Journal why a held database cannot go on, for the reports of later runs, and return that as an error."""
+    refusal = Refused(what, why, code="database-held")
+    journal.write("not_cleared", error=refusal.facts(), ways_out=ways)
+    return Refused(what, why, one_command_a_line(ways), code=refusal.code)
 
 
 def _drop_abandoned(database: Database, job: Job) -> list[str]:

@@ -40,6 +40,7 @@ _COLLECTIONS_PATH = "ANSIBLE_COLLECTIONS_PATH"
 
 #: What a message of ours may set; anything else in such a command is text of others and stays as it is.
 _OURS = {
+    "migrate_accept_rows",
     "migrate_discover_accept",
     "migrate_end_maintenance",
     "migrate_prune",

@@ -21,7 +21,7 @@ from .unknown_variables import list_known_variables
 
 #: Decided for one run: a later command says itself what it is to do.
 OF_ONE_RUN = re.compile(
-    "migrate_(run|retry_failed|rollback_.*|restore_(run|backup|databases|loses_writes)|prune|end_maintenance"
+    "migrate_(run|retry_failed|accept_rows|rollback_.*|restore_(run|backup|databases|loses_writes)|prune|end_maintenance"
     "|window_override|discover_accept|schedule_.*)"
 )
 #: May hold a password, a token or a URL with one.
