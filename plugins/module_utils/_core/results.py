@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the verbs return of a database, as the data that goes from a host to the controller and into journals.
+"""The results of verbs for a database, as the data that goes from a host to the controller and into journals.
 
 That is what our own code writes. The controller reads what a host answers as shapes have reduced it, where any of this
 may be missing.
@@ -35,7 +35,7 @@ class _Restore(TypedDict):
 
 
 class RestoreFacts(_Restore, total=False):
-    """How a database would be restored: by what method, what would not come back, and what prevents it."""
+    """The method by which a database would be restored, what would not come back, and what prevents it."""
 
     notes: list[str]
     #: What an administrator types so that the obstacle is none.
@@ -66,7 +66,7 @@ class PlanFacts(TypedDict):
 
 
 class ResultDetails(TypedDict, total=False):
-    """What the result of a verb for a database may have besides its outcome; seconds are those it took."""
+    """The keys of a verb's result for a database besides its outcome; seconds are those it took."""
 
     identity: str
     target: str

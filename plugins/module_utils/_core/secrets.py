@@ -266,7 +266,7 @@ def _of_database_url(url: str, found: Found) -> None:
 
 
 def _of_web_address(url: str, found: Found, *, is_shown: bool = True) -> None:
-    """Of a page's address, keep the place: what is before the @ and behind the question mark opens it."""
+    """Return the place of a page's address: what is before the @ and behind the question mark opens it."""
     found.secrets |= set(credentials_in(url))
     place, _mark, query = url.partition("?")
     host = place.partition("://")[2].rpartition("@")[2]

@@ -25,7 +25,7 @@ from .dump_text import Definitions, definitions_of, select_table_lines
 from .fill_copy import list_bound_elsewhere
 from .made_schemas import MadeSchemas
 from .places import Place, PrefixPlace, SchemaPlace, prefixes_in
-from .prefixed_dump import prefixed
+from .prefixed_dump import prefix_dump
 from .session_counters import Counts
 from .swap_state import (
     NEW,
@@ -124,7 +124,7 @@ class Beside:
         with self.archive.path.open("rb") as lines:
             read, there = _passing(lines, digest), self.there
             if isinstance(there, PrefixPlace):
-                script = there.loading(prefixed(read, there, self.before.all_tables()))
+                script = there.loading(prefix_dump(read, there, self.before.all_tables()))
             else:
                 script = select_table_lines(read)
             self.loaded = client_input.feed(self.engine, there.where("")[0], script)

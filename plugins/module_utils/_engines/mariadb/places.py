@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the tables of a restore lie: in a schema of their own, or in the database itself under names of ours.
+"""The places of a restore's tables: a schema of their own, or the database itself, under names of ours.
 
 A user of one database may make no schema. Then each table gets a name that says what it is: what it belongs to, a
 part of the table's own name, and a digest of it, as a name has 64 letters at most.
@@ -115,7 +115,7 @@ class Place(ABC):
         """Return the foreign keys within it, each as a pair of tables by their own names."""
 
     @abstractmethod
-    def bound_from_outside(self, own: OwnConnection) -> list[str]:
+    def list_bound_from_outside(self, own: OwnConnection) -> list[str]:
         """Return the tables elsewhere that have a foreign key to one of it."""
 
     @abstractmethod
@@ -186,7 +186,7 @@ class SchemaPlace(Place):
         """Return those of the schema."""
         return {(str(table), str(other)) for table, other in own.rows(_BONDS, schema=self.schema)}
 
-    def bound_from_outside(self, own: OwnConnection) -> list[str]:
+    def list_bound_from_outside(self, own: OwnConnection) -> list[str]:
         """Return those of other schemas."""
         return sorted({str(table) for table, _other in own.rows(_BONDS_FROM_OUTSIDE, schema=self.schema)})
 
@@ -261,7 +261,7 @@ class PrefixPlace(Place):
             if table in known
         }
 
-    def bound_from_outside(self, own: OwnConnection) -> list[str]:
+    def list_bound_from_outside(self, own: OwnConnection) -> list[str]:
         """Return those of the database itself, and of other schemas."""
         there = set(self._there(own))
         found = [(table, other) for table, other in own.rows(_BONDS_FROM_OUTSIDE, schema=self.schema)]

@@ -41,7 +41,7 @@ _SANDBOX = b"/*M!999999"
 _LONGEST = 100
 
 
-def prefixed(lines: Iterable[bytes], place: PrefixPlace, tables: set[str]) -> Iterator[bytes]:
+def prefix_dump(lines: Iterable[bytes], place: PrefixPlace, tables: set[str]) -> Iterator[bytes]:
     """Yield what makes and fills the tables and sequences of a dump under the names that they have in a place.
 
     Args:

@@ -131,7 +131,7 @@ class MariaDBRestorer(Restorer):
                 code="retained-copy-unknown",
             )
         (place,) = found
-        bound = place.bound_from_outside(own)
+        bound = place.list_bound_from_outside(own)
         if bound:
             raise Refused(
                 f"What is retained in {copy.name!r} is in use",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a restore of a database may put tables, by the rights of its user."""
+"""The place where a restore may put tables, by the rights of the database's user."""
 
 from __future__ import annotations
 

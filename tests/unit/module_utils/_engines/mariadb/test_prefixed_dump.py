@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import REPLACED_NOTHING
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.places import PrefixPlace
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.prefixed_dump import prefixed
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.prefixed_dump import prefix_dump
 from tests.codes import refused
 
 _PLACE = PrefixPlace("shop", "hosting_alembic_new_0a1b2c")
@@ -54,7 +54,7 @@ _TABLES = {"a`b", "s"}
 
 
 def loaded(dump: str, tables: set[str] = _TABLES) -> str:
-    return b"".join(prefixed(dump.encode().splitlines(keepends=True), _PLACE, tables)).decode()
+    return b"".join(prefix_dump(dump.encode().splitlines(keepends=True), _PLACE, tables)).decode()
 
 
 def test_only_tables_come_and_only_under_our_names() -> None:
