@@ -292,8 +292,8 @@ class Scene:
         if by_shell:
             typed = {}
             if isinstance(self.target, PostgresTarget):
-                server = self.target.database.server
-                typed = {"PGPASSWORD": server.password, "PATH": f"{server.bin}:{os.environ['PATH']}"}
+                database = self.target.database
+                typed = database.server.as_typed(database.user, database.password)
             if isinstance(self.target, MariaDBTarget):
                 by_shell = mariadb.as_typed(self.target, by_shell)
             run(["sh", "-c", by_shell], env=typed)

@@ -19,7 +19,9 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY, Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Restored
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import client_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
@@ -463,8 +465,52 @@ def test_who_may_nothing_is_reported(make: Callable[..., Customer]) -> None:
 
 
 def type_as_superuser(customer: Customer, command: str) -> None:
-    environment = {**os.environ, "PGPASSWORD": customer.server.password, "PATH": f"{customer.server.bin}:/usr/bin:/bin"}
+    environment = {**os.environ, **customer.server.as_typed(customer.user, customer.password)}
     subprocess.run(command, shell=True, check=True, env=environment)  # noqa: S602 - as a person types it
+
+
+@pytest.mark.parametrize(
+    ("theirs", "owner"),
+    [
+        ("CREATE TABLE of_superuser AS SELECT 7 AS id", "postgres"),
+        # It needs what is the customer's, so that no order would be safe.
+        pytest.param("CREATE VIEW of_superuser AS SELECT id, grab() FROM bait", "owner", marks=pytest.mark.exhaustive),
+        pytest.param("CREATE CAST (text AS date) WITH INOUT AS ASSIGNMENT", "", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_the_command_for_a_person_gives_code_in_a_database_no_rights(
+    make: Callable[..., Customer], server: PostgresServer, theirs: str, owner: str
+) -> None:
+    customer = make(content="CREATE TABLE plain (id integer)")
+    with closing(customer.connect()) as session, session, session.cursor() as cursor:
+        cursor.execute(GRAB.format(user=f"'{customer.user}'"))
+    server.execute(theirs, customer.name)
+    if owner:
+        server.execute("GRANT SELECT ON of_superuser TO public", customer.name)
+    archive, before = customer.back_up(), customer.dump()
+    customer.as_owner("CREATE TABLE half (id integer)")
+    with customer.engine() as engine:
+        command = restorer_of(engine).command_by_hand(archive)
+    rights = f"SELECT rolsuper FROM pg_roles WHERE rolname = '{customer.user}'"
+    assert server.execute(rights) == [["f"]]
+
+    type_as_superuser(customer, command)
+
+    assert server.execute(rights) == [["f"]]
+    if owner == "owner":
+        query = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'of_superuser'"
+        assert server.execute(query, customer.name) == [[customer.user]]
+    else:
+        assert customer.dump() == before
+
+
+def test_a_name_that_looks_like_an_entry_is_none(make: Callable[..., Customer]) -> None:
+    """Python ends a line where pg_restore and pg_dump do not."""
+    customer = make(content='CREATE TABLE "a\u2028999; 0 0 EVENT TRIGGER - mine postgres" (id integer)')
+    archive = customer.back_up()
+    found = Contents.of(client_tools.usable("", "app", 0, archive.path), archive.path, quiet)
+
+    assert found.only(["EVENT TRIGGER"]) == []
 
 
 def test_the_command_for_a_person_puts_the_dump_in_place(make: Callable[..., Customer]) -> None:

@@ -81,7 +81,6 @@ def test_what_the_server_does_not_permit_is_restored_by_the_printed_command(stag
     assert result["outcome"] == "held", result
     assert "cast (text as date)" in result["error"]["why"]
     command = result["ways_out"]["back"]
-    server = stage.database.server
-    environment = {"PATH": f"{server.bin}:/usr/bin:/bin", "PGPASSWORD": server.password}
+    environment = stage.database.server.as_typed(stage.database.user, stage.database.password)
     subprocess.run(["sh", "-c", command], check=True, env=environment, stdin=subprocess.DEVNULL, timeout=60)
     assert dump(stage.database) == before

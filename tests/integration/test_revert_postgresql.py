@@ -874,8 +874,8 @@ def test_what_the_run_changed_and_a_restore_in_place_would_leave_holds(
     assert result["outcome"] == "held", result
     assert "is unknown" not in result["error"]["why"]
     assert printed in result["error"]["why"].lower()
-    server = stage.database.server
-    variables = {**os.environ, "PGPASSWORD": server.password, "PATH": f"{server.bin}:/usr/bin:/bin"}
+    database = stage.database
+    variables = {**os.environ, **database.server.as_typed(database.user, database.password)}
     typed = result["ways_out"]["back"]
     subprocess.run(typed, shell=True, check=True, env=variables, capture_output=True)  # noqa: S602 - as a person does
     assert dump(stage.database) == before

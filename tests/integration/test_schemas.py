@@ -302,8 +302,8 @@ def test_a_tenant_is_rehearsed_on_a_copy_that_has_its_extensions(site: Site, sha
 
 
 def type_as_superuser(target: PostgresTarget, command: str) -> None:
-    server = target.database.server
-    environment = {**os.environ, "PGPASSWORD": server.password, "PATH": f"{server.bin}:/usr/bin:/bin"}
+    database = target.database
+    environment = {**os.environ, **database.server.as_typed(database.user, database.password)}
     subprocess.run(command, shell=True, check=True, env=environment)  # noqa: S602 - as a person types it
 
 

@@ -101,6 +101,15 @@ class PostgresServer(Server):
         self.execute(f"CREATE ROLE \"{name}\" {options} PASSWORD '{password}'")
         return password
 
+    def as_typed(self, user: str, password: str) -> dict[str, str]:
+        """Return the environment of a person who has the passwords of an administrator and of a database's owner."""
+        logins = {self.user: self.password, user: password}
+        path = self.folder / f"pgpass-{secrets.token_hex(4)}"
+        escaped = [(name.replace("\\", "\\\\").replace(":", "\\:"), word) for name, word in logins.items()]
+        path.write_text("".join(f"*:*:*:{name}:{word}\n" for name, word in escaped))
+        path.chmod(0o600)
+        return {"PGPASSFILE": str(path), "PATH": f"{self.bin}:{os.environ['PATH']}"}
+
     def create_database(self, name: str, owner: str = "") -> str:
         """Make an empty database; return its URL as the superuser. An owner is a role that is there already."""
         belongs = f' OWNER "{owner}"' if owner else ""

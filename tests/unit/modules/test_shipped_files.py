@@ -51,8 +51,9 @@ def test_the_code_of_hosts_is_no_more_than_it_was() -> None:
     keys of older versions and names that are a verb and its object 200, what to type next in more errors 50,
     what a record at head rests on and secrets by their names 160,
     what a plan and a result are made of, as types, 1 and 190,
-    a restore of MariaDB within the database itself 4 and 750.
+    a restore of MariaDB within the database itself 4 and 750,
+    who restores which part of an archive of PostgreSQL by hand 1 and 270.
     """
     found = list((PLUGINS / "module_utils").rglob("*.py"))
-    assert len(found) <= 374
-    assert sum(len(path.read_text().splitlines()) for path in found) <= 46_830
+    assert len(found) <= 375
+    assert sum(len(path.read_text().splitlines()) for path in found) <= 47_100

@@ -15,6 +15,7 @@ from ..data import Archive, Restored, RestoreMethod
 from ..interface import Guard, Report
 from . import restore_method
 from .restore_in_place import InPlace
+from .restore_method import BY_HAND
 from .restore_swap import Swap
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def restore_by(
         return replace(restored, not_restored=left_out.not_restored + restored.not_restored)
     if not _NOT_PERMITTED.search(reason):
         raise Failed(last.what, reason, last.remedy, code=last.code)
-    raise Failed(last.what, reason, last.remedy or "Restore it by hand, as a superuser", code=NOT_PERMITTED)
+    raise Failed(last.what, reason, last.remedy or BY_HAND, code=NOT_PERMITTED)
 
 
 def _ways(engine: PostgreSQLSession, method: RestoreMethod, search_path: str) -> list[tuple[str, str]]:

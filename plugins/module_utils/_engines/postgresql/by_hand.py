@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..sql import quote_name
 from . import client_tools, made_with, ownership, restore_method
+from .by_hand_entries import Entries, entries_by_role
 from .catalog_queries import ours
 from .restore_statements import fit_name, literal
 from .schema_bonds import hanging_on, may_make_schemas
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import URL
 
+    from ..data import Archive
     from .session import PostgreSQLSession
 
 _OWNER = "select pg_get_userbyid(datdba) from pg_database where datname = current_database()"
@@ -28,6 +32,14 @@ _MAY_OWN_NOTHING = f"""
 select 1 from ({{strangers}}) s(name) cross join pg_namespace n
  where {ours("pg_namespace", "n.oid")} and not has_schema_privilege(s.name, n.oid, 'create')
 """
+_OWNER_OF_SCHEMA = "select pg_get_userbyid(nspowner) from pg_namespace where nspname = :schema"
+#: Schemas in which what a role owns was put by a superuser, or made before it lost the right to.
+_MAY_NOT_CREATE_IN = f"""
+select n.nspname, r.name from unnest(cast(:roles as text[])) r(name) cross join pg_namespace n
+ where {ours("pg_namespace", "n.oid")} and not has_schema_privilege(r.name, n.oid, 'create')
+"""
+_OPEN = "connection limit -1"
+_OF_PUBLIC = re.compile(r"schema public owner ")
 #: The role that made the cluster, which is always a superuser.
 _SUPERUSER = "select rolname from pg_roles where oid = 10"
 
@@ -68,40 +80,123 @@ def _grants_on_database(engine: PostgreSQLSession, mine: restore_method.Powers) 
     )
 
 
-def command(engine: PostgreSQLSession, dump: Path) -> str:
-    """Return what a superuser types to put a dump in the place of a database; the replaced one is kept beside.
+def command(engine: PostgreSQLSession, archive: Archive) -> str:
+    """Return what puts a dump in the place of a database; the replaced one is kept beside.
 
-    The password is requested, or taken from ~/.pgpass.
+    An administrator creates, renames, and makes what only a superuser can and what calls nothing. The rest is restored
+    by the database's user, because an archive holds code, which has the rights of whom it is restored by. Each password
+    is requested, or taken from ~/.pgpass.
     """
     if engine.database.schema:
-        return _command_for_schema(engine, dump)
-    name = engine.name_on_server
+        return _command_for_schema(engine, archive.path)
+    own, name = engine.own_connection(), engine.name_on_server
     new, replaced = fit_name(name, "_restored"), fit_name(name, "_replaced")
-    admin, owner = _superuser(engine), engine.own_connection().rows(_OWNER)[0][0]
-    server, target = (client_tools.conninfo_by_hand(admin.set(database=each)) for each in ("postgres", new))
-    create = [
-        *_program(engine, "createdb"),
-        f"--maintenance-db={server}",
-        "--template=template0",
-        f"--owner={owner}",
-        *made_with.as_words(made_with.unlike_template(engine.own_connection(), name)),
-        new,
-    ]
-    restore = [*_program(engine, "pg_restore"), "--exit-on-error", "--jobs=2", f"--dbname={target}", str(dump)]
+    admin, owner = _superuser(engine), own.rows(_OWNER)[0][0]
+    user, server = str(own.rows("select current_user")[0][0]), admin.set(database="postgres")
+    entries = entries_by_role(engine, archive.path)
+    options = made_with.unlike_template(own, name)
+    by_owner = _Steps(engine, archive.path, new, admin, entries)
+    grants, revokes = _to_own(engine, entries)
+    no_public = bool(archive.fingerprint) and not any(map(_OF_PUBLIC.match, archive.fingerprint))
+    prepare = (["drop schema public"] if no_public else []) + grants
+    steps = [_createdb(engine, server, new, user, options)]
+    if entries.first:
+        # The owner is let in after what must find nothing of his.
+        steps = [_psql(engine, server, [_create_closed(new, options)]), by_owner.by_admin(entries.first)]
+        prepare += [f"alter database {quote_name(new)} {what}" for what in (f"owner to {quote_name(user)}", _OPEN)]
+    steps += [_psql(engine, admin.set(database=new), prepare)] if prepare else []
+    steps += by_owner.in_turn()
+    steps += [_psql(engine, admin.set(database=new), revokes)] if revokes else []
+    steps += [by_owner.by_admin(entries.last)] if entries.last else []
     renames = [
+        *([f"alter database {quote_name(new)} owner to {quote_name(owner)}"] if owner != user else []),
         f"select pg_terminate_backend(pid) from pg_stat_activity where datname = {literal(name)}",
         f"alter database {quote_name(name)} rename to {quote_name(replaced)}",
         f"alter database {quote_name(new)} rename to {quote_name(name)}",
     ]
-    return f"{shlex.join(create)} && {shlex.join(restore)} && {_psql(engine, admin.set(database='postgres'), renames)}"
+    return " && ".join([*steps, _psql(engine, server, renames)])
+
+
+def _createdb(engine: PostgreSQLSession, server: URL, new: str, user: str, options: dict[str, str]) -> str:
+    words = [*_program(engine, "createdb"), f"--maintenance-db={client_tools.conninfo_by_hand(server)}"]
+    return shlex.join([*words, "--template=template0", f"--owner={user}", *made_with.as_words(options), new])
+
+
+def _create_closed(new: str, options: dict[str, str]) -> str:
+    words = f"create database {quote_name(new)} template template0 connection limit 0 {made_with.as_sql(options)}"
+    return words.strip()
+
+
+def _to_own(engine: PostgreSQLSession, entries: Entries) -> tuple[list[str], list[str]]:
+    """Return what lets the user give others what was theirs, and what takes back what is not to stay."""
+    own = engine.own_connection()
+    roles = [str(own.rows("select current_user")[0][0]), *entries.members]
+    lacking = [
+        (quote_name(schema), quote_name(role)) for schema, role in own.rows(_MAY_NOT_CREATE_IN, roles=roles)
+            if schema in entries.schema_names
+    ] if entries.first or entries.members else []  # fmt: skip
+    grants = [f"grant create on schema {schema} to {role}" for schema, role in lacking]
+    revokes = [f"revoke create on schema {schema} from {role}" for schema, role in lacking]
+    return restore_method.grants(own, entries.members) + grants, revokes
 
 
 def _command_for_schema(engine: PostgreSQLSession, dump: Path) -> str:
-    schema, admin = engine.database.schema, _superuser(engine)
-    rename = f"alter schema {quote_name(schema)} rename to {quote_name(fit_name(schema, '_replaced'))}"
-    restore = [*_program(engine, "pg_restore"), "--exit-on-error", "--single-transaction"]
-    restore += [f"--dbname={client_tools.conninfo_by_hand(admin)}", str(dump)]
-    return f"{_psql(engine, admin, [rename])} && {shlex.join(restore)}"
+    own, schema, admin = engine.own_connection(), engine.database.schema, _superuser(engine)
+    user, owner = str(own.rows("select current_user")[0][0]), own.rows(_OWNER_OF_SCHEMA, schema=schema)[0][0]
+    entries = entries_by_role(engine, dump)
+    name, replaced = quote_name(schema), quote_name(fit_name(schema, "_replaced"))
+    prepare = [f"alter schema {name} rename to {replaced}", f"create schema {name} authorization {quote_name(user)}"]
+    prepare += restore_method.grants(own, entries.members)
+    owned = [f"alter schema {name} owner to {quote_name(owner)}"] if owner != user else []
+    steps = _Steps(engine, dump, engine.name_on_server, admin, entries)
+    last = [steps.by_admin(entries.last)] if entries.last else []
+    owns = [_psql(engine, admin, owned)] if owned else []
+    return " && ".join([_psql(engine, admin, prepare), *steps.in_turn(), *owns, *last])
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The parts of an archive as they are restored into a database one after the other."""
+
+    engine: PostgreSQLSession
+    dump: Path
+    database: str
+    admin: URL
+    entries: Entries
+
+    def by_admin(self, numbers: list[str]) -> str:
+        """Return what restores some entries as an administrator."""
+        chosen = shlex.join(["printf", "%s;\\n", *numbers])
+        return f"{chosen} | {self._restore(self.admin, [*self._whole(), '--use-list=/dev/stdin'])}"
+
+    def in_turn(self) -> list[str]:
+        """Return what restores all else as the owner, and in its midst what only an administrator defines."""
+        left_out = self.entries.administrators + (self.entries.schemas if self.engine.database.schema else [])
+        if not left_out:
+            return [self._restore(self.engine.url.set(password=None), self._options())]
+        steps, begin = [], "1"
+        for group in self.entries.between:
+            steps += [self._by_owner(f"{begin},/^{group[0]};/p", left_out), self.by_admin(group)]
+            begin = f"/^{group[-1]};/"
+        return [*steps, self._by_owner(f"{begin},$p", left_out)]
+
+    def _by_owner(self, part: str, left_out: list[str]) -> str:
+        listing = shlex.join([*_program(self.engine, "pg_restore"), "--list", str(self.dump)])
+        theirs = f"^({'|'.join(left_out)});"
+        chosen = f"{shlex.join(['sed', '-n', part])} | {shlex.join(['grep', '-vE', theirs])}"
+        options = [*self._options(), "--use-list=/dev/stdin"]
+        return f"{listing} | {chosen} | {self._restore(self.engine.url.set(password=None), options)}"
+
+    def _whole(self) -> list[str]:
+        return ["--single-transaction"] if self.engine.database.schema else []
+
+    def _options(self) -> list[str]:
+        return [*(self._whole() or ["--jobs=2"]), *(["--no-owner"] if self.entries.no_owner else [])]
+
+    def _restore(self, url: URL, options: list[str]) -> str:
+        target = f"--dbname={client_tools.conninfo_by_hand(url.set(database=self.database))}"
+        words = [*_program(self.engine, "pg_restore"), "--exit-on-error", *options, target, str(self.dump)]
+        return shlex.join(words)
 
 
 def _superuser(engine: PostgreSQLSession) -> URL:

@@ -43,10 +43,12 @@ _OWNERS = (
     _owners("pg_namespace", "nspowner", "oid", "n.nspname <> 'public'"),
     f"select lomowner, 'pg_largeobject'::regclass, oid from pg_largeobject_metadata where {WHOLE}",
 )
+#: The owner, the catalog and the number of each object.
+OWNED = " union all ".join(_OWNERS)
 
 #: Others whose objects are in the database.
 STRANGERS = f"""
-select distinct pg_get_userbyid(owner) from ({" union all ".join(_OWNERS)}
+select distinct pg_get_userbyid(owner) from ({OWNED}
 ) objects (owner, class, oid) where not {may_act_as("owner")}
 """
 
@@ -60,7 +62,7 @@ select name from ({STRANGERS}) strangers (name)
 TO_GIVE_AWAY = f"""
 select format('ALTER %s %s OWNER TO %I', upper(case i.type when 'statistics object' then 'statistics' else i.type end),
               i.identity, current_user)
-  from ({" union all ".join(_OWNERS)}
+  from ({OWNED}
   ) objects (owner, class, oid) cross join lateral pg_identify_object(class, objects.oid, 0) i
  where not {may_act_as("owner")}
    and exists (select from pg_roles r where r.rolsuper and pg_has_role(owner, r.oid, 'member'))

@@ -268,7 +268,8 @@ class Contents:
         """
         command = [str(found.folder / "pg_restore"), "--list", "--create", str(dump)]
         listing = client_tools.run_tool(command, client_tools.plain_environment(), dump, report)
-        return cls([line for line in listing.splitlines() if _ENTRY.match(line)])
+        # A name may hold what else Python takes for the end of a line, and after it what looks like an entry.
+        return cls([line for line in listing.split("\n") if _ENTRY.match(line)])
 
     def only(self, kinds: Iterable[str]) -> list[str]:
         """Return the lines of entries that begin with one of some kinds."""
@@ -317,6 +318,6 @@ def database_facts(found: client_tools.Tools, dump: Path, contents: Contents, fo
     command = [str(found.folder / "pg_restore"), "--create", f"--use-list={chosen}", "--file=-", str(dump)]
     script = client_tools.run_tool(command, client_tools.plain_environment(), dump, report)
     # It begins by making the database, chosen or not, and connects to it more than once.
-    printed = script.splitlines()
+    printed = script.split("\n")
     begin = next((number for number, line in enumerate(printed) if line.startswith("\\connect ")), len(printed))
     return "\n".join(line for line in printed[begin:] if not _CONNECTS.match(line))

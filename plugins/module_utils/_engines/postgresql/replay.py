@@ -41,7 +41,7 @@ select n.nspname, c.relname from pg_depend e
 """.replace("::", "\\:\\:")
 
 #: What only a superuser creates, before all that may need it, and after all else.
-_FIRST = [
+SUPERUSERS_FIRST = [
     "FOREIGN DATA WRAPPER -", "ACL - FOREIGN DATA WRAPPER", "COMMENT - FOREIGN DATA WRAPPER",
     "PROCEDURAL LANGUAGE -", "ACL - LANGUAGE", "COMMENT - PROCEDURAL LANGUAGE",
 ]  # fmt: skip
@@ -93,19 +93,14 @@ class Replay:
             psql.replay([*program, "--file=-", str(self.archive)], self.report, header(search_path))
             psql.execute("\\o", self.report, "replays the dump")
 
-    def _untrusted(self, own: OwnConnection, contents: Contents) -> list[str]:
-        """Return the extensions of an archive that only a superuser may create."""
-        trusted = {name for (name,) in own.rows(_TRUSTED)}
-        return [name for name in contents.extensions if name not in trusted and name != "plpgsql"]
-
     def make_extensions(self, admin: OwnConnection, url: URL, contents: Contents, folder: Path) -> list[str]:
         """Create the extensions that only a superuser may, and their schemas; return the entries that this has done.
 
         No other session may be able to connect: the owner of a schema could put functions there that a superuser would
         call.
         """
-        names = self._untrusted(admin, contents)
-        made = [*(f"EXTENSION - {name}" for name in names), *(f"COMMENT - EXTENSION {name}" for name in names), *_FIRST]
+        names = untrusted_extensions(admin, contents)
+        made = [f"{of} {name}" for of in ("EXTENSION -", "COMMENT - EXTENSION") for name in names] + SUPERUSERS_FIRST
         if not contents.only(made):
             return []
         made += ["SCHEMA -", "COMMENT - SCHEMA"]
@@ -127,6 +122,12 @@ class Replay:
         lines = contents.only(kinds)
         if lines:
             self.run(url, [f"--use-list={use_list(folder, 'some', lines)}"])
+
+
+def untrusted_extensions(own: OwnConnection, contents: Contents) -> list[str]:
+    """Return the extensions of an archive that only a superuser may create."""
+    trusted = {name for (name,) in own.rows(_TRUSTED)}
+    return [name for name in contents.extensions if name not in trusted and name != "plpgsql"]
 
 
 def let_in(other: OwnConnection, name: str) -> None:

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from .session import PostgreSQLSession
 
 _MOST_NAMED = 10
+#: A superuser does not restore an archive: what is in it would run with his rights.
+BY_HAND = (
+    "Restore it by the command that is printed where it is held: an administrator creates and renames, and the"
+    " database's user restores"
+)
 
 _POWERS = f"""
 select r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'usage'), d.oid::bigint, d.datname,
@@ -237,7 +242,7 @@ def _membership(engine: PostgreSQLSession, mine: Powers) -> str:
     if own.rows(ownership.SUPERUSERS):
         given = [row[0] for row in own.rows(ownership.TO_GIVE_AWAY)]
         return (
-            "This backup is restored by hand, as a superuser. The next one can be restored by its user after, as a"
+            f"{BY_HAND}. The next one can be restored by its user after, as a"
             f" superuser: {first_of(given, _MOST_NAMED, '; ')}"
         )
     statements = grants(own, [row[0] for row in _strangers(engine, mine)])
@@ -261,7 +266,7 @@ def _obstacle_of_owners(engine: PostgreSQLSession, mine: Powers) -> Refused | No
     strangers = _strangers(engine, mine)
     ranges = [] if mine.superuser else engine.own_connection().rows(ownership.RANGES)
     never = [] if mine.superuser else engine.own_connection().rows(ownership.NEVER)
-    remedy = "Restore it by hand, as a superuser"
+    remedy = BY_HAND
     if strangers:
         why, remedy = f"some of it belongs to {', '.join(row[0] for row in strangers)}", _membership(engine, mine)
     elif never:

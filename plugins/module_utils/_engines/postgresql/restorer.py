@@ -105,8 +105,8 @@ class PostgreSQLRestorer(Restorer):
         return by_hand.rights_for_restore(self.engine)
 
     def command_by_hand(self, archive: Archive) -> str:
-        """Return the commands by which a superuser puts a dump in the place of the held database."""
-        return by_hand.command(self.engine, archive.path)
+        """Return the commands by which an administrator and its user put a dump in the place of the held database."""
+        return by_hand.command(self.engine, archive)
 
 
 def _invalid_indexes(connection: Connection) -> list[tuple[Any, ...]]:
