@@ -276,8 +276,8 @@ def test_a_client_that_goes_on_behind_its_killed_run_leaves_nothing(owned: Maria
             first, *others = real(lines, *rest)
             yield from (first, b"do sleep(2);\n", *others, b"-- more than a pipe takes\n" * 10_000)
 
-        real = vars(beside)["prefixed"]
-        vars(beside).update(prefixed=slow)
+        real = vars(beside)["prefix_dump"]
+        vars(beside).update(prefix_dump=slow)
         threading.Timer(1, os._exit, (9,)).start()
         beside.Beside(engine_of(owned), archive, lambda _: None).load()
 
