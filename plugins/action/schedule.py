@@ -19,7 +19,11 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_va
 )
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
-from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.at_night import environment, missing_mailer
+from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.at_night import (
+    environment,
+    list_lost_settings,
+    missing_mailer,
+)
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files import Schedule
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.given import read_given
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.install import File, Machine
@@ -78,8 +82,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         places = machine.places(schedule.name, options.get("log", ""))
         answer = {**_answer(changed, machine, following), "script": str(places.script), "log": str(places.log)}
+        warnings = list_lost_settings(schedule.words)
         if schedule.mail and not machine.folder and missing_mailer():
-            answer["warnings"] = [_NO_MAILER]
+            warnings.append(_NO_MAILER)
+        if warnings:
+            answer["warnings"] = warnings
         summary = _summary(answer, machine, pretend=pretend)
         show(summary)
         return {**answer, "summary": summary}

@@ -16,7 +16,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_com
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
 
 from .answers import answer_of, finds_in, names_in
-from .shapes import Unfit
+from .shapes import Unfit, check_total
 
 Result = dict[str, Any]
 
@@ -54,6 +54,7 @@ def reduce_answer(module: str, answer: Mapping[str, Any], arguments: Mapping[str
     declared = answer_of(module.removeprefix(_PREFIX), names_in(arguments), finds=finds_in(arguments))
     try:
         kept: Result = declared.reduce(value)
+        check_total(kept)
     except Unfit as unfit:
         return unfitting(str(unfit))
     dropped = [

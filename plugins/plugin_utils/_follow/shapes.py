@@ -16,6 +16,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.printable im
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
+#: What 10,000 databases with a few thousand characters each take.
+_LONGEST_ANSWER = 64 << 20
+
 
 class Unfit(Exception):
     """A value is not what was declared; its text names the place and never the value."""
@@ -31,6 +34,24 @@ class Unfit(Exception):
 
     def __str__(self) -> str:
         return f"{self.place or 'it'} {self.problem}"
+
+
+def check_total(value: Any) -> None:
+    """Make sure that an answer is not too long as a whole, be it long texts in long lists.
+
+    Raises:
+        Unfit: it is.
+    """
+    characters, rest = 0, [value]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, Mapping):
+            rest += [*each, *each.values()]
+        elif isinstance(each, (list, tuple)):
+            rest += each
+        characters += len(each) if isinstance(each, str) else 1
+        if characters > _LONGEST_ANSWER:
+            raise Unfit(f"is longer than {_LONGEST_ANSWER} characters")
 
 
 class Shape:

@@ -7,30 +7,32 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from ansible import constants
+from ansible.cli.playbook import PlaybookCLI
 
 from .._run.command_line import COLLECTION, holds_this_collection
 
 _VAULT = b"$ANSIBLE_VAULT;"
 _MOST_FILES = 5_000
 _MOST_BYTES = 1_000_000
-#: None of them is a secret.
-_HOW_HOSTS_ARE_REACHED = (
-    "ANSIBLE_BECOME",
-    "ANSIBLE_BECOME_METHOD",
-    "ANSIBLE_BECOME_PASSWORD_FILE",
-    "ANSIBLE_BECOME_USER",
-    "ANSIBLE_CONNECTION_PASSWORD_FILE",
-    "ANSIBLE_PRIVATE_KEY_FILE",
-    "ANSIBLE_REMOTE_USER",
+#: How hosts are reached, and as whom.
+_HOW_HOSTS_ARE_REACHED = re.compile(
+    r"ANSIBLE_(?:BECOME|CONNECTION_\w+|EXECUTABLE|HOST_KEY_CHECKING|PIPELINING|PRIVATE_KEY_FILE|PYTHON_INTERPRETER"
+    r"|TIMEOUT|TRANSPORT|(?:BECOME|PARAMIKO|PERSISTENT|REMOTE|SCP|SFTP|SHELL|SSH|SU|SUDO)_\w+)"
 )
-_PROMPTING = (
-    "-J", "--ask-vault-pass", "--ask-vault-password", "-k", "--ask-pass", "-K", "--ask-become-pass", "--step",
-)  # fmt: skip
+_SOUNDS_SECRET = re.compile(r"(?:PASS|PASSWORD|PASSPHRASE|TOKEN|SECRET|PRIVATE_KEY)$")
+#: What only concerns this terminal, or is taken care of elsewhere.
+_OF_THIS_SHELL = re.compile(
+    r"ANSIBLE_(?:CONFIG|COLLECTIONS_PATHS?|HOME|LOCAL_TEMP|INVENTORY|VAULT_\w+|DEBUG|VERBOSITY|FORCE_COLOR|NOCOLOR|NOCOWS"
+    r"|LOG_PATH|KEEP_REMOTE_FILES|\w*CALLBACK\w*|(?:COW|COLOR|DISPLAY|CHECK|DIFF|TEST|GALAXY|DOC|LINT)_\w+)"
+)
+_NO_TERMINAL = ("ask_pass", "become_ask_pass", "ask_vault_pass", "step")
 _VARIABLES = ("group_vars", "host_vars")
 
 
@@ -38,7 +40,7 @@ def environment(project: str) -> dict[str, str]:
     """Return the variables by which ansible-playbook finds at night what it finds now: its settings, and us."""
     paths, origin = constants.config.get_config_value_and_origin("COLLECTIONS_PATHS")
     now, then = _resolve_path(constants.CONFIG_FILE), _settings_in(project)
-    found = {name: os.environ[name] for name in _HOW_HOSTS_ARE_REACHED if os.environ.get(name)}
+    found = {name: value for name, value in sorted(os.environ.items()) if value and _is_taken_over(name)}
     if now and now != then:
         found["ANSIBLE_CONFIG"] = str(constants.CONFIG_FILE)
     if str(origin).startswith("env") or (then and not now) or not any(map(holds_this_collection, paths)):
@@ -46,6 +48,33 @@ def environment(project: str) -> dict[str, str]:
         ours = str(COLLECTION.parents[2])
         found["ANSIBLE_COLLECTIONS_PATH"] = ":".join(dict.fromkeys([*places, ours]))
     return found
+
+
+def _is_taken_over(name: str) -> bool:
+    return bool(_HOW_HOSTS_ARE_REACHED.fullmatch(name)) and not _SOUNDS_SECRET.search(name)
+
+
+def list_lost_settings(arguments: Iterable[str]) -> list[str]:
+    """Return, as warnings, what this shell has set and a scheduled run has not.
+
+    Args:
+        arguments: of ansible-playbook.
+    """
+    names = sorted(name for name, value in os.environ.items() if value and name.startswith("ANSIBLE_"))
+    lost = [name for name in names if not _is_taken_over(name) and not _OF_THIS_SHELL.fullmatch(name)]
+    warnings = []
+    if lost:
+        warnings.append(
+            f"{', '.join(lost)}: set in this shell, and not in a scheduled run. Write what it needs into ansible.cfg."
+        )
+    key_files = constants.config.get_config_value("DEFAULT_PRIVATE_KEY_FILE")
+    names_key = key_files or any(word.startswith(("--private-key", "--key-file")) for word in arguments)
+    if os.environ.get("SSH_AUTH_SOCK") and not names_key:
+        warnings.append(
+            "This shell has an SSH agent, and a scheduled run has none. If hosts are reached with a key that only the"
+            " agent has, name its file: private_key_file in ansible.cfg, or ansible_ssh_private_key_file of the hosts."
+        )
+    return warnings
 
 
 def _settings_in(folder: str) -> Path | None:
@@ -82,7 +111,33 @@ def vault_without_password(project: str, sources: Iterable[str], given: str, arg
 
 def find_prompting(arguments: Iterable[str]) -> str:
     """Return an argument by which ansible-playbook prompts for a password, which nothing types at night."""
-    return next((word for word in arguments if word in _PROMPTING or word.endswith("@prompt")), "")
+    words = list(arguments)
+    if not _prompts(words):
+        return ""
+    return next((word for word in words if _prompts([word])), "") or " ".join(words)
+
+
+def _prompts(words: list[str]) -> bool:
+    """Return whether Ansible's own parser finds in some words that it is to prompt: it takes -bK and --ask-become-p."""
+    program = PlaybookCLI(["ansible-playbook", *words, "playbook.yml"])
+    program.init_parser()
+    program.parser.error = _not_parsed
+    try:
+        options, _rest = program.parser.parse_known_args(program.args[1:])
+    except (_NotParsed, SystemExit):  # ansible-playbook refuses them itself
+        return any(word.endswith("@prompt") for word in words)
+    identities = getattr(options, "vault_ids", None) or ()
+    return any(getattr(options, name, False) for name in _NO_TERMINAL) or any(
+        str(identity) == "prompt" or str(identity).endswith("@prompt") for identity in identities
+    )
+
+
+class _NotParsed(Exception):
+    pass
+
+
+def _not_parsed(message: str) -> NoReturn:
+    raise _NotParsed(message)
 
 
 def _of_variables(project: str, words: list[str]) -> Iterator[Path]:

@@ -92,18 +92,19 @@ class Schedule:
         """Yield what a person would have to type."""
         if self.vault_password_file and not Path(self.project, self.vault_password_file).is_file():
             yield f"migrate_schedule_vault_password_file {self.vault_password_file!r} is not there."
-        encrypted = vault_without_password(self.project, self.inventory, self.vault_password_file, self._words)
+        encrypted = vault_without_password(self.project, self.inventory, self.vault_password_file, self.words)
         if encrypted:
             why = "is encrypted and its password cannot be typed at night"
             yield f"{encrypted} {why}: set migrate_schedule_vault_password_file."
-        prompting = find_prompting(self._words)
+        prompting = find_prompting(self.words)
         if prompting:
             yield f"{prompting} prompts at a terminal, and a scheduled run has none: name a file instead."
         yield from self.given.refused
         yield from secret_arguments(self.arguments)
 
     @property
-    def _words(self) -> list[str]:
+    def words(self) -> list[str]:
+        """Return the arguments of ansible-playbook that this command's line and the variables give."""
         return [*self.given.words, *self.arguments]
 
     @property
@@ -115,7 +116,7 @@ class Schedule:
             words += ["--inventory", source]
         if self.vault_password_file:
             words += ["--vault-password-file", self.vault_password_file]
-        return words + self._words
+        return words + self.words
 
 
 def script(schedule: Schedule, places: Places) -> str:

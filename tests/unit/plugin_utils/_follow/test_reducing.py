@@ -170,3 +170,15 @@ def compare(documented: dict[str, Any], declared: Record, place: str) -> None:
         inner = shape.of if isinstance(shape, Items) else shape
         if "contains" in entry and isinstance(inner, Record):
             compare(entry["contains"], inner, f"{place}.{key}")
+
+
+@pytest.mark.parametrize("key", ["notes", "not_restored"])
+def test_an_answer_that_is_too_long_as_a_whole_is_a_failed_one(key: str) -> None:
+    answer = {"finished": True, "databases": [{"name": "shop", "outcome": "upgraded", key: ["x" * 20_000] * 4_000}]}
+
+    kept = reduce_answer("upgrade", answer, SHOP)
+
+    assert kept["failed"]
+    assert len(str(kept)) < 10_000
+    answer["databases"][0][key] = ["x" * 20_000] * 100  # type: ignore[index]
+    assert "failed" not in reduce_answer("upgrade", answer, SHOP)

@@ -58,3 +58,48 @@ def test_a_mailer_is_missed_where_there_is_none(tmp_path: Path, monkeypatch: pyt
     assert at_night.missing_mailer() is not there
     (tmp_path / "mail").touch(0o755)
     assert not at_night.missing_mailer()
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        (["-bK"], "-bK"),
+        (["--limit", "web", "-bkK"], "-bkK"),
+        (["--ask-become-p"], "--ask-become-p"),
+        (["--ask-vault-passw"], "--ask-vault-passw"),
+        (["-vJ"], "-vJ"),
+        (["--ste"], "--ste"),
+        (["--vault-id=shop@prompt"], "--vault-id=shop@prompt"),
+        (["--vault-id", "shop@prompt"], "--vault-id shop@prompt"),
+        (["--vault-id", "prompt"], "--vault-id prompt"),
+        (["-K"], "-K"),
+        (["-b", "-e", "kind=K", "-l", "web"], ""),
+        (["-lK"], ""),
+        (["--vault-id", "shop@file", "--tags", "step"], ""),
+        (["--no-such-option"], ""),
+    ],
+)
+def test_what_prompts_is_found_as_ansible_playbook_reads_it(words: list[str], word: str) -> None:
+    assert at_night.find_prompting(words) == word
+
+
+def test_how_this_shell_reaches_hosts_is_taken_over_and_the_rest_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("ANSIBLE_")]:
+        monkeypatch.delenv(name)
+    reached = {"ANSIBLE_SSH_ARGS": "-J jump", "ANSIBLE_HOST_KEY_CHECKING": "false", "ANSIBLE_TRANSPORT": "ssh"}
+    lost = {"ANSIBLE_SSH_PASSWORD": "sesame", "ANSIBLE_ROLES_PATH": "/srv/roles", "ANSIBLE_NOCOLOR": "1"}
+    for name, value in {**reached, **lost}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+
+    found = at_night.environment(str(tmp_path))
+    (warning,) = at_night.list_lost_settings([])
+
+    assert {name: found.get(name) for name in (*reached, *lost)} == {**dict.fromkeys(lost), **reached}
+    assert warning.startswith("ANSIBLE_ROLES_PATH, ANSIBLE_SSH_PASSWORD: ")
+    assert "sesame" not in warning
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    assert "private_key_file" in at_night.list_lost_settings([])[1]
+    assert len(at_night.list_lost_settings(["--private-key", "id"])) == 1
