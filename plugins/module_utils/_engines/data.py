@@ -50,8 +50,9 @@ class Drivers:
     own_url: Callable[[URL, str], URL]
     #: The port of its servers; None where a database is a file.
     port: int | None = None
-    #: Returns a URL with what the environment of the migration, the second argument, adds to it.
-    with_defaults: Callable[[URL, Mapping[str, str]], URL] | None = None
+    #: Returns a URL with what the environment of the migration, the second argument, adds to it; the third is what of
+    #: that the database's entry gives.
+    with_defaults: Callable[[URL, Mapping[str, str], Mapping[str, str]], URL] | None = None
 
 
 @dataclass(frozen=True)

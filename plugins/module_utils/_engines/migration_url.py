@@ -59,7 +59,10 @@ def migration_url(database: Database, option: str = "url") -> URL:
     url = url.set(drivername=f"{backend}+{driver or _list_installed(kind)[0]}")
     given = {name: value for name, value in database.environment.items() if "{url" not in value}
     with_defaults = DRIVERS[kind].with_defaults
-    return with_defaults(url, {**os.environ, **given}) if with_defaults else url
+    if with_defaults is None:
+        return url
+    # Another role's URL has its own server and password: those of the entry are env.py's.
+    return with_defaults(url, {**os.environ, **given}, given if option == "url" else {})
 
 
 def _parse_url(database: Database, option: str) -> URL:

@@ -49,11 +49,11 @@ def test_the_code_of_hosts_is_no_more_than_it_was() -> None:
     what a failed revision of MariaDB may have taken of others' 4 and 420,
     one table of the engines, and their drivers beside them 5 and 40, journals that are polled 20,
     keys of older versions and names that are a verb and its object 200, what to type next in more errors 50,
-    what a record at head rests on and secrets by their names 160,
+    what a record at head rests on, secrets by their names, variables of libpq 220,
     what a plan and a result are made of, as types, 1 and 190,
     a restore of MariaDB within the database itself 4 and 750,
     who restores which part of an archive of PostgreSQL by hand 1 and 270.
     """
     found = list((PLUGINS / "module_utils").rglob("*.py"))
     assert len(found) <= 375
-    assert sum(len(path.read_text().splitlines()) for path in found) <= 47_100
+    assert sum(len(path.read_text().splitlines()) for path in found) <= 47_190

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import configparser
 import getpass
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,22 @@ KEYWORDS = frozenset(
 SECRETS = frozenset(["password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"])
 #: What a client program sets by itself, or what makes it another kind of client.
 _OF_THE_PROGRAM = frozenset(["application_name", "fallback_application_name", "client_encoding", "replication"])
+#: What libpq reads where an option is not given, without the database, services, and what a program decides.
+VARIABLES = {
+    "PGCONNECT_TIMEOUT": "connect_timeout",
+    **{
+        f"PG{keyword.replace('_', '').upper()}": keyword
+        for keyword in (
+            *("host", "hostaddr", "port", "user", "password", "passfile", "channel_binding", "options", "sslmode"),
+            *("sslnegotiation", "sslcompression", "sslcert", "sslkey", "sslcertmode", "sslrootcert", "sslcrl"),
+            *("sslcrldir", "sslsni", "requirepeer", "require_auth", "min_protocol_version", "max_protocol_version"),
+            *("ssl_min_protocol_version", "ssl_max_protocol_version", "gssencmode", "krbsrvname", "gsslib"),
+            *("gssdelegation", "target_session_attrs", "load_balance_hosts"),
+        )
+    },
+}
+_OF_LIBPQ = ("psycopg2", "psycopg", "psycopg_async")
+_HOST_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -89,20 +106,40 @@ def is_local(url: URL) -> bool:
     return all(host in ("", "localhost", "127.0.0.1", "::1") or host.startswith(("/", "@")) for host in hosts)
 
 
-def with_defaults(url: URL, variables: Mapping[str, str]) -> URL:
+def with_defaults(url: URL, variables: Mapping[str, str], given: Mapping[str, str]) -> URL:
     """Return a URL with what libpq would take from a service file and the environment written into it.
 
     Args:
         url: as it was given.
         variables: the environment that the migration will have.
+        given: what of it the database's entry gives, which no process but that of env.py may have.
     """
     service = _last(url.query.get("service", "")) or variables.get("PGSERVICE", "")
     if service:
         url = _with_service(url, service, variables)
+    url = _with_variables(url, given)
     if url.database is None:
         user = url.username or variables.get("PGUSER") or getpass.getuser()
         url = url.set(database=variables.get("PGDATABASE") or _last(url.query.get("dbname", "")) or user)
     return url.difference_update_query(["dbname"])
+
+
+def _with_variables(url: URL, given: Mapping[str, str]) -> URL:
+    """Fill in what variables of an entry say and the URL does not; what a driver has no name for, it reads itself."""
+    written = options_of(url)
+    named = {keyword: given[name] for name, keyword in VARIABLES.items() if given.get(name)}
+    missing = {keyword: value for keyword, value in named.items() if keyword not in written}
+    for keyword, part in (("user", "username"), ("password", "password")):
+        if keyword in missing:
+            url = url.set(**{part: missing.pop(keyword)})  # type: ignore[arg-type]
+    in_query = "host" in url.query or "port" in url.query
+    if not in_query and _HOST_NAME.fullmatch(missing.get("host", "")):
+        url = url.set(host=missing.pop("host"))
+    if not in_query and "host" not in missing and missing.get("port", "").isdigit():
+        url = url.set(port=int(missing.pop("port")))
+    if url.get_driver_name() not in _OF_LIBPQ:
+        missing = {keyword: value for keyword, value in missing.items() if keyword in ("host", "port")}
+    return url.update_query_dict(missing)
 
 
 def _with_service(url: URL, service: str, variables: Mapping[str, str]) -> URL:

@@ -215,6 +215,28 @@ def test_what_others_keep_elsewhere_is_not_counted(host: Host, postgres_database
     assert (result["outcome"], result["error"]) == ("upgraded", None)
 
 
+def test_a_server_that_only_the_environment_of_an_entry_names_is_reached_beside_an_admin_url(
+    host: Host, postgres_database: Postgres
+) -> None:
+    """With an admin_url env.py has a process of its own, and no other one has the entry's environment."""
+    shipped(host, postgres_database, START + RUN.format(schema=None, first="pass"), "create table t ()")
+    server = postgres_database.server
+    one = Database(
+        "app",
+        f"postgresql://{postgres_database.user}@/{postgres_database.name}",
+        admin_url=server.url("postgres"),
+        environment={
+            "PGHOST": server.host,
+            "PGPORT": str(server.port),
+            "PGPASSWORD": postgres_database.password,
+        },
+    )
+
+    result = host.result("upgrade", one)
+
+    assert (result["outcome"], result["error"], result["after"]) == ("upgraded", None, ["a1"])
+
+
 @pytest.mark.parametrize("is_known_at_head", [False, True])
 def test_a_version_table_that_a_session_has_locked_is_waited_for_with_a_limit(
     host: Host, postgres_database: Postgres, *, is_known_at_head: bool

@@ -18,6 +18,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.libpq_options import (
     KEYWORDS,
     SECRETS,
+    VARIABLES,
     is_local,
     options_of,
     program_options,
@@ -39,15 +40,43 @@ class _Option(ctypes.Structure):
     ]
 
 
-def conndefaults() -> list[str]:
-    """Return the keywords of the libpq that this machine's client programs use."""
+def conndefaults() -> dict[str, str]:
+    """Return the keywords of the libpq that this machine's client programs use, each with its variable."""
     listed = ctypes.CDLL("libpq.so.5").PQconndefaults
     listed.restype = ctypes.POINTER(_Option)
-    found, options, number = [], listed(), 0
+    found, options, number = {}, listed(), 0
     while options[number].keyword:
-        found.append(options[number].keyword.decode())
+        found[options[number].keyword.decode()] = (options[number].envvar or b"").decode()
         number += 1
     return found
+
+
+def test_every_variable_of_libpq_is_known() -> None:
+    elsewhere = {"service", "servicefile", "dbname"} | OF_THE_PROGRAM | NOT_OURS
+    theirs = {name: keyword for keyword, name in conndefaults().items() if name and keyword not in elsewhere}
+    assert theirs.items() <= VARIABLES.items()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u@/d", {"user": "u", "host": "db", "port": "7", "sslmode": "require"}),
+        ("postgresql:///d", {"user": "other", "host": "db", "port": "7", "sslmode": "require"}),
+        ("postgresql://u@h/d", {"user": "u", "host": "h", "port": "7", "sslmode": "require"}),
+        ("postgresql://u:p@h:5/d?sslmode=disable", {"user": "u", "host": "h", "port": "5", "sslmode": "disable"}),
+        ("postgresql://u@/d?host=/run/pg", {"user": "u", "host": "/run/pg", "port": "7", "sslmode": "require"}),
+        ("postgresql+asyncpg://u@/d", {"user": "u", "host": "db", "port": "7"}),
+    ],
+)
+def test_what_an_entry_gives_in_its_environment_is_where_its_url_leads(url: str, expected: dict[str, str]) -> None:
+    given = {"PGHOST": "db", "PGPORT": "7", "PGUSER": "other", "PGPASSWORD": "p", "PGSSLMODE": "require"}
+    entry = Database("shop", url, environment=given)
+    assert options_of(migration_url(entry)) == {"dbname": "d", "password": "p", **expected}
+    socket = Database("shop", "postgresql://u@/d", environment={"PGHOST": "/run/pg", "PGPORT": "7"})
+    assert options_of(migration_url(socket)) == {"user": "u", "dbname": "d", "host": "/run/pg", "port": "7"}
+    assert "host" not in options_of(
+        migration_url(Database("shop", "postgresql://u@/d", environment=given), "admin_url")
+    )
 
 
 def test_every_option_of_libpq_is_known() -> None:
