@@ -12,13 +12,14 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._discovery.query import query_source
 from .._module.databases import use_databases
-from .._module.verb import follow, foresee
-from .._release.by_application import group_by_release
+from .._module.verb import follow, foretell, have_done
+from .._release.by_application import answer_by_release, group_by_release
 
 
 def respond(module: AnsibleModule) -> NoReturn:
     """Answer, and end the process."""
     use_databases(module, query_source, begins=True)
+    groups = group_by_release(module.params)
     if module.check_mode:
-        foresee(module, "backed_up", [entry["name"] for entry in module.params["databases"]])
-    follow(module, "backup", group_by_release(module.params))
+        foretell(module, answer_by_release(groups, lambda group: have_done("foresee_backup", group))["results"])
+    follow(module, "backup", groups)

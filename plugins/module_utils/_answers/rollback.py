@@ -10,10 +10,10 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._journal.history import last_change, list_to_roll_back, predict_rollback
+from .._journal.history import last_change, list_to_roll_back
 from .._module.databases import use_databases
-from .._module.verb import follow, foretell
-from .._release.by_application import group_by_release_of_run
+from .._module.verb import follow, foretell, have_done
+from .._release.by_application import answer_by_release, group_by_release_of_run
 
 
 def respond(module: AnsibleModule) -> NoReturn:
@@ -24,8 +24,12 @@ def respond(module: AnsibleModule) -> NoReturn:
     names = [entry["name"] for entry in options["databases"]]
     request = (options["root"], options["run"], options["of_run"], names, options["only"])
     names = list_to_roll_back(*request, attach=options["attach"])
-    if module.check_mode or not names:
-        # What is refused here does not keep the others from being rolled back; the report fails.
-        foretell(module, predict_rollback(options["root"], options["run"], options["of_run"], names), fails=False)
+    if not names:
+        foretell(module, [])
     options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
-    follow(module, "rollback", group_by_release_of_run(options))
+    groups = group_by_release_of_run(options)
+    if module.check_mode:
+        answer = answer_by_release(groups, lambda group: have_done("foresee_rollback", group))
+        # What is refused here does not keep the others from being rolled back; the report fails.
+        foretell(module, answer["results"], fails=False)
+    follow(module, "rollback", groups)

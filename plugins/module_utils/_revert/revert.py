@@ -89,13 +89,7 @@ class Revert(OneDatabase):
         now = read_position(environment.engine, list(self.run_record.after.heads))
         if self.run_record.cut_short:
             self._read_committed(environment, now)
-        if now.heads != self.run_record.after.heads:
-            raise Refused(
-                f"Database {self.database.name!r} has been moved since run {self.run_record.run}",
-                f"that run left it at {self.run_record.after}, and now it is at {now}",
-                "Go back by hand with alembic downgrade, or restore a backup",
-                code="database-moved",
-            )
+        self.run_record.refuse_moved(self.database.name, now)
         self._expect_others(environment.engine, now)
         if on_purpose:
             return self._rolled_back(environment, now)

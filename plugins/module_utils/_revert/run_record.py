@@ -160,6 +160,20 @@ class RunRecord:
                 code="database-elsewhere",
             )
 
+    def refuse_moved(self, name: str, now: Position) -> None:
+        """Refuse a database that is not where the run has left it.
+
+        Raises:
+            Refused: its revisions are others.
+        """
+        if now.heads != self.after.heads:
+            raise Refused(
+                f"Database {name!r} has been moved since run {self.run}",
+                f"that run left it at {self.after}, and now it is at {now}",
+                "Go back by hand with alembic downgrade, or restore a backup",
+                code="database-moved",
+            )
+
     @property
     def may_have_left(self) -> bool:
         """Return whether a revision that is not committed may have left what no downgrade undoes."""

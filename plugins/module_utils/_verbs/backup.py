@@ -13,9 +13,11 @@ from .._core.errors import Refused
 from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
 from .._core.results import DatabaseResult
+from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._journal.events import Journal
 from .._migration.env_proxy import environment_of
+from .._migration.environment import Environment
 from .._migration.state import read_position
 from .._worker.worker import attend
 
@@ -40,14 +42,7 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
     journal.write("planned", release=job.release)
     with engine.lock(job.database_wait, progress.report):
         journal.write("locked")
-        with engine.watch_connections():
-            tables = [stream.table for stream in environment.streams()] if engine.exists() else []
-        if not tables:
-            raise Refused(
-                f"Database {database.name!r} does not exist yet, so there is nothing to back up",
-                remedy="Migrate it first, or correct its url in migrate_databases",
-                code="database-missing",
-            )
+        tables = version_tables_of(engine, environment)
         progress.phase("backs up")
         position = read_position(environment.engine, tables)
         manifest = take(engine, position.heads, job, progress.report)
@@ -63,3 +58,20 @@ def backup_database(database: Database, job: Job, journal: Journal, progress: Pr
         "restore": restore,
         "seconds": manifest.seconds,
     }
+
+
+def version_tables_of(engine: Engine, environment: Environment) -> list[str]:
+    """Return the version tables of a database that is backed up.
+
+    Raises:
+        Refused: it does not exist.
+    """
+    with engine.watch_connections():
+        tables = [stream.table for stream in environment.streams()] if engine.exists() else []
+    if not tables:
+        raise Refused(
+            f"Database {engine.database.name!r} does not exist yet, so there is nothing to back up",
+            remedy="Migrate it first, or correct its url in migrate_databases",
+            code="database-missing",
+        )
+    return tables

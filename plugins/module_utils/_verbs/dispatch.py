@@ -15,7 +15,9 @@ from .._plan.host import check, plan
 _FILES = {
     "backup": "backup",
     "downgrade": "downgrade",
+    "foresee_backup": "foreseen_rollback",
     "foresee_restore": "foreseen_restore",
+    "foresee_rollback": "foreseen_rollback",
     "health": "health",
     "prune": "prune",
     "recover": "recover",

@@ -67,7 +67,7 @@ def _check(engine: Engine, manifest: Manifest) -> tuple[list[str] | None, Restor
             raise obstacle
         check(manifest)
         return None, RestoreMethod("")
-    _refuse_if_locked(engine)
+    refuse_if_locked(engine, "restore")
     method = method_of(engine, manifest)
     if method.obstacle:
         raise method.obstacle
@@ -85,13 +85,17 @@ def _check(engine: Engine, manifest: Manifest) -> tuple[list[str] | None, Restor
     return before, method
 
 
-def _refuse_if_locked(engine: Engine) -> None:
-    """Raise what a restore that must not wait would raise."""
+def refuse_if_locked(engine: Engine, verb: str) -> None:
+    """Raise what a verb that must not wait would raise.
+
+    Raises:
+        Refused: another run has the lock of the database, or it cannot be reached.
+    """
     lock = engine.try_lock()
     if lock is None:
         raise Refused(
             f"Database {engine.database.name!r} is being migrated by another run",
-            f"{engine.lock_holder()} holds its lock now; a restore waits for {engine.job.database_wait:g} s",
+            f"{engine.lock_holder()} holds its lock now; a {verb} waits for {engine.job.database_wait:g} s",
             "Wait for that run to end",
             code="database-locked",
         )
