@@ -264,7 +264,7 @@ class PrefixPlace(Place):
     def list_bound_from_outside(self, own: OwnConnection) -> list[str]:
         """Return those of the database itself, and of other schemas."""
         there = set(self._there(own))
-        found = [(table, other) for table, other in own.rows(_BONDS_FROM_OUTSIDE, schema=self.schema)]
+        found = list(own.rows(_BONDS_FROM_OUTSIDE, schema=self.schema))
         found += [pair for pair in own.rows(_BONDS, schema=self.schema) if pair[0] not in there]
         return sorted({str(table) for table, other in found if other in there})
 

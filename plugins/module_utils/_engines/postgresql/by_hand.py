@@ -131,10 +131,8 @@ def _to_own(engine: PostgreSQLSession, entries: Entries) -> tuple[list[str], lis
     """Return what lets the user give others what was theirs, and what takes back what is not to stay."""
     own = engine.own_connection()
     roles = [str(own.rows("select current_user")[0][0]), *entries.members]
-    lacking = [
-        (quote_name(schema), quote_name(role)) for schema, role in own.rows(_MAY_NOT_CREATE_IN, roles=roles)
-            if schema in entries.schema_names
-    ] if entries.first or entries.members else []  # fmt: skip
+    rows = own.rows(_MAY_NOT_CREATE_IN, roles=roles) if entries.first or entries.members else []
+    lacking = [(quote_name(schema), quote_name(role)) for schema, role in rows if schema in entries.schema_names]
     grants = [f"grant create on schema {schema} to {role}" for schema, role in lacking]
     revokes = [f"revoke create on schema {schema} from {role}" for schema, role in lacking]
     return restore_method.grants(own, entries.members) + grants, revokes
