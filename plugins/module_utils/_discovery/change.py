@@ -13,7 +13,8 @@ from .._core.playbook_command import playbook_command
 from .found_list import FoundList
 from .source import Source
 
-_MOST_NAMED = 40
+#: Of so many databases all names are in the message; a controller takes no text without a limit.
+_MOST_NAMED = 300
 
 
 def refuse_if_too_few(source: Source, names: Sequence[str]) -> None:
@@ -25,7 +26,7 @@ def refuse_if_too_few(source: Source, names: Sequence[str]) -> None:
     if len(names) < source.minimum:
         raise Refused(
             f"Source {source.name!r} found {len(names) or 'no'} databases and must find {source.minimum} at least",
-            f"found: {first_of(list(names), _MOST_NAMED) or 'none'}",
+            f"found: {_render_names(names)}",
             "Check what it queries. If so few are right, lower its minimum",
             code="discovery-too-few",
         )

@@ -96,6 +96,7 @@ class Progress:
         self._expected = expected
         self._shows_all = shows_all
         self._clock = clock
+        self._started = clock()
         self._known: set[str] = set()
         #: What was printed, for the result of the task.
         self.printed: list[str] = []
@@ -164,11 +165,13 @@ class Progress:
         return f"[{shared.done}/{self._total(shared)}] {where}{which}{bad}{self._left(shared, now)}"
 
     def _left(self, shared: Shared, now: float) -> str:
-        """Return an estimate of the time that is left, from the pace since the first poll."""
+        """Return an estimate of the time that is left, from the pace since the first poll; at that, since the call."""
         since, done_then = shared.first or (now, 0)
+        if done_then == shared.done:
+            since, done_then = self._started, 0
         done = shared.done - done_then
         rest = self._total(shared) - shared.done
-        if done <= 0 or rest <= 0:
+        if done <= 0 or rest <= 0 or now - since < SHORTEST_PAUSE:
             return ""
         return f", about {duration(rest * (now - since) / done)} left"
 

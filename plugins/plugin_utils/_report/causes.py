@@ -13,8 +13,10 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
 
-#: So many databases or hosts are named; of more, how many more there are.
-MOST_NAMED = 20
+#: So many databases are named: each that has failed, unless they are too many for a line of commands.
+MOST_NAMED = 1000
+#: So many hosts are named, and so many databases where the whole list is printed elsewhere; of more, how many there are.
+MOST_IN_SHORT = 20
 _MOST_CAUSES = 3
 #: Characters of a cause in a short message.
 _LONGEST_CAUSE = 100
@@ -102,7 +104,7 @@ def cause_line(names: Sequence[str], text: str, hosts: Sequence[str] = ()) -> st
     """
     if len(names) == 1:
         return f"{names[0]}{f' on {hosts[0]}' if hosts else ''}: {text}"
-    where = f" on {first_of(list(dict.fromkeys(hosts)), MOST_NAMED)}" if hosts else ""
+    where = f" on {first_of(list(dict.fromkeys(hosts)), MOST_IN_SHORT)}" if hosts else ""
     which = first_of(list(dict.fromkeys(names)) if hosts else names, MOST_NAMED)
     return f"{len(names)} databases ({which}){where}: {for_all(text, names)}"
 

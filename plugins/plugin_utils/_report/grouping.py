@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
 
-from .causes import MOST_NAMED, cause_key, for_all, hosts_of
+from .causes import MOST_IN_SHORT, MOST_NAMED, cause_key, for_all, hosts_of
 from .sizes import size
 from .tables import table
 
@@ -199,5 +199,5 @@ def _block(members: Sequence[Result], lines: Sequence[str], named: Callable[[Res
     title = names[0] if len(names) == 1 else _count(members)
     if len(names) > 1 and named(members[0]):
         title = f"{title} ({first_of(list(dict.fromkeys(names)), MOST_NAMED)})"
-    title = f"{title} on {first_of(hosts, MOST_NAMED)}" if hosts else title
+    title = f"{title} on {first_of(hosts, MOST_IN_SHORT)}" if hosts else title
     return [f"{title}  {lines[0]}", *(view.completed(for_all(line, names), hosts) for line in lines[1:])]

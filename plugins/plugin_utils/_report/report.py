@@ -15,7 +15,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_com
 
 from .._run.results import has_failed
 from .backup_lines import backup_lines
-from .causes import MOST_NAMED, cause_lines
+from .causes import MOST_IN_SHORT, MOST_NAMED, cause_lines
 from .columns import (
     IN_NEED,
     backup_columns,
@@ -165,7 +165,7 @@ def _failure(results: Results, view: View) -> Report:
     ended = ends(upgrade, downgrade)
     failures = [(entry, back) for entry, back in ended if entry.get("error")]
     if results.get("summarised"):
-        names = first_of([entry["name"] for entry, _back in failures], MOST_NAMED)
+        names = first_of([entry["name"] for entry, _back in failures], MOST_IN_SHORT)
         short = f"Not upgraded: {names}. The summary at the end says why and what to type."
         found.failure = found.failure or ([short] if names else [])
     else:

@@ -59,6 +59,13 @@ def test_a_line_says_how_many_have_ended_which_was_the_last_and_how_long_the_res
     assert progress.printed == ["[7/200] t7 upgraded in 2.1 s", "[57/200] t57 upgraded in 2.1 s, about 3 min left"]
 
 
+def test_the_first_line_estimates_by_the_time_since_the_call(clock: Clock) -> None:
+    progress = of_host(clock)
+    clock.now += 4
+
+    assert progress.lines(ended(100), 400, []) == ["[100/400] t100 upgraded in 2.1 s, about 12 s left"]
+
+
 def test_few_databases_print_what_happens_in_each(clock: Clock) -> None:
     assert of_host(clock).lines(ended(1), 12, ["t2: backed up"]) == ["web1 | t2: backed up"]
     assert of_host(clock, shows_all=True).lines(ended(1), 200, ["t2: backed up"]) == ["web1 | t2: backed up"]

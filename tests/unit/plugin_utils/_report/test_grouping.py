@@ -129,8 +129,7 @@ def test_a_cause_of_three_hundred_failures_is_one_entry() -> None:
     failure = report(reverted(300), View()).failure
 
     assert len([line for line in failure if "revision-failed" in line]) == 1
-    assert failure[0].startswith("300 databases (t0000, t0001, ")
-    assert "and 280 more)" in failure[0]
+    assert failure[0].startswith(f"300 databases ({', '.join(names(300))}): ")
     assert len(failure) <= 4
 
 
@@ -144,7 +143,8 @@ def test_of_three_hundred_causes_some_are_described_and_the_rest_counted() -> No
     failure = report(reverted(300, "no such table: {name}"), View()).failure
 
     assert len([line for line in failure if "revision-failed" in line]) == MOST_CAUSES
-    assert failure[-1].startswith(f"and {300 - MOST_CAUSES} more causes, in {300 - MOST_CAUSES} databases (t0020")
+    others = ", ".join(names(300)[MOST_CAUSES:])
+    assert failure[-1] == f"and {300 - MOST_CAUSES} more causes, in {300 - MOST_CAUSES} databases ({others})"
     everything = report(reverted(300, "no such table: {name}"), View(shows_all=True)).failure
     assert len([line for line in everything if "revision-failed" in line]) == 300
 
@@ -156,8 +156,7 @@ def test_databases_that_are_held_for_one_reason_have_one_command_for_all() -> No
     failure = report(reverted(30, outcome=lambda _name: "held", ways_out=ways), View()).failure
 
     (way,) = [line for line in failure if "Way back" in line]
-    assert all(f'"{name}"' in way for name in names(20))
-    assert any("10 more" in line for line in failure)
+    assert all(f'"{name}"' in way for name in names(30))
 
 
 def test_a_held_database_is_never_among_the_causes_that_are_not_described() -> None:
