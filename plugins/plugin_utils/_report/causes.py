@@ -15,7 +15,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 
 #: So many databases are named: each that has failed, unless they are too many for a line of commands.
 MOST_NAMED = 1000
-#: So many hosts are named, and so many databases where the whole list is printed elsewhere; of more, how many there are.
+#: So many hosts are named, and so many databases where all are named elsewhere; of more, how many there are.
 MOST_IN_SHORT = 20
 _MOST_CAUSES = 3
 #: Characters of a cause in a short message.
