@@ -146,7 +146,7 @@ class _Plans:
         Raises:
             RuntimeError: they are not all at head.
         """
-        played = playbook("playbooks/plan.yml", self._inventory(count), **variables)
+        played = playbook("playbooks/plan.yml", self._inventory(count), None, **variables)
         if f"{count} databases: {count} at head" not in played.output:
             raise RuntimeError(f"{count} databases were meant to be at head:\n{played.output}")
         return played
