@@ -27,7 +27,7 @@ from .._release.lookup import missing_release, virtualenv_python
 
 def respond(module: AnsibleModule) -> NoReturn:
     """Answer, and end the process."""
-    found = use_databases(module, query_source, begins=True)
+    found = use_databases(module, query_source, begins=True, unfinished=True)
     refuse_if_root_cannot_be_written(Path(module.params["root"]))
     options: dict[str, Any] = without_done(module.params)
     groups = group_by_release(options)

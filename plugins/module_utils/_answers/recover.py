@@ -10,15 +10,20 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .._discovery.source import Source
 from .._journal.run_state import find_unrecovered
 from .._module.databases import use_databases
 from .._module.recover import list_littered, recover, strangers
 from .._module.result import BAD, difference, fail, format_errors, leave
+from .._module.unfinished import Unfinished
 
 
 def respond(module: AnsibleModule) -> NoReturn:
     """Answer, and end the process."""
-    use_databases(module)
+    found = use_databases(module, unfinished=True)
+    sources = [Source.from_options(entry) for entry in module.params.get("discover") or []]
+    names = {name for each in found for name in each["names"]}
+    module.params["databases"] = Unfinished(module.params["root"], sources).put_back(module.params, names)
     options = dict(module.params)
     if module.check_mode:
         results = [

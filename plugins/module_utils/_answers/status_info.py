@@ -20,7 +20,7 @@ from .._module.status import statuses
 
 def respond(module: AnsibleModule) -> NoReturn:
     """Answer, and end the process."""
-    use_databases(module, query_source)
+    use_databases(module, query_source, unfinished=True)
     options = without_done(options_of(module))
     databases = statuses(options, named=bool(module.params["release"]))
     leave(

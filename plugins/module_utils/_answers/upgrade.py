@@ -18,7 +18,7 @@ from .._release.by_application import group_by_release, refuse_canary_of_several
 
 def respond(module: AnsibleModule) -> NoReturn:
     """Answer, and end the process."""
-    use_databases(module, query_source, begins=True)
+    use_databases(module, query_source, begins=True, unfinished=True)
     # One that is planned to be made has no instance yet.
     module.params["existed"] = [plan["name"] for plan in module.params["planned"] or [] if plan.get("instance")]
     groups = group_by_release(module.params)

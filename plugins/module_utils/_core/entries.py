@@ -25,7 +25,7 @@ Entry = dict[str, Any]
 
 
 # What the process that forks has to know of a database; all else may hold a secret.
-_PUBLIC = ("name", "target", "url_variables", "problem")
+_PUBLIC = ("name", "target", "url_variables", "problem", "problem_code")
 
 
 @contextmanager

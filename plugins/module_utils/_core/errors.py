@@ -16,6 +16,8 @@ from typing import Any, TypedDict
 CRASHED = "module-crashed"
 #: The code of a found database of which no entry can be made.
 ROW_UNFIT = "discovery-row-unfit"
+#: The code of a found database that a run left unfinished, and that cannot be reached any more.
+ROW_LOST = "discovery-row-lost"
 #: The code of a restore that began to replace a database and did not prove that it has.
 HALF_WAY = "restore-half-way"
 #: The code of a restore that failed before it replaced anything.

@@ -43,6 +43,8 @@ class Database:
     engine_name: str = ""
     #: Why nothing can be done with it: it was found, and what was found of it is not an entry.
     problem: str = ""
+    #: The code of that.
+    problem_code: str = ""
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Database:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
-from .._core.errors import Refused
+from .._core.errors import ROW_UNFIT, Refused
 from .._core.url_parts import parts_of, spans_of
 from .._core.urls import backend_of
 
@@ -90,9 +90,9 @@ def entry_of(template: Mapping[str, Any], values: Mapping[str, str]) -> Entry:
     return made
 
 
-def make_refused_entry(name: str, problem: str) -> Entry:
+def make_refused_entry(name: str, problem: str, code: str = ROW_UNFIT) -> Entry:
     """Return the entry of a database with which nothing can be done."""
-    return {"name": name, "url": "unfit://", "problem": problem}
+    return {"name": name, "url": "unfit://", "problem": problem, "problem_code": code}
 
 
 def place_of(entry: Entry) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .._core.errors import ROW_UNFIT, Refused
+from .._core.errors import ROW_LOST, ROW_UNFIT, Refused
+from .._core.playbook_command import playbook_command
 from .._core.urls import backend_of
 from .interface import Engine
 from .migration_url import migration_url
@@ -19,19 +20,21 @@ if TYPE_CHECKING:
     from .._core.job import Database, Job
 
 
+def _refuse_if_unusable(database: Database) -> None:
+    what = f"Database {database.name!r} cannot be used"
+    if database.problem_code == ROW_LOST:
+        raise Refused(what, database.problem, f"When that is done: {playbook_command('recover')}", code=ROW_LOST)
+    if database.problem:
+        raise Refused(what, database.problem, "Correct what the source returns, or exclude it", code=ROW_UNFIT)
+
+
 def engine_for(database: Database, job: Job) -> Engine:
     """Return the engine of a database.
 
     Raises:
         Refused: its URL cannot be used, or what was found of it is not an entry.
     """
-    if database.problem:
-        raise Refused(
-            f"Database {database.name!r} cannot be used",
-            database.problem,
-            "Correct what the source returns, or exclude it",
-            code=ROW_UNFIT,
-        )
+    _refuse_if_unusable(database)
     url = migration_url(database)
     if database.schema and not ENGINES[backend_of(url.drivername)].schemas:
         raise Refused(

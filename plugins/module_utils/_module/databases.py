@@ -20,6 +20,7 @@ from .._discovery.found_list import FoundList, forget_lists, keep_lists, last_li
 from .._discovery.source import Source
 from .._discovery.template import Entry, Unfit, entry_of, make_refused_entry, place_of
 from .._journal.run_state import list_unknown_folders
+from .unfinished import Unfinished
 
 Options = dict[str, Any]
 
@@ -31,7 +32,12 @@ Query = Callable[[Source, Options], "tuple[FoundList, list[Entry]]"]
 
 
 def use_databases(
-    module: AnsibleModule, query: Query | None = None, *, begins: bool = False, of_runs: Iterable[str] = ()
+    module: AnsibleModule,
+    query: Query | None = None,
+    *,
+    begins: bool = False,
+    of_runs: Iterable[str] = (),
+    unfinished: bool = False,
 ) -> list[dict[str, Any]]:
     """Put found databases beside the listed ones, leave those that are wanted, and return what was found.
 
@@ -44,6 +50,7 @@ def use_databases(
         query: queries a source of which no list is kept; without it, such a source has none.
         begins: whether the last list does not do; the answer is kept for the run.
         of_runs: whose lists go before that of this run.
+        unfinished: whether databases that a run left unfinished and no source finds any more are among them.
 
     Raises:
         Refused: a source failed or is not believed, or the list of the run does not fit the sources any more.
@@ -74,14 +81,17 @@ def use_databases(
         else:
             continue
         entries += [(source.name, entry) for entry in made]
-    # A list that is refused is not the one that the next is compared with.
     every = [*listed, *_beside(listed, entries)]
+    names = [str(entry["name"]) for entry in every]
+    if unfinished and sources:
+        every = Unfinished(options["root"], sources).add_lost(every)
+    # A list that is refused is not the one that the next is compared with.
     refuse_unmatched(options.get("select_required") or [], [str(entry["name"]) for entry in every], "of this host")
     run = options.get("run")
     if begins and run and lists and not module.check_mode and (new or not lists_of_run(options["root"], [run])):
         keep_lists(options["root"], run, lists, new)
     if query and sources:
-        _warn_of_lost(module, [str(entry["name"]) for entry in every])
+        _warn_of_lost(module, names)
     options["databases"] = _select_entries(every, options)
     return [{"source": name, "names": found.names} for name, found in lists.items()]
 
@@ -92,7 +102,8 @@ def _warn_of_lost(module: AnsibleModule, names: list[str]) -> None:
     if lost:
         module.warn(
             f"{first_of(lost, _MOST_NAMED)}: an earlier run left it held or interrupted, and no source finds it any"
-            " more. It stays as it is. Name it in migrate_databases to recover or restore it, or remove its journals"
+            " more. It is recovered as that run had it, and restored with migrate_restore_run; where it is gone for"
+            f" good, remove its journals in {Layout(Path(module.params['root'])).journals}"
         )
 
 

@@ -224,6 +224,6 @@ def entry_digest(database: Database, job: Job, salt: str) -> str:
     """Return a digest of all that decides what env.py does, but for passwords."""
     no_passwords = dict.fromkeys(("password", "admin_password", "rehearse_password"))
     entry = {**asdict(database), **no_passwords, "target": database.target or job.target}
-    del entry["problem"]  # with one there is no record
+    del entry["problem"], entry["problem_code"]  # with one there is no record
     facts = [salt, job.release, entry, sorted(job.alembic_options.items()), job.setup]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -53,8 +53,9 @@ def test_the_code_of_hosts_is_no_more_than_it_was() -> None:
     what a plan and a result are made of, as types, 1 and 190,
     a restore of MariaDB within the database itself 4 and 750,
     who restores which part of an archive of PostgreSQL by hand 1 and 270,
-    predictions of a rollback and a backup 1 and 120.
+    predictions of a rollback and a backup 1 and 120,
+    unfinished and held databases that are found no more, and lists that are damaged, 1 and 260.
     """
     found = list((PLUGINS / "module_utils").rglob("*.py"))
-    assert len(found) <= 376
-    assert sum(len(path.read_text().splitlines()) for path in found) <= 47_310
+    assert len(found) <= 377
+    assert sum(len(path.read_text().splitlines()) for path in found) <= 47_570

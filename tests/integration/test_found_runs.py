@@ -1,0 +1,96 @@
+"""Runs of found databases whose list changes before they are recovered or rolled back, by real playbooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.codes import assert_code
+from tests.integration.site import Site
+from tests.integration.targets import SQLiteTarget
+from tests.integration.test_discover import make_files, panel
+from tests.integration.test_recover import kill_all
+from tests.lab.waiting import wait_until
+
+NAMES = [f"n{number:02}" for number in range(3)]
+LOST = "n01"
+
+
+@pytest.fixture
+def sites(tmp_path: Path) -> Path:
+    return tmp_path / "sites"
+
+
+def rows_of(targets: dict[str, SQLiteTarget]) -> list[dict[str, Any]]:
+    return [{"id": name, "path": str(target.path)} for name, target in targets.items()]
+
+
+@pytest.fixture
+def killed(site: Site, sites: Path) -> tuple[dict[str, SQLiteTarget], Callable[[list[dict[str, Any]]], object]]:
+    """A run that was killed in the third revision of one database, and what sets the rows that its source returns."""
+    targets, gate = make_files(sites, *NAMES), site.folder / "gate"
+    waits = f"while '/{LOST}/' in str(op.get_bind().engine.url) and not os.path.exists({str(gate)!r}):\n"
+    source = site.source("generic", "slow").add(
+        "0003",
+        "0002",
+        f"op.create_table('half', sa.Column('id', sa.Integer))\n{waits}    time.sleep(0.05)",
+        "op.drop_table('half')",
+    )
+    discover = [panel(site, rows_of(targets))]
+    site.variables.update(migrate_source=str(source.folder), migrate_discover=discover)
+    with site.start("migrate", migrate_run="killed") as running:
+        wait_until(
+            lambda: [event for event in site.events(LOST) if event.get("number") == 3], "the revision did not begin"
+        )
+        kill_all(site, running)
+    gate.touch()
+    assert "half" in targets[LOST].tables()
+    return targets, lambda rows: panel(site, rows)
+
+
+def test_a_run_that_was_killed_is_recovered_with_its_own_list(
+    site: Site, killed: tuple[dict[str, SQLiteTarget], Callable[[list[dict[str, Any]]], object]]
+) -> None:
+    targets, answer = killed
+    answer([row for row in rows_of(targets) if row["id"] != LOST])
+
+    outcome = site.run("migrate")
+
+    assert [row["outcome"] for row in outcome.results("Recover interrupted runs")[-1]["databases"]] == ["restored"]
+    assert (targets[LOST].revisions, targets[LOST].tables()) == ([], ["kept"])
+    assert targets[NAMES[-1]].revisions == ["0003"]
+    assert "no source finds it" not in site.run("migrate").output
+
+
+def test_one_that_moved_is_recovered_where_its_run_was_after_a_backup(
+    site: Site, sites: Path, killed: tuple[dict[str, SQLiteTarget], Callable[[list[dict[str, Any]]], object]]
+) -> None:
+    targets, answer = killed
+    elsewhere = make_files(sites.with_name("elsewhere"), LOST)[LOST]
+    before = elsewhere.dump()
+    answer([{**row, "path": str(elsewhere.path)} if row["id"] == LOST else row for row in rows_of(targets)])
+    site.run("backup", "-e", f"migrate_only={NAMES[0]}")
+
+    site.run("recover")
+
+    assert (targets[LOST].revisions, targets[LOST].tables()) == ([], ["kept"])
+    assert elsewhere.dump() == before
+
+
+def test_a_run_that_was_killed_and_whose_list_is_gone_is_named_and_fails(
+    site: Site, killed: tuple[dict[str, SQLiteTarget], Callable[[list[dict[str, Any]]], object]]
+) -> None:
+    targets, answer = killed
+    answer([row for row in rows_of(targets) if row["id"] != LOST])
+    site.run("backup")
+    (site.root / "discovered" / "runs" / "killed.json").unlink()
+
+    for verb in ("recover", "migrate"):
+        assert_code(site.run(verb, code=2), "discovery-row-lost", LOST)
+    assert targets[NAMES[-1]].revisions == ["0003"]
+    answer(rows_of(targets))
+    site.run("migrate")
+    assert targets[LOST].revisions == ["0003"]
