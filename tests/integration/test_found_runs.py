@@ -94,3 +94,40 @@ def test_a_run_that_was_killed_and_whose_list_is_gone_is_named_and_fails(
     answer(rows_of(targets))
     site.run("migrate")
     assert targets[LOST].revisions == ["0003"]
+
+
+def test_a_run_whose_list_is_gone_is_rolled_back_for_what_is_known_only_where_that_is_meant(
+    site: Site, sites: Path
+) -> None:
+    targets = make_files(sites, *NAMES)
+    site.variables["migrate_source"] = str(site.source("generic").folder)
+    site.variables["migrate_discover"] = [panel(site, rows_of(targets))]
+    site.run("migrate", migrate_run="first")
+    panel(site, [row for row in rows_of(targets) if row["id"] != LOST])
+    site.run("backup")
+    (site.root / "discovered" / "runs" / "first.json").unlink()
+
+    for outcome in (
+        site.run("rollback", code=2, migrate_rollback_run="first"),
+        site.run("restore", code=2, migrate_restore_run="first"),
+    ):
+        assert_code(outcome, "discovery-list-missing", LOST)
+    assert {tuple(target.revisions) for target in targets.values()} == {("0002",)}
+    site.run("rollback", "-e", f"migrate_only={NAMES[0]}", migrate_rollback_run="first")
+    assert [target.revisions for target in targets.values()] == [[], ["0002"], ["0002"]]
+
+
+def test_a_damaged_list_is_not_one_without_databases(site: Site, sites: Path) -> None:
+    targets = make_files(sites, *NAMES)
+    site.variables["migrate_source"] = str(site.source("generic").folder)
+    site.variables["migrate_discover"] = [panel(site, rows_of(targets), maximum_change=10)]
+    site.run("migrate", migrate_run="first")
+    tree = site.root / "discovered"
+    whole = {path: path.read_text() for path in tree.rglob("*.json")}
+    panel(site, rows_of(targets)[:1])
+    for path, text in whole.items():
+        path.write_text(text[:40])
+        run = "first" if path.parent.name == "runs" else "second"
+        assert_code(site.run("migrate", code=2, migrate_run=run), "discovery-list-damaged", path.name)
+        path.write_text(text)
+    assert {path: path.read_text() for path in tree.rglob("*.json")} == whole

@@ -18,9 +18,9 @@ from .._release.by_application import answer_by_release, group_by_release_of_run
 
 def respond(module: AnsibleModule) -> NoReturn:
     """Answer, and end the process."""
-    use_databases(module, of_runs=[module.params["of_run"]])
-    options = dict(module.params)
-    options["of_run"] = options["of_run"] or last_change(options["root"])
+    of_run = module.params["of_run"] or last_change(module.params["root"])
+    use_databases(module, of_runs=[of_run])
+    options = {**module.params, "of_run": of_run}
     names = [entry["name"] for entry in options["databases"]]
     request = (options["root"], options["run"], options["of_run"], names, options["only"])
     names = list_to_roll_back(*request, attach=options["attach"])

@@ -11,12 +11,13 @@ in the template, is not. The files can be read by their owner only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from .._core.errors import Refused
 from .._core.paths import (
     FORMAT,
     Layout,
@@ -27,9 +28,14 @@ from .._core.paths import (
     select_known_facts,
     write_durably,
 )
+from .._core.playbook_command import playbook_command
 
-#: The lists of so many runs are kept.
+_Parsed = TypeVar("_Parsed")
+
+#: The lists of so many runs are kept, and beyond them those that are needed.
 KEPT = 200
+#: Lists beyond these that are examined at once: each run adds one, and what was needed then stays.
+_EXAMINED = 20
 
 
 @dataclass(frozen=True)
@@ -64,26 +70,47 @@ def now() -> str:
 
 
 def lists_of_run(root: str, runs: Iterable[str]) -> dict[str, FoundList]:
-    """Return the lists of the first of some runs that has any, by source."""
+    """Return the lists of the first of some runs that has any, by source.
+
+    Raises:
+        Refused: they are damaged, or a later version has written them.
+    """
     for run in runs:
         if run and is_run(run):
-            facts = _read(_of_run(root, run))
-            if facts:
-                return {name: _list(facts, rows) for name, rows in facts["sources"].items()}
+            lists = _read_lists(_of_run(root, run))
+            if lists:
+                return lists
     return {}
 
 
 def last_list(root: str, source: str) -> FoundList | None:
-    """Return the last list of a source that was accepted, or None."""
-    facts = _read(_last(root, source))
-    return _list(facts, facts["rows"]) if facts else None
-
-
-def keep_lists(root: str, run: str, lists: Mapping[str, FoundList], new: Iterable[str]) -> None:
-    """Keep the lists of a run; those of some sources are the last ones of these from now on.
+    """Return the last list of a source that was accepted, or None.
 
     Raises:
-        Refused: the folder cannot be made, or the run id cannot be a file name.
+        Refused: it is damaged, or a later version has written it.
+    """
+    facts = _read(_last(root, source))
+    return None if facts is None else _parse(_last(root, source), lambda: _list(facts, facts["rows"]))
+
+
+def keep_lists(
+    root: str,
+    run: str,
+    lists: Mapping[str, FoundList],
+    new: Iterable[str],
+    is_needed: Callable[[str], bool] = lambda _run: False,
+) -> None:
+    """Keep the lists of a run; those of some sources are the last ones of these from now on.
+
+    Args:
+        root: the folder of the host.
+        run: the run.
+        lists: by source.
+        new: the sources whose lists are the last ones.
+        is_needed: whether an old run may still be reverted or restored, so that its list stays.
+
+    Raises:
+        Refused: the folder cannot be made, the run id cannot be a file name, or a list that is there is damaged.
     """
     path = _of_run(root, run)
     private_directory(path.parent)
@@ -97,8 +124,9 @@ def keep_lists(root: str, run: str, lists: Mapping[str, FoundList], new: Iterabl
         facts = {"format": FORMAT, "run": run, "at": lists[name].at, "source": name, "rows": sources[name]}
         write_durably(last, json.dumps(facts, indent=1))
     written = sorted(path.parent.glob("*.json"), key=lambda each: each.stat().st_mtime, reverse=True)
-    for old in written[KEPT:]:
-        old.unlink(missing_ok=True)
+    for old in written[KEPT : KEPT + _EXAMINED]:
+        if not is_needed(old.stem):
+            old.unlink(missing_ok=True)
 
 
 def forget_lists(root: str, run: str) -> None:
@@ -107,7 +135,7 @@ def forget_lists(root: str, run: str) -> None:
     Those of a run that has begun with them stay: its journals are of these databases.
     """
     path = _of_run(root, run) if is_run(run) else None
-    facts = _read(path) if path else {}
+    facts = _read(path) if path else None
     if not path or not facts or any(Layout(Path(root)).journals.glob(f"*/{run}.jsonl")):
         return
     for name, before in (facts.get("before") or {}).items():
@@ -117,6 +145,18 @@ def forget_lists(root: str, run: str) -> None:
         else:
             last.unlink(missing_ok=True)
     path.unlink(missing_ok=True)
+
+
+def path_of_lists(root: str, run: str) -> Path:
+    """Return where the lists of a run are kept."""
+    return _of_run(root, run)
+
+
+def _read_lists(path: Path) -> dict[str, FoundList]:
+    facts = _read(path)
+    if facts is None:
+        return {}
+    return _parse(path, lambda: {name: _list(facts, rows) for name, rows in facts["sources"].items()})
 
 
 def _list(facts: Mapping[str, Any], rows: list[Any]) -> FoundList:
@@ -131,10 +171,37 @@ def _last(root: str, source: str) -> Path:
     return Layout(Path(root)).discovered / "last" / f"{key_of(source)}.json"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return what is in a file; nothing if there is none, or one of a later version."""
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return what is in a file; None if there is none.
+
+    Raises:
+        Refused: it cannot be read. It was written whole, so something else has damaged it, and what it had is unknown.
+    """
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return dict(facts) if facts.get("format", 0) <= FORMAT else {}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    facts = _parse(path, lambda: json.loads(text))
+    if not isinstance(facts, dict) or not isinstance(facts.get("format", 0), int):
+        raise _damaged(path, "it does not hold a list")
+    if facts.get("format", 0) > FORMAT:
+        raise _damaged(path, f"its format is {facts['format']}, and this version reads up to {FORMAT}")
+    return facts
+
+
+def _parse(path: Path, parse: Callable[[], _Parsed]) -> _Parsed:
+    try:
+        return parse()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _damaged(path: Path, why: str) -> Refused:
+    if path.parent.name == "last":
+        accept = playbook_command("migrate", migrate_discover_accept="true")
+        remedy = f"Put it back from a backup of the host, or check what the sources find, remove it and: {accept}"
+    else:
+        remedy = "Put it back from a backup of the host; a later version is to be used again where it wrote it"
+    return Refused(f"The list of found databases {path} cannot be read", why, remedy, code="discovery-list-damaged")

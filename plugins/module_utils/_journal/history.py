@@ -44,6 +44,13 @@ def last_change(root: str) -> str:
     return max(begun)[1]
 
 
+def list_touched(root: str, run: str) -> list[str]:
+    """Return the folders of the databases that a run moved or left unfinished, or has a backup of."""
+    layout = Layout(Path(root))
+    journals = [path for path in layout.journals.glob(f"*/{run}.jsonl") if net_outcome(read_events(path))]
+    return sorted({path.parent.name for path in (*journals, *layout.backups.glob(f"*/{run}"))})
+
+
 def list_upgraded(root: str, run: str, names: list[str], only: Sequence[str] = ()) -> list[str]:
     """Return which of some databases a run has upgraded, of ``only`` if any are named, also those that it left held.
 

@@ -13,12 +13,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .._core.errors import Refused, first_of
-from .._core.paths import Layout
+from .._core.paths import Layout, key_of
 from .._core.results import PlanFacts
 from .._core.selection import is_selected, patterns_of, refuse_unmatched
-from .._discovery.found_list import FoundList, forget_lists, keep_lists, last_list, lists_of_run
+from .._discovery.found_list import FoundList, forget_lists, keep_lists, last_list, lists_of_run, path_of_lists
 from .._discovery.source import Source
 from .._discovery.template import Entry, Unfit, entry_of, make_refused_entry, place_of
+from .._journal.history import list_touched
 from .._journal.run_state import list_unknown_folders
 from .unfinished import Unfinished
 
@@ -68,6 +69,8 @@ def use_databases(
     runs = [run for run in [*of_runs, *(options.get("found_in") or [])] if run]
     kept = lists_of_run(options["root"], runs) if sources else {}
     _refuse_without_source(kept, sources)
+    reverted = [run for run in of_runs if run]
+    is_lost = bool(sources and reverted) and not lists_of_run(options["root"], reverted)
     lists: dict[str, FoundList] = {}
     new: list[str] = []
     entries: list[tuple[str, Entry]] = []
@@ -83,13 +86,15 @@ def use_databases(
         entries += [(source.name, entry) for entry in made]
     every = [*listed, *_beside(listed, entries)]
     names = [str(entry["name"]) for entry in every]
+    if is_lost:
+        _refuse_without_list(options, reverted[0], names)
     if unfinished and sources:
         every = Unfinished(options["root"], sources).add_lost(every)
     # A list that is refused is not the one that the next is compared with.
     refuse_unmatched(options.get("select_required") or [], [str(entry["name"]) for entry in every], "of this host")
     run = options.get("run")
     if begins and run and lists and not module.check_mode and (new or not lists_of_run(options["root"], [run])):
-        keep_lists(options["root"], run, lists, new)
+        keep_lists(options["root"], run, lists, new, lambda old: bool(list_touched(options["root"], old)))
     if query and sources:
         _warn_of_lost(module, names)
     options["databases"] = _select_entries(every, options)
@@ -128,6 +133,21 @@ def _refuse_without_source(kept: dict[str, FoundList], sources: list[Source]) ->
             "migrate_discover has no source of that name any more",
             "Put the source back with its template, under the same name",
             code="discovery-source-missing",
+        )
+
+
+def _refuse_without_list(options: Options, run: str, names: list[str]) -> None:
+    """Refuse to revert a run whose list is gone, where it worked on databases that are not known otherwise."""
+    known = {key_of(name) for name in names}
+    patterns = patterns_of(options.get("select"))
+    lost = [name for name in list_touched(options["root"], run) if name not in known and is_selected(name, patterns)]
+    if lost and not options.get("only"):
+        raise Refused(
+            f"The list of databases that run {run} found is not on this host any more",
+            f"its journals and backups have {first_of(lost, _MOST_NAMED)}, which no source finds and no entry names",
+            f"Put {path_of_lists(options['root'], run)} back from a backup of the host, name these in"
+            " migrate_databases, or leave them out with migrate_only",
+            code="discovery-list-missing",
         )
 
 

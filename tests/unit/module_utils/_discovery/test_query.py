@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._discovery import query
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery import found_list, query
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.command import rows_of_command
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.found_list import (
     FoundList,
@@ -25,6 +25,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._discovery.found_l
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.names import SAFE
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.source import Source
+from tests.codes import refused as assert_refused
 
 TEMPLATE = {"name": "{db}", "url": "postgresql://u@h/{db}"}
 
@@ -160,11 +161,25 @@ def test_a_refused_list_is_forgotten_and_the_one_before_it_counts_again(tmp_path
     assert lists_of_run(str(tmp_path), ["run-1"])
 
 
-def test_a_list_of_a_later_version_is_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "discovered" / "runs" / "run-1.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"format": 99, "run": "run-1", "at": "", "sources": {"s": []}}))
-    assert lists_of_run(str(tmp_path), ["run-1", "../../x"]) == {}
+DAMAGE = ["", "{", "[]", "{}", '{"format": "x"}', '{"format": 99}', '{"run": "r", "at": "", "rows": 1, "sources": 1}']
+
+
+@pytest.mark.parametrize("content", DAMAGE)
+def test_a_list_that_is_damaged_or_of_a_later_version_is_an_error(tmp_path: Path, content: str) -> None:
+    keep_lists(str(tmp_path), "run-1", {"s": FoundList("", "", ())}, ["s"])
+    for path in (tmp_path / "discovered").rglob("*.json"):
+        path.write_text(content)
+    for read in (lambda: lists_of_run(str(tmp_path), ["run-1"]), lambda: last_list(str(tmp_path), "s")):
+        with assert_refused("discovery-list-damaged", "discovered"):
+            read()
+    assert lists_of_run(str(tmp_path), ["none", "../../x"]) == {}
+
+
+def test_old_lists_are_removed_but_for_those_that_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found_list, "KEPT", 2)
+    for number in range(6):
+        keep_lists(str(tmp_path), f"run-{number}", {"s": FoundList("", "", ())}, ["s"], lambda run: run == "run-1")
+    assert {path.stem for path in (tmp_path / "discovered" / "runs").iterdir()} == {"run-1", "run-4", "run-5"}
 
 
 def test_a_statement_on_a_sqlite_file_can_only_read(tmp_path: Path) -> None:
