@@ -30,7 +30,7 @@ from .dump_file import DumpContent, read_dump
 from .dump_waits import DumpWaits
 from .not_transactional import locked_for_dump
 from .places import leave_out_ours
-from .same_name import TABLE_IS_HERE, same_name
+from .same_name import TABLE_IS_HERE, TRIGGER_IS_HERE, same_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -48,7 +48,7 @@ _LONGEST_PACKET = 1 << 30
 #: Objects besides tables, by kind.
 _OTHERS = f"""
 select 'view', count(*) from information_schema.views where {TABLE_IS_HERE}
-union all select 'trigger', count(*) from information_schema.triggers where {same_name("trigger_schema", "database()")}
+union all select 'trigger', count(*) from information_schema.triggers where {TRIGGER_IS_HERE}
 union all select 'event', count(*) from information_schema.events where {same_name("event_schema", "database()")}
 union all select lower(routine_type), count(*) from information_schema.routines
  where {same_name("routine_schema", "database()")} group by 1

@@ -285,7 +285,7 @@ def drop_left(engine: MariaDBSession) -> list[str]:
     ]
     found += [each for each in schemas if each not in found and is_loaded(own, each, made)]
     prefixes = prefixes_in(own, engine.name_on_server, prefix_for(""))
-    found += [each for each in prefixes if each.is_unwritten(own)]
+    found += [each for each in prefixes if made.is_noted(each.noted_as) and each.is_unwritten(own)]
     found += [
         each
         for each in prefixes

@@ -16,7 +16,7 @@ from ..connection import execute
 from ..sql import escape_colons
 from .dump_lines import lines_of_definition
 from .quoting import quote_name
-from .same_name import TABLE_IS_HERE, same_name
+from .same_name import TABLE_IS_HERE, TRIGGER_IS_HERE, same_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -53,7 +53,7 @@ select event_object_table, trigger_name,
        concat_ws(' ', 'trigger', trigger_name, 'on', event_object_table, 'by', definer, action_timing,
                  event_manipulation, action_order, sql_mode, character_set_client, collation_connection,
                  database_collation, 'as', action_statement)
-  from information_schema.triggers where {same_name("trigger_schema", "database()")}
+  from information_schema.triggers where {TRIGGER_IS_HERE}
 """
 _ROUTINES = f"""
 select lower(routine_type), routine_name,

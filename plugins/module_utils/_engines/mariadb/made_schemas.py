@@ -44,6 +44,10 @@ class MadeSchemas:
         """Return whether a schema that is there is the one that was written down."""
         return bool(self._facts(schema).get("digest") == _digest(content))
 
+    def is_noted(self, schema: str) -> bool:
+        """Return whether it was written down at all."""
+        return bool(self._facts(schema))
+
     def end(self, schema: str) -> None:
         """Write down that a restore has come through: nothing that its schema holds is executed any more."""
         facts = self._facts(schema)

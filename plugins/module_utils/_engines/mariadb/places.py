@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 STATE_TABLE = "hosting_alembic_state"
 _STATE = "state"
+#: How the prefixes begin of what was replaced.
+_RETAINED = "hosting_alembic_old_"
 #: With what is before it, and with what the server puts behind it for a foreign key without a name, below 64 letters.
 _LONGEST_PART = 8
 _DIGITS = 10
@@ -231,7 +233,13 @@ class PrefixPlace(Place):
         state = self.state[1]
         names = [name for name in self._there(own) if name != state] + [state]
         # One by one: a name in a list that is gone already would leave all behind it.
-        _without_keys(own, [f"drop table if exists {qualify_name(self.schema, name)}" for name in names])
+        statements = [f"drop table if exists {qualify_name(self.schema, name)}" for name in names]
+        if not self.prefix.startswith(_RETAINED):
+            _without_keys(own, statements)
+            return
+        # What was replaced has lost its keys; those of databases that this user does not see are only checked so.
+        for statement in statements:
+            run_sql(own, statement)
 
     def tables(self, own: OwnConnection, expected: Iterable[str]) -> list[str]:
         """Return those that were expected; another's name cannot be known from ours."""

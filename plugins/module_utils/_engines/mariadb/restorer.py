@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
+from ..connection import first_line
 from ..data import Archive, Restored, RetainedCopy
 from ..interface import Guard, Report
 from ..restorer import Restorer
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .session import MariaDBSession
 
 _LONGEST_LINE = 80
+#: The errors of a table that foreign keys refer to.
+_REFERRED_TO = ("(1217,", "(1451,")
 
 
 class MariaDBRestorer(Restorer):
@@ -139,7 +142,17 @@ class MariaDBRestorer(Restorer):
                 "Drop these foreign keys, then prune again",
                 code="retained-copy-in-use",
             )
-        place.drop(own)
+        try:
+            place.drop(own)
+        except Exception as error:
+            if not any(number in str(error) for number in _REFERRED_TO):
+                raise
+            raise Refused(
+                f"What is retained in {copy.name!r} is in use",
+                f"foreign keys of a database that its user does not see lead to it ({first_line(error)})",
+                "Drop these foreign keys, then prune again",
+                code="retained-copy-in-use",
+            ) from error
         made.forget(place.noted_as)
 
     def rights_for_restore(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:

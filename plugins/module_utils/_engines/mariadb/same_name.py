@@ -44,6 +44,8 @@ TABLE_IS_IN_SCHEMA = f"({IN_SCHEMA} and not {OURS})"
 TABLE_IS_HERE = f"({same_name('table_schema', 'database()')} and not {OURS})"
 ROUTINE_IS_IN_SCHEMA = same_name("routine_schema", ":schema")
 EVENT_IS_IN_SCHEMA = same_name("event_schema", ":schema")
-TRIGGER_IS_IN_SCHEMA = same_name("trigger_schema", ":schema")
+#: Triggers too: what one makes on each table of a database, also on what is ours, is none of the application's.
+TRIGGER_IS_IN_SCHEMA = f"({same_name('trigger_schema', ':schema')} and not {is_ours('event_object_table')})"
+TRIGGER_IS_HERE = f"({same_name('trigger_schema', 'database()')} and not {is_ours('event_object_table')})"
 SCHEMA_IS_NAMED = same_name("schema_name", ":schema")
 REFERS_TO_SCHEMA = same_name("referenced_table_schema", ":schema")

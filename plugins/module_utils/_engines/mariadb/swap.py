@@ -349,7 +349,8 @@ def end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
 def _end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
     own, state = engine.own_connection(), found.state
     undo, redo = unpack_pieces(found.undo), unpack_pieces(found.redo)
-    if state.phase == IN or _is_in(own, found):
+    # Where tables were moved, these show it: what the place says of it others may have changed.
+    if _is_in(own, found) or (state.phase == IN and not state.into):
         left = finish(engine, found.place, found.loaded, state, redo)
         return Ended(f"ended the restore of run {state.run}", left)
     there = set(tables_in(own, state.of))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -22,7 +23,7 @@ from ..._core.errors import Refused
 from ..connection import OwnConnection
 from .content import run_sql
 from .made_schemas import MadeSchemas
-from .places import STATE_TABLE, Place, PrefixPlace, SchemaPlace, prefixes_in
+from .places import STATE_TABLE, Place, PrefixPlace, SchemaPlace, our_tables, prefixes_in
 from .quoting import literal, qualify_name, quote_name
 from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, same_name
 
@@ -35,6 +36,7 @@ _BEHIND = {
     REHEARSAL: re.compile(r"_[0-9a-f]{8}"),
 }
 _PREFIX = "hosting_alembic"
+_OF_A_PREFIX = re.compile(rf"{_PREFIX}_(?:{NEW}_[0-9a-f]{{6}}|{OLD}_\d{{14,15}})(?=_)")
 #: How far a restore is: nothing was moved; tables were, or are being, moved out; the restored ones are in; all is done.
 BEGUN, OUT, IN, DONE = "begun", "out", "in", "done"
 
@@ -164,8 +166,11 @@ def list_replaced(own: OwnConnection, schema: str, made: MadeSchemas) -> list[Re
         if replaced is None or replaced.state.of != schema:
             continue
         if made.is_ours(place.noted_as, content_of(replaced.state, replaced.undo, replaced.redo)):
+            # The database's user may have written there how far it is.
             if made.has_ended(place.noted_as):
                 replaced.state.phase = DONE
+            elif replaced.state.phase == DONE:
+                replaced.state.phase = IN
             found.append(replaced)
     return found
 
@@ -189,6 +194,8 @@ def refuse_what_is_not_proven(own: OwnConnection, schema: str, made: MadeSchemas
         found = _read(own, place)
         if found is not None and (found.state.of != schema or found.state.phase == DONE):
             continue
+        if made.has_ended(place.noted_as):
+            continue
         is_schema = isinstance(place, SchemaPlace)
         where = f"The schema {place.name!r} says" if is_schema else f"Tables {place.name}_... of {schema!r} say"
         drop = f"drop database {quote_name(place.name)}" if is_schema else f"drop table {qualify_name(*place.state)}"
@@ -197,6 +204,25 @@ def refuse_what_is_not_proven(own: OwnConnection, schema: str, made: MadeSchemas
             "this host has not made it, or another user has changed it, so nothing in it is executed",
             "Recover on the host that began the restore, if there is another; else compare its tables with those of"
             f" {schema!r}, move back what is missing by RENAME TABLE, and type: {drop}",
+            code="restore-not-proven",
+        )
+    for refusal in reserved_names(own, schema):
+        raise refusal
+
+
+def reserved_names(own: OwnConnection, schema: str) -> Iterator[Refused]:
+    """Yield why a database is not migrated in which nothing says what tables with names of ours are.
+
+    They are in no backup. Either the table is gone that did say it, or they are the application's own.
+    """
+    known = {place.prefix for place in prefixes_in(own, schema, prefix_for(""))}
+    found = {match[0] for match in map(_OF_A_PREFIX.match, our_tables(own, schema)) if match}
+    for prefix in sorted(found - known):
+        yield Refused(
+            f"Tables {prefix}_... of {schema!r} are named as restores name those that they move",
+            "nothing says what they are: the table beside them that did is gone, or they are the application's own",
+            f"Compare them with those of {schema!r}, and move back by RENAME TABLE what is missing there; give the"
+            " application's own another name, and drop the rest",
             code="restore-not-proven",
         )
 
@@ -244,8 +270,8 @@ def read_row(own: OwnConnection, place: Place) -> tuple[str, bytes, bytes] | Non
             rows = run_sql(own, "handler hosting_alembic_read read first")
         finally:
             run_sql(own, "handler hosting_alembic_read close")
-        if rows and len(rows[0]) == _COLUMNS_OF_STATE:
-            _id, facts, undo, redo = rows[0]
+        if rows and len(rows[0]) >= _COLUMNS_OF_STATE:  # a revision may add a column to all tables that there are
+            _id, facts, undo, redo = rows[0][:_COLUMNS_OF_STATE]
             return str(facts), bytes(undo or b""), bytes(redo or b"")
     return None
 

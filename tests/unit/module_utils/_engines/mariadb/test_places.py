@@ -350,3 +350,138 @@ def test_another_host_does_not_end_a_restore_and_a_history_stays(
     restore(owned, archive)
     assert owned.dump() == old
     assert owned.execute(history) == [["1"], ["2"]]
+
+
+def _restored(database: MariaDatabase, folder: Path) -> str:
+    """Restore a table of the database, and return the prefix of what was replaced."""
+    archive = archive_of(database, folder)
+    as_user(database, "alter table parents add column c int")
+    return str(restore(database, archive).retained)
+
+
+def _dying_restore(database: MariaDatabase, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have a restore die when the tables are out, and return the prefix of these."""
+    archive = archive_of(database, folder)
+    as_user(database, "alter table parents add column c int")
+
+    def dying(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        restorer = restorer_of(engine_of(database))
+        for name in ("move_in", "end_or_undo"):
+            monkeypatch.setattr(swap, name, dying)
+        with pytest.raises(KeyboardInterrupt):
+            restorer.restore(archive, "run", lambda _: None, lambda: None)
+
+    in_process(work)
+    monkeypatch.undo()
+    (state,) = [name for name in ours(database) if name.startswith("hosting_alembic_old_") and name.endswith("_state")]
+    return state.removesuffix("_state")
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "of_all",
+    [
+        "alter table `{name}` add column tenant int",
+        "create trigger `t_{number}` before insert on `{name}` for each row set @a = 1",
+    ],
+)
+def test_what_a_revision_does_to_all_tables_keeps_nothing_from_the_database(
+    owned: MariaDatabase, tmp_path: Path, of_all: str
+) -> None:
+    retained = _restored(owned, tmp_path)
+    for number, name in enumerate(ours(owned)):
+        as_user(owned, of_all.format(name=name, number=number))
+    owned.execute("set global log_bin_trust_function_creators = 1")
+
+    recover(owned)
+
+    (tmp_path / "second").mkdir()
+    archive_of(owned, tmp_path / "second")
+    listed = in_process(lambda: [copy.name for copy in restorer_of(engine_of(owned)).list_retained()])
+    assert listed == [retained]
+
+
+@pytest.mark.exhaustive
+def test_a_restore_whose_own_table_was_dropped_is_refused_and_its_tables_stay(
+    owned: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = _dying_restore(owned, tmp_path, monkeypatch)
+    as_user(owned, f"drop table {prefix}_state")
+    there = ours(owned)
+
+    with refused("restore-not-proven", prefix):
+        recover(owned)
+
+    assert ours(owned) == there
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("phase", ["in", "done"])
+def test_how_far_a_restore_is_its_tables_show_and_not_its_words(
+    owned: MariaDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    prefix = _dying_restore(owned, tmp_path, monkeypatch)
+    as_user(owned, f"update {prefix}_state set facts = json_set(facts, '$.phase', '{phase}')")
+
+    recover(owned)
+
+    assert [column for column, *_rest in owned.execute("show columns from parents")][-1] == "c"
+    assert ours(owned) == []
+
+
+@pytest.mark.exhaustive
+def test_tables_of_the_application_with_names_of_ours_are_refused(owned: MariaDatabase, tmp_path: Path) -> None:
+    name = "hosting_alembic_old_20261129000000_x_0123456789"
+    as_user(owned, f"create table {name} (id int primary key); insert into {name} values (1)")
+
+    def work() -> list[str]:
+        engine = engine_of(owned)
+        found = engine.obstacles(engine.own_connection(), tmp_path)
+        return [str(each) for each in found if each.code == "restore-not-proven"]
+
+    (found,) = in_process(work)
+    assert name[:34] in found
+    with refused("restore-not-proven"):
+        recover(owned)
+    assert owned.execute(f"select id from {name}") == [["1"]]
+
+
+@pytest.mark.exhaustive
+def test_an_empty_table_that_this_host_has_not_noted_stays(owned: MariaDatabase) -> None:
+    name = "hosting_alembic_old_20261129000000_state"
+    as_user(owned, f"create table {name} (id int primary key)")
+
+    recover(owned)
+
+    assert ours(owned) == [name]
+
+
+@pytest.mark.exhaustive
+def test_what_a_database_refers_to_that_the_user_does_not_see_is_not_pruned(
+    owned: MariaDatabase, tmp_path: Path
+) -> None:
+    retained = _restored(owned, tmp_path)
+    kept = next(name for name in ours(owned) if name.startswith(f"{retained}_parents"))
+    other = f"{owned.name}_other"
+    owned.execute(
+        f"create database {other}; create table {other}.child (id int primary key, up int,"
+        f" foreign key (up) references {owned.name}.{kept} (id))"
+    )
+    try:
+
+        def drop() -> None:
+            restorer = restorer_of(engine_of(owned))
+            (copy,) = restorer.list_retained()
+            restorer.drop_retained(copy)
+
+        with refused("retained-copy-in-use"):
+            in_process(drop)
+        assert kept in ours(owned)
+        owned.execute(f"drop database {other}")
+        in_process(drop)
+        assert ours(owned) == []
+    finally:
+        owned.execute(f"drop database if exists {other}")
