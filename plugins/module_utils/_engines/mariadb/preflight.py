@@ -19,7 +19,7 @@ from .not_transactional import refusals
 from .privileges import FOR_BACKUP, FOR_MIGRATION, FOR_ROUTINES, lacking, privileges_on, read_grants
 from .quoting import grant_pattern, grantee
 from .same_name import is_ours, same_name
-from .swap_state import reserved_names
+from .swap_state import find_reserved_names
 from .versions import version_number
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def obstacles(
     found += _privileges(engine, own, needs_locks=bool(without_transactions))
     found += [obstacle for check in (_find_hidden, _views, _history) for obstacle in check(engine, own)]
     found += refusals(engine, without_transactions)
-    found += reserved_names(own, engine.name_on_server)
+    found += find_reserved_names(own, engine.name_on_server)
     size = int(own.rows(_DUMP_SIZE)[0][0])
     return found + disk_space.lacking(engine.database.name, [disk_space.backup(engine.job, backup_space, size)])
 

@@ -30,7 +30,7 @@ from .lock_attempts import until_locked
 from .made_schemas import MadeSchemas
 from .moved_tables import refuse_what_would_lose, tables_to_move
 from .places import Place, PrefixPlace
-from .quoting import qualify_name, quote_name
+from .quoting import qualify_name
 from .remaking import Ended, half_way, may_not_make, not_made, write_administrator_script
 from .same_name import same_name
 from .scripts import (
@@ -363,7 +363,7 @@ def _end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
         raise Failed(
             f"A restore of {engine.database.name!r} died, and cannot be undone",
             f"tables of the same names are there and in {found.place.name}: {', '.join(left)}",
-            f"Compare them, and move those of {quote_name(found.place.name)} back by RENAME TABLE",
+            f"Compare them, and move back by RENAME TABLE: {', '.join(map(found.place.at, left))}",
             code=HALF_WAY,
         )
     not_remade = []

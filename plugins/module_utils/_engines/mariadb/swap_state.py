@@ -206,11 +206,11 @@ def refuse_what_is_not_proven(own: OwnConnection, schema: str, made: MadeSchemas
             f" {schema!r}, move back what is missing by RENAME TABLE, and type: {drop}",
             code="restore-not-proven",
         )
-    for refusal in reserved_names(own, schema):
+    for refusal in find_reserved_names(own, schema):
         raise refusal
 
 
-def reserved_names(own: OwnConnection, schema: str) -> Iterator[Refused]:
+def find_reserved_names(own: OwnConnection, schema: str) -> Iterator[Refused]:
     """Yield why a database is not migrated in which nothing says what tables with names of ours are.
 
     They are in no backup. Either the table is gone that did say it, or they are the application's own.

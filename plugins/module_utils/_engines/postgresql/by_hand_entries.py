@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which entries of an archive an administrator restores by hand, and which the owner does.
+"""The entries of an archive by who restores them by hand: an administrator, or the owner.
 
 What runs in a superuser's session has a superuser's rights: a CHECK, a generated column, an index, a partition key and
 the start of an aggregate call functions while they are made or filled. So an administrator makes what is a superuser's
@@ -20,7 +20,7 @@ from ..._core.errors import Failed
 from . import client_tools, ownership
 from .catalog_queries import ours
 from .psql import Contents
-from .replay import LAST, OF_DATABASE, SUPERUSERS_FIRST, untrusted_extensions
+from .replay import LAST, OF_DATABASE, SUPERUSERS_FIRST, list_untrusted_extensions
 from .session import major_version
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def entries_by_role(engine: PostgreSQLSession, dump: Path) -> Entries:
         return found  # all of it is a superuser's own
     whole = not engine.database.schema
     found.no_owner = (not whole and bool(own.rows(ownership.SUPERUSERS))) or bool(own.rows(NEEDS_OTHERS))
-    untrusted = untrusted_extensions(own, contents) if whole else []
+    untrusted = list_untrusted_extensions(own, contents) if whole else []
     first = [
         *(f"{of} {name}" for name in untrusted for of in ("EXTENSION -", "COMMENT - EXTENSION")),
         *SUPERUSERS_FIRST,

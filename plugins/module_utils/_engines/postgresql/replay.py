@@ -99,7 +99,7 @@ class Replay:
         No other session may be able to connect: the owner of a schema could put functions there that a superuser would
         call.
         """
-        names = untrusted_extensions(admin, contents)
+        names = list_untrusted_extensions(admin, contents)
         made = [f"{of} {name}" for of in ("EXTENSION -", "COMMENT - EXTENSION") for name in names] + SUPERUSERS_FIRST
         if not contents.only(made):
             return []
@@ -124,7 +124,7 @@ class Replay:
             self.run(url, [f"--use-list={use_list(folder, 'some', lines)}"])
 
 
-def untrusted_extensions(own: OwnConnection, contents: Contents) -> list[str]:
+def list_untrusted_extensions(own: OwnConnection, contents: Contents) -> list[str]:
     """Return the extensions of an archive that only a superuser may create."""
     trusted = {name for (name,) in own.rows(_TRUSTED)}
     return [name for name in contents.extensions if name not in trusted and name != "plpgsql"]

@@ -110,10 +110,10 @@ def test_one_that_was_restored_by_hand_is_not_reported(
     held = held if held["outcome"] == "held" else host.result("downgrade", entry, run="r2")
     assert held["outcome"] == "held", held
 
-    path = f"{server.bin}:{os.environ['PATH']}"
+    owner = {**os.environ, **server.as_typed(postgres_database.user, postgres_database.password)}
     command = held["ways_out"]["back"]
     assert "pg_restore" in command, command
-    subprocess.run(["bash", "-c", command], check=True, env={**os.environ, "PATH": path, "PGPASSWORD": server.password})
+    subprocess.run(["bash", "-c", command], check=True, env=owner)
 
     assert notes(postgres_database) == [["of the old one"]]
     assert host.result("recover", entry, run="r3")["outcome"] == "cleared"
