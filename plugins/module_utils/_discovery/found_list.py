@@ -46,7 +46,7 @@ class Row:
     #: A digest of where it is.
     place: str
     values: Mapping[str, str]
-    #: Why no entry can be made of it, if so; then it has no values.
+    #: Why no entry can be made of it now, if so.
     problem: str = ""
 
 

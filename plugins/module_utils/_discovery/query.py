@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,7 +23,7 @@ from .found_list import FoundList, Row, last_list, now
 from .names import names_for, safe_name
 from .schemas import rows_of_schemas
 from .source import Source
-from .template import Entry, Unfit, columns_in, entry_of, make_refused_entry, place_of, read_used_values
+from .template import Entry, Unfit, Unreadable, columns_in, entry_of, make_refused_entry, place_of, read_used_values
 
 Options = dict[str, Any]
 
@@ -53,15 +54,18 @@ def query_source(source: Source, options: Options) -> tuple[FoundList, list[Entr
         )
     _refuse_unknown_columns(source, found)
     last = last_list(options["root"], source.name)
+    lost, found = _lost_schemas(source, found, last)
     made, unfit = _make_entries(source, found)
     made = [(entry, values) for entry, values in made if not _is_excluded(source, entry, values)]
     _refuse_same_database(source, made)
     known = [(row.name, row.place) for row in last.rows] if last else []
     names = names_for([entry["name"] for entry, _values in made], [place_of(entry) for entry, _values in made], known)
-    kept = [({**entry, "name": name}, values) for name, (entry, values) in zip(names, made)]
+    named = [({**entry, "name": name}, values) for name, (entry, values) in zip(names, made)]
+    kept = [(entry, values) for entry, values in named if not _is_excluded(source, entry, values)]
     refuse_if_too_few(source, [entry["name"] for entry, _values in kept])
     rows = [Row(entry["name"], place_of(entry), values) for entry, values in kept]
-    rows += [Row(entry["name"], "", {}, entry["problem"]) for entry in unfit]
+    rows += [*lost, *(Row(entry["name"], "", {}, entry["problem"]) for entry in unfit)]
+    unfit = [*(make_refused_entry(row.name, row.problem) for row in lost), *unfit]
     found_list = FoundList("", now(), tuple(rows))
     if not options.get("discover_accept"):
         refuse_if_changed(source, found_list.names, last)
@@ -121,7 +125,10 @@ def _make_entries(
             made.append((entry_of(source.template, values), values))
         except Unfit as problem:
             entry = _refused_entry(source, row, str(problem))
-            unfit[entry["name"]] = entry
+            if not _is_excluded(
+                source, {"name": _name_of(source, row) or entry["name"]}, _texts_of(row), entry["name"]
+            ):
+                unfit[entry["name"]] = entry
     return sorted(made, key=lambda item: (item[0]["name"], place_of(item[0]))), list(unfit.values())
 
 
@@ -132,15 +139,57 @@ def _refused_entry(source: Source, row: dict[str, Any], problem: str) -> Entry:
     shown = "; ".join(
         f"{name}={printable(str(value))[:_LONGEST_SHOWN]!r}"
         for name, value in sorted(row.items(), key=repr)
-        if f"{{{name}}}" in str(source.template["name"]) or name == "path"
+        if (f"{{{name}}}" in str(source.template["name"]) or name == "path") and not isinstance(value, Unreadable)
     )
     why = f"source {source.name} found a row that cannot be used: {problem}"
     return make_refused_entry(safe_name(f"{source.name}-row-{digest}"), f"{why} ({shown})" if shown else why)
 
 
-def _is_excluded(source: Source, entry: Entry, values: dict[str, str]) -> bool:
+def _lost_schemas(
+    source: Source, found: Sequence[dict[str, Any]], last: FoundList | None
+) -> tuple[list[Row], list[dict[str, Any]]]:
+    """Return the schemas that databases which cannot be read now had in the last list, and all other rows.
+
+    They keep their names and are refused one by one: none of them is gone.
+    """
+    urls = {key: source.template[key] for key in ("url", "direct_url") if source.template.get(key)}
+    columns = columns_in(urls) - {"schema"}
+    lost: list[Row] = []
+    others = []
+    for row in found:
+        value = row.get("schema") if isinstance(row, dict) else None
+        is_lost = isinstance(value, Unreadable)
+        before = _rows_with(last, {name: str(row.get(name)) for name in columns}) if is_lost else []
+        if not before or not isinstance(value, Unreadable):
+            others.append(row)
+            continue
+        problem = f"the schemas of its database could not be read: {value.why}"
+        wanted = [each for each in before if not _is_excluded(source, {"name": each.name}, dict(each.values))]
+        lost += [replace(each, problem=problem) for each in wanted]
+    return lost, others
+
+
+def _rows_with(last: FoundList | None, values: dict[str, str]) -> list[Row]:
+    rows = last.rows if last else ()
+    return [row for row in rows if row.values and all(row.values.get(key) == value for key, value in values.items())]
+
+
+def _name_of(source: Source, row: dict[str, Any]) -> str:
+    """Return the name that a row would have, or nothing where it has none."""
+    template = {"name": source.template["name"]}
+    try:
+        return str(entry_of(template, read_used_values(template, row))["name"])
+    except Unfit:
+        return ""
+
+
+def _texts_of(row: dict[str, Any]) -> dict[str, str]:
+    return {key: value for key, value in row.items() if isinstance(value, str)}
+
+
+def _is_excluded(source: Source, entry: Entry, values: dict[str, str], *others: str) -> bool:
     name = str(entry["name"])
-    words = {name, safe_name(name), *(values[key] for key in ("path", "schema") if key in values)}
+    words = {name, safe_name(name), *others, *(values[key] for key in ("path", "schema") if key in values)}
     return any(fnmatchcase(word, pattern) for word in words for pattern in source.exclude)
 
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
+from .._core.errors import Failed, Refused
 from .._engines.select_rows import list_schemas
 from .command import LARGEST
 from .files import MOST
 from .source import Source
-from .template import Unfit, entry_of, read_used_values
+from .template import Unfit, Unreadable, entry_of, read_used_values
 
 #: What of a template says where the database is; the same for all its schemas.
 _OF_DATABASE = ("url", "direct_url", "password")
@@ -31,7 +32,7 @@ def rows_of_schemas(source: Source, rows: Iterable[dict[str, Any]] | None, folde
         folder: of the client programs; empty for the newest.
 
     Raises:
-        Failed: a database cannot be read, or all together took too long.
+        Failed: the one database of the source cannot be read. One of several gets a row whose schema is ``Unreadable``.
     """
     ends = time.monotonic() + source.timeout
     found: list[dict[str, Any]] = []
@@ -41,7 +42,13 @@ def rows_of_schemas(source: Source, rows: Iterable[dict[str, Any]] | None, folde
             continue
         url, password = place
         seconds = max(ends - time.monotonic(), _SHORTEST)
-        names = list_schemas(url, password, folder=folder, seconds=seconds, most=MOST + 1, largest=LARGEST)
+        try:
+            names = list_schemas(url, password, folder=folder, seconds=seconds, most=MOST + 1, largest=LARGEST)
+        except (Failed, Refused) as failure:
+            if rows is None:
+                raise
+            found.append({**row, "schema": Unreadable(f"{failure.what}: {failure.why}")})
+            continue
         found += [{**row, "schema": name} for name in names if any(fnmatchcase(name, each) for each in source.schemas)]
     return found
 

@@ -14,6 +14,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
@@ -43,6 +44,13 @@ _CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 
 class Unfit(Exception):
     """A row from which no entry can be made; its text says why and holds no value of the row."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """The value of a column that could not be read, though the row could."""
+
+    why: str = field(repr=False)
 
 
 def columns_in(template: Mapping[str, Any]) -> set[str]:
@@ -185,6 +193,8 @@ _ENCODERS: dict[str, Callable[[str, str, str], str]] = {
 
 
 def _text(column: str, value: Any) -> str:
+    if isinstance(value, Unreadable):
+        raise Unfit(f"its {column} could not be read: {value.why}")
     if value is None:
         raise Unfit(f"it has no {column}")
     if isinstance(value, bool):

@@ -111,6 +111,35 @@ def test_a_row_that_cannot_be_used_is_kept_as_refused_and_stops_no_other(tmp_pat
     assert "\x1b" not in entries[1]["problem"]
 
 
+def test_what_cannot_be_used_and_printed_names_can_be_excluded(tmp_path: Path) -> None:
+    template = {"name": "{db}", "url": "sqlite:///{path}"}
+    rows = [{"db": "a", "path": "/a"}, {"db": "gone", "path": None}, {"db": None, "path": "/old/x"}]
+    (_a, gone, nameless), _entries = queried(tmp_path, rows, template=template)
+    for patterns in (("gone", "/old/*"), ("s-row-*",), (gone, nameless)):
+        assert queried(tmp_path, rows, template=template, exclude=patterns)[0] == ["a"]
+
+    twice = [{"db": "b", "path": "/b1"}, {"db": "b", "path": "/b2"}]
+    names = queried(tmp_path, twice, template=template)[0]
+    assert queried(tmp_path, twice, template=template, exclude=(names[0],))[0] == names[1:]
+
+
+def test_a_database_whose_schemas_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
+    template = {"name": "{db}-{schema}", "url": "sqlite:///{db}", "schema": "{schema}"}
+    source = Source(
+        name="s", template=template, command=program('[{"db": "a"}, {"db": "b"}]'), schemas=("t*",), minimum=0
+    )
+    rows = [Row("a-t1", "p1", {"db": "a", "schema": "t1"}), Row("a-t2", "p2", {"db": "a", "schema": "t2"})]
+    keep_lists(str(tmp_path), "r", {"s": FoundList("r", "", tuple(rows))}, ["s"])
+
+    found, entries = query_source(source, {"root": str(tmp_path), "discover_accept": True})
+
+    assert [name for name in found.names if not name.startswith("s-row-")] == ["a-t1", "a-t2"]
+    assert len(found.names) == 3
+    assert all(entry["problem"] for entry in entries)
+    assert [(row.place, dict(row.values)) for row in found.rows[:2]] == [(row.place, row.values) for row in rows]
+    assert query_source(source, {"root": str(tmp_path), "discover_accept": True})[0].names == found.names
+
+
 def test_rows_that_are_alike_are_one_and_other_columns_do_not_rename_them(tmp_path: Path) -> None:
     names = [queried(tmp_path, [{"db": None, "seen": at}, {"db": None, "seen": at}], minimum=0)[0] for at in (1, 2)]
     assert names[0] == names[1]
