@@ -62,7 +62,7 @@ def query_source(source: Source, options: Options) -> tuple[FoundList, list[Entr
     names = names_for([entry["name"] for entry, _values in made], [place_of(entry) for entry, _values in made], known)
     named = [({**entry, "name": name}, values) for name, (entry, values) in zip(names, made)]
     kept = [(entry, values) for entry, values in named if not _is_excluded(source, entry, values)]
-    refuse_if_too_few(source, [entry["name"] for entry, _values in kept])
+    refuse_if_too_few(source, [*(entry["name"] for entry, _values in kept), *(row.name for row in lost)])
     rows = [Row(entry["name"], place_of(entry), values) for entry, values in kept]
     rows += [*lost, *(Row(entry["name"], "", {}, entry["problem"]) for entry in unfit)]
     unfit = [*(make_refused_entry(row.name, row.problem) for row in lost), *unfit]
@@ -125,9 +125,8 @@ def _make_entries(
             made.append((entry_of(source.template, values), values))
         except Unfit as problem:
             entry = _refused_entry(source, row, str(problem))
-            if not _is_excluded(
-                source, {"name": _name_of(source, row) or entry["name"]}, _texts_of(row), entry["name"]
-            ):
+            wanted = {"name": _name_of(source, row) or entry["name"]}
+            if not _is_excluded(source, wanted, _texts_of(row), entry["name"]):
                 unfit[entry["name"]] = entry
     return sorted(made, key=lambda item: (item[0]["name"], place_of(item[0]))), list(unfit.values())
 

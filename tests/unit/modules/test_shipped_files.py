@@ -54,8 +54,9 @@ def test_the_code_of_hosts_is_no_more_than_it_was() -> None:
     a restore of MariaDB within the database itself 4 and 750,
     who restores which part of an archive of PostgreSQL by hand 1 and 270,
     predictions of a rollback and a backup 1 and 120,
-    unfinished and held databases that are found no more, and lists that are damaged, 1 and 260.
+    unfinished and held databases that are found no more, and lists that are damaged, 1 and 260,
+    rows that are excluded or unreadable one by one, and names across sources, 200.
     """
     found = list((PLUGINS / "module_utils").rglob("*.py"))
     assert len(found) <= 377
-    assert sum(len(path.read_text().splitlines()) for path in found) <= 47_570
+    assert sum(len(path.read_text().splitlines()) for path in found) <= 47_770

@@ -125,9 +125,7 @@ def test_what_cannot_be_used_and_printed_names_can_be_excluded(tmp_path: Path) -
 
 def test_a_database_whose_schemas_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
     template = {"name": "{db}-{schema}", "url": "sqlite:///{db}", "schema": "{schema}"}
-    source = Source(
-        name="s", template=template, command=program('[{"db": "a"}, {"db": "b"}]'), schemas=("t*",), minimum=0
-    )
+    source = Source("s", template, command=program('[{"db": "a"}, {"db": "b"}]'), schemas=("t*",))
     rows = [Row("a-t1", "p1", {"db": "a", "schema": "t1"}), Row("a-t2", "p2", {"db": "a", "schema": "t2"})]
     keep_lists(str(tmp_path), "r", {"s": FoundList("r", "", tuple(rows))}, ["s"])
 
