@@ -11,7 +11,7 @@ import pytest
 from tests.codes import assert_code
 from tests.integration.site import Site
 from tests.integration.targets import SQLiteTarget
-from tests.integration.test_discover import make_files, panel
+from tests.integration.test_discover import files_in, make_files, panel
 from tests.integration.test_recover import kill_all
 from tests.lab.waiting import wait_until
 
@@ -131,3 +131,22 @@ def test_a_damaged_list_is_not_one_without_databases(site: Site, sites: Path) ->
         assert_code(site.run("migrate", code=2, migrate_run=run), "discovery-list-damaged", path.name)
         path.write_text(text)
     assert {path: path.read_text() for path in tree.rglob("*.json")} == whole
+
+
+def test_a_name_of_two_sources_stops_no_other_database(site: Site, sites: Path) -> None:
+    here, there = make_files(sites / "x", "shop", "a"), make_files(sites / "y", "shop", "b", "listed")
+    listed = SQLiteTarget(site.folder / "listed.db", "listed")
+    site.variables.update(
+        migrate_source=str(site.source("generic").folder),
+        migrate_databases=[listed.entry],
+        migrate_discover=[files_in(sites / "x"), {**files_in(sites / "y"), "name": "other"}],
+    )
+
+    outcome = site.run("migrate", code=2)
+
+    for name in ("sites-shop", "other-shop", "other-listed"):
+        assert_code(outcome, "database-name-twice", name)
+    found = {name: bool(target.revisions) for each in (here, there) for name, target in each.items()}
+    assert (found, listed.revisions) == ({"shop": False, "a": True, "b": True, "listed": False}, ["0002"])
+    site.run("migrate", migrate_discover=[files_in(sites / "x")])
+    assert here["shop"].revisions == ["0002"]

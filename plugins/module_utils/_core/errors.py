@@ -18,6 +18,8 @@ CRASHED = "module-crashed"
 ROW_UNFIT = "discovery-row-unfit"
 #: The code of a found database that a run left unfinished, and that cannot be reached any more.
 ROW_LOST = "discovery-row-lost"
+#: The code of a found database whose name another one of the host has.
+NAME_TWICE = "database-name-twice"
 #: The code of a restore that began to replace a database and did not prove that it has.
 HALF_WAY = "restore-half-way"
 #: The code of a restore that failed before it replaced anything.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .._core.errors import ROW_LOST, ROW_UNFIT, Refused
+from .._core.errors import NAME_TWICE, ROW_LOST, ROW_UNFIT, Refused
 from .._core.playbook_command import playbook_command
 from .._core.urls import backend_of
 from .interface import Engine
@@ -24,6 +24,8 @@ def _refuse_if_unusable(database: Database) -> None:
     what = f"Database {database.name!r} cannot be used"
     if database.problem_code == ROW_LOST:
         raise Refused(what, database.problem, f"When that is done: {playbook_command('recover')}", code=ROW_LOST)
+    if database.problem_code == NAME_TWICE:
+        raise Refused(what, database.problem, "Have the template of its source give another name", code=NAME_TWICE)
     if database.problem:
         raise Refused(what, database.problem, "Correct what the source returns, or exclude it", code=ROW_UNFIT)
 

@@ -6,17 +6,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._core.errors import Refused, first_of
+from .._core.errors import NAME_TWICE, Refused, first_of
 from .._core.paths import Layout, key_of
 from .._core.results import PlanFacts
 from .._core.selection import is_selected, patterns_of, refuse_unmatched
 from .._discovery.found_list import FoundList, forget_lists, keep_lists, last_list, lists_of_run, path_of_lists
+from .._discovery.names import safe_name
 from .._discovery.source import Source
 from .._discovery.template import Entry, Unfit, entry_of, make_refused_entry, place_of
 from .._journal.history import list_touched
@@ -154,13 +156,15 @@ def _refuse_without_list(options: Options, run: str, names: list[str]) -> None:
 def _beside(listed: list[Entry], found: list[tuple[str, Entry]]) -> list[Entry]:
     """Return the found databases that are not listed themselves, with a name of their own each.
 
+    Of those that want one name each is refused, whichever source was first: journals and backups go by names, and the
+    one that has it now could be another one in the next run. What the inventory lists keeps its name.
+
     Raises:
-        Refused: one has the name of another database, or two sources have found it.
+        Refused: two sources have found one database.
     """
-    names = {str(entry["name"]) for entry in listed}
     listed_places = {place_of(entry) for entry in listed}
     by: dict[str, str] = {}
-    kept = []
+    kept: list[tuple[str, Entry]] = []
     for source, entry in found:
         place = entry["name"] if "problem" in entry else place_of(entry)
         if place in listed_places:  # as the inventory describes it
@@ -172,17 +176,18 @@ def _beside(listed: list[Entry], found: list[tuple[str, Entry]]) -> list[Entry]:
                 "Exclude it from one of them",
                 code="discovery-same-database",
             )
-        if entry["name"] in names:
-            raise Refused(
-                f"Two databases of this host are named {entry['name']!r}",
-                f"source {source} found one of them, and the other is listed or was found by another source",
-                "Have its template give another name",
-                code="database-name-twice",
-            )
-        names.add(entry["name"])
         by[place] = source
-        kept.append(entry)
-    return kept
+        kept.append((source, entry))
+    counts = Counter([*{str(entry["name"]) for entry in listed}, *(entry["name"] for _source, entry in kept)])
+    return [entry if counts[entry["name"]] == 1 else _refuse_name(source, entry["name"]) for source, entry in kept]
+
+
+def _refuse_name(source: str, name: str) -> Entry:
+    why = (
+        f"source {source!r} gives it the name {name!r}, and another database that is found or listed has that name too"
+    )
+    template = safe_name(f"{source}-{name}")
+    return make_refused_entry(template, f"{why}; a name such as {template!r} is its own", NAME_TWICE)
 
 
 def _select_entries(entries: list[Entry], options: Options) -> list[Entry]:
