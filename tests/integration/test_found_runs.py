@@ -150,3 +150,34 @@ def test_a_name_of_two_sources_stops_no_other_database(site: Site, sites: Path) 
     assert (found, listed.revisions) == ({"shop": False, "a": True, "b": True, "listed": False}, ["0002"])
     site.run("migrate", migrate_discover=[files_in(sites / "x")])
     assert here["shop"].revisions == ["0002"]
+
+
+def test_a_rollback_of_a_run_names_what_that_run_left_held(site: Site, sites: Path) -> None:
+    targets = make_files(sites, *NAMES)
+    source = site.source("generic", "broken").add(
+        "0003", "0002", f"if '/{LOST}/' in str(op.get_bind().engine.url):\n    raise RuntimeError('no')"
+    )
+    site.variables.update(migrate_source=str(source.folder), migrate_on_failure="hold", migrate_backup_jobs=1)
+    site.variables["migrate_discover"] = [panel(site, rows_of(targets))]
+    site.run("migrate", code=2, migrate_run="first")
+    held = targets[LOST].dump()
+
+    for words in (("--check",), ()):
+        outcome = site.run("rollback", *words, code=2, migrate_rollback_run="first")
+        assert_code(outcome, "database-held", LOST)
+        assert "migrate_restore_run=first" in outcome.output
+    assert (targets[NAMES[0]].revisions, targets[LOST].dump()) == ([], held)
+
+
+def test_a_schedule_of_a_name_that_no_host_has_is_refused(site: Site, tmp_path: Path) -> None:
+    target = SQLiteTarget(site.folder / "listed.db", "listed")
+    windows = [{"start": "22:00", "duration": "2h"}]
+    site.variables.update(
+        migrate_source=str(site.source("generic").folder),
+        migrate_databases=[target.entry],
+        migrate_schedule_folder=str(tmp_path / "s"),
+        migrate_windows=windows,
+    )
+    assert_code(site.run("schedule", "-e", "migrate_only=listed,nope", code=2), "selection-unmatched", "nope")
+    assert not list((tmp_path / "s").rglob("*"))
+    site.run("schedule", "-e", "migrate_only=list*")

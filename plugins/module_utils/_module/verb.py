@@ -34,19 +34,20 @@ def have_done(verb: str, options: Result) -> Result:
     return call_verb(python, verb, options)
 
 
-def follow(module: AnsibleModule, verb: str, groups: list[Result]) -> NoReturn:
+def follow(module: AnsibleModule, verb: str, groups: list[Result], beside: Sequence[DatabaseResult] = ()) -> NoReturn:
     """Start or attach to a verb's worker, and exit with what it has done so far.
 
     Args:
         module: exits.
         verb: what to do.
         groups: the options, once for each release that its databases have.
+        beside: results of databases that the verb leaves alone.
 
     Raises:
         Refused: as ``have_done``.
     """
     answer = answer_by_release(groups, lambda options: _follow_worker(verb, options))
-    results = answer["results"]
+    results = [*answer["results"], *(beside if answer["finished"] else ())]
     changed = any(result.get("changed") for result in results)
     facts = {key: answer[key] for key in ("finished", "lines", "cursor")}
     bad = [result for result in results if result["outcome"] in BAD]
