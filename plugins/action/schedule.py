@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible import context
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
@@ -19,6 +20,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_va
 )
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.selected import refuse_unlisted
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.at_night import (
     environment,
     list_lost_settings,
@@ -70,6 +72,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if options.get("state", "present") == "absent":
                 changed = machine.take_off(options["name"], pretend=pretend)
                 return _answer(changed, machine, "")
+            self._refuse_unmatched(facts)
             known = {key: options[key] for key in _OF_THE_SCHEDULE if key in options}
             given = read_given(context.CLIARGS, Path.cwd())
             schedule = Schedule(**known, environment=environment(known["project"]), given=given)
@@ -90,6 +93,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         summary = _summary(answer, machine, pretend=pretend)
         show(summary)
         return {**answer, "summary": summary}
+
+    def _refuse_unmatched(self, facts: dict[str, Any]) -> None:
+        """Refuse a name that each scheduled run would refuse, where this inventory is the one it has.
+
+        Raises:
+            Refused: no host lists such a database.
+        """
+        select = self._templar.template(facts.get("migrate_only"))
+        inventories = [self._task.args.get("inventory"), facts.get("ansible_inventory_sources")]
+        scheduled, present = (list(each) if isinstance(each, (list, tuple)) else each for each in inventories)
+        if not select or scheduled != present:
+            return
+        try:
+            of_hosts = [
+                tuple(facts["hostvars"][host].get(name) for name in ("migrate_databases", "migrate_discover"))
+                for host in facts["groups"]["all"]
+            ]
+        except AnsibleError:  # of the hosts' own variables some may have no value here
+            return
+        refuse_unlisted(select, ((databases, sources) for databases, sources in of_hosts))
 
 
 def _summary(answer: dict[str, Any], machine: Machine, *, pretend: bool) -> list[str]:

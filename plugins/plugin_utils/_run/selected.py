@@ -67,6 +67,25 @@ def refuse_unmatched(host: str, hosts: Sequence[str]) -> list[str]:
     return missing if unknown == [host] else []
 
 
+def refuse_unlisted(select: Any, of_hosts: Iterable[tuple[Any, Any]]) -> None:
+    """Refuse what no host of an inventory lists, for a run that begins later; what sources find is not known yet.
+
+    Args:
+        select: ``migrate_only``.
+        of_hosts: the databases and the sources of each host.
+
+    Raises:
+        Refused: a name or a pattern is of no database of any of them.
+    """
+    names: list[str] = []
+    for databases, sources in of_hosts:
+        if sources:
+            return
+        names += [str(entry["name"]) for entry in databases or [] if isinstance(entry, Mapping) and "name" in entry]
+    if names:
+        selection.refuse_unmatched(selection.patterns_of(select), names, "of any host")
+
+
 def why_unmatched(host: str, hosts: Sequence[str]) -> str:
     """Return that nothing has some name, or nothing; for what comes after the work of all hosts."""
     try:
