@@ -23,7 +23,7 @@ SOME_DAY = "2000-01-01"
 _HARMLESS = re.compile(r"""\\([.,:;!?()'"=/+&%@~{}\-\[\]#>])""")
 _TOPICS = re.compile(r"(?ms)^\*\*Topics\*\*\n.*?(?=^<a id)")
 _ANCHOR = re.compile(r'(?m)^<a id="[^"]*"></a>\n')
-_CODE = re.compile(r"<code>(.*?)</code>")
+_CODE = re.compile(r"<(?:code|em class=\"title-reference\")>(.*?)</(?:code|em)>")
 
 
 def render() -> str:
