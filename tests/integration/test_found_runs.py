@@ -13,6 +13,7 @@ from tests.integration.site import Site
 from tests.integration.targets import SQLiteTarget
 from tests.integration.test_discover import files_in, make_files, panel
 from tests.integration.test_recover import kill_all
+from tests.integration.typed import printed, typed, types
 from tests.lab.waiting import wait_until
 
 NAMES = [f"n{number:02}" for number in range(3)]
@@ -80,6 +81,7 @@ def test_one_that_moved_is_recovered_where_its_run_was_after_a_backup(
     assert elsewhere.dump() == before
 
 
+@types("module_utils/_engines/registry._refuse_if_unusable migrate")
 def test_a_run_that_was_killed_and_whose_list_is_gone_is_named_and_fails(
     site: Site, killed: tuple[dict[str, SQLiteTarget], Callable[[list[dict[str, Any]]], object]]
 ) -> None:
@@ -89,10 +91,11 @@ def test_a_run_that_was_killed_and_whose_list_is_gone_is_named_and_fails(
     (site.root / "discovered" / "runs" / "killed.json").unlink()
 
     for verb in ("recover", "migrate"):
-        assert_code(site.run(verb, code=2), "discovery-row-lost", LOST)
+        refused = site.run(verb, code=2)
+        assert_code(refused, "discovery-row-lost", LOST)
     assert targets[NAMES[-1]].revisions == ["0003"]
     answer(rows_of(targets))
-    site.run("migrate")
+    typed(printed(refused.output, "When that is done: ")).ended()
     assert targets[LOST].revisions == ["0003"]
 
 
@@ -117,6 +120,7 @@ def test_a_run_whose_list_is_gone_is_rolled_back_for_what_is_known_only_where_th
     assert [target.revisions for target in targets.values()] == [[], ["0002"], ["0002"]]
 
 
+@types("module_utils/_discovery/found_list._damaged migrate migrate_discover_accept")
 def test_a_damaged_list_is_not_one_without_databases(site: Site, sites: Path) -> None:
     targets = make_files(sites, *NAMES)
     site.variables["migrate_source"] = str(site.source("generic").folder)
@@ -131,6 +135,12 @@ def test_a_damaged_list_is_not_one_without_databases(site: Site, sites: Path) ->
         assert_code(site.run("migrate", code=2, migrate_run=run), "discovery-list-damaged", path.name)
         path.write_text(text)
     assert {path: path.read_text() for path in tree.rglob("*.json")} == whole
+    (last,) = (tree / "last").glob("*.json")
+    last.write_text("")
+    refused = site.run("migrate", code=2)
+    last.unlink()
+    typed(printed(refused.output, "remove it and: ")).ended()
+    assert last.exists()
 
 
 def test_a_name_of_two_sources_stops_no_other_database(site: Site, sites: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def _refuse_if_unusable(database: Database) -> None:
     what = f"Database {database.name!r} cannot be used"
     if database.problem_code == ROW_LOST:
-        raise Refused(what, database.problem, f"When that is done: {playbook_command('recover')}", code=ROW_LOST)
+        raise Refused(what, database.problem, f"When that is done: {playbook_command('migrate')}", code=ROW_LOST)
     if database.problem_code == NAME_TWICE:
         raise Refused(what, database.problem, "Have the template of its source give another name", code=NAME_TWICE)
     if database.problem:
