@@ -28,14 +28,15 @@ def quoted(name: str) -> str:
 def digest(target: MariaDBTarget, name: str = "") -> str:
     """All schema and all rows of a database, or of another one of the same server.
 
-    What restores retain lies in schemas of its own; Alembic's version table is compared apart.
+    What restores retain is left out, also in the database itself; Alembic's version table is compared apart.
     """
     server, database = target.database.server, target.database
     name = name or database.name
     words = [program("mariadb-dump"), "--no-defaults", f"--socket={server.socket}", f"--user={server.user}"]
-    versions = f"--ignore-table={name}.alembic_version"
     try:
-        text = run([*words, *_OPTIONS, *_ROWS, versions, name], env={"MYSQL_PWD": server.password})
+        retained = server.execute("show tables like 'hosting\\_alembic\\_old\\_%'", name)
+        left_out = [f"--ignore-table={name}.{each}" for each in ["alembic_version", *(table for (table,) in retained)]]
+        text = run([*words, *_OPTIONS, *_ROWS, *left_out, name], env={"MYSQL_PWD": server.password})
     except CommandFailed as error:
         # It stops at a view that reads what is gone.
         return f"no dump: {error}"

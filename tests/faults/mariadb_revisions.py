@@ -127,7 +127,7 @@ def _fails_where_no_restore_is_permitted(scene: Scene, revision: str) -> None:
     scene.release()
 
 
-@fault("a user who may not restore, after a revision that has to be restored", ends="held", engines=MARIADB)
+@fault("a user who may not restore, after a revision that has to be restored", ends="old", engines=MARIADB)
 def may_not_restore(scene: Scene) -> Iterator[None]:
     _fails_where_no_restore_is_permitted(scene, scene.leave())
     yield
