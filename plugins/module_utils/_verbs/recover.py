@@ -287,17 +287,17 @@ def _clear_held(database: Database, job: Job, left: RunState, progress: Progress
     with engine.lock(job.database_wait, progress.report):
         engine.end_migrating(job.lock_wait, progress.report)
         now = read_position(engine, list(run_record.before.heads))
-        run_record.cut_short = (
-            True  # a person was at work since, so the journals alone show what other applications wrote
-        )
+        # A person was at work since, so the journals alone show what other applications wrote.
+        run_record.cut_short = True
         before = with_changes(run_record.before.fingerprint, list_changed_by_others(engine, run_record, now))
-        old = now.heads == run_record.before.heads and not differences_since(engine, before, now.fingerprint)
+        has_old_heads = now.heads == run_record.before.heads
+        differs = differences_since(engine, before, now.fingerprint) if has_old_heads else []
+        old = has_old_heads and not differs
         if not old and any(stream.pending for stream in environment_of(database, job, engine).streams()):
-            differs = differences_since(engine, before, now.fingerprint) if now.heads == run_record.before.heads else []
             raise _still_held(
                 journal,
                 f"Database {database.name!r} is neither where run {left.run} began nor where it would have ended",
-                first_of(list(map(str, differs)), _MOST_NAMED) or f"it is at {now}",
+                first_of(differs, _MOST_NAMED) or f"it is at {now}",
                 left.ways_out,
             )
         if old and database.name not in job.accept_rows:

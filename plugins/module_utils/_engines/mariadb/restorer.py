@@ -112,12 +112,14 @@ class MariaDBRestorer(Restorer):
     def list_retained(self) -> list[RetainedCopy]:
         """Return the schemas, or the prefixes of names, into which restores have moved what they replaced."""
         own = self.engine.own_connection()
-        replaced = list_replaced(own, self.engine.name_on_server, MadeSchemas.of(self.engine))
         return [
             RetainedCopy(found.place.name, found.state.run, found.state.made, found.place.size(own))
-            for found in replaced
-            if found.state.phase in (IN, DONE)
+            for found in self._retained()
         ]
+
+    def _retained(self) -> list[Replaced]:
+        replaced = list_replaced(self.engine.own_connection(), self.engine.name_on_server, MadeSchemas.of(self.engine))
+        return [found for found in replaced if found.state.phase in (IN, DONE)]
 
     def drop_retained(self, copy: RetainedCopy) -> None:
         """Drop such tables.
@@ -125,9 +127,8 @@ class MariaDBRestorer(Restorer):
         Raises:
             Refused: there are none, or a table elsewhere has a foreign key to one of them.
         """
-        own, made = self.engine.own_connection(), MadeSchemas.of(self.engine)
-        replaced = list_replaced(own, self.engine.name_on_server, made)
-        found = [each.place for each in replaced if each.state.phase in (IN, DONE) and each.place.name == copy.name]
+        own = self.engine.own_connection()
+        found = [each.place for each in self._retained() if each.place.name == copy.name]
         if not found:
             raise Refused(
                 f"{copy.name!r} is not what a restore of {self.engine.database.name!r} retained",
@@ -153,7 +154,7 @@ class MariaDBRestorer(Restorer):
                 "Drop these foreign keys, then prune again",
                 code="retained-copy-in-use",
             ) from error
-        made.forget(place.noted_as)
+        MadeSchemas.of(self.engine).forget(place.noted_as)
 
     def rights_for_restore(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:
         """Return the grants that let the user restore."""

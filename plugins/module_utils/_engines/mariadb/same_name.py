@@ -27,7 +27,8 @@ def same_name(column: str, value: str) -> str:
 
 
 #: What a restore loads, or has replaced, in the database itself: nothing of it belongs to the application.
-_OURS = "^hosting_alembic_(new_[0-9a-f]{6}|old_[0-9]{14,15})_(state|[a-z0-9_]{0,8}_[0-9a-f]{10})$"
+OUR_PREFIX = "hosting_alembic_(new_[0-9a-f]{6}|old_[0-9]{14,15})"
+_OURS = f"^{OUR_PREFIX}_(state|[a-z0-9_]{{0,8}}_[0-9a-f]{{10}})$"
 
 
 def is_ours(column: str) -> str:

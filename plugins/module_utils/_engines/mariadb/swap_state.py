@@ -25,7 +25,7 @@ from .content import run_sql
 from .made_schemas import MadeSchemas
 from .places import STATE_TABLE, Place, PrefixPlace, SchemaPlace, our_tables, prefixes_in
 from .quoting import literal, qualify_name, quote_name
-from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, same_name
+from .same_name import EVENT_IS_IN_SCHEMA, OUR_PREFIX, ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, same_name
 
 NEW, OLD, REHEARSAL = "new", "old", "rehearsal"
 #: What follows a name of each kind, as a sample, and all that may follow it.
@@ -36,7 +36,7 @@ _BEHIND = {
     REHEARSAL: re.compile(r"_[0-9a-f]{8}"),
 }
 _PREFIX = "hosting_alembic"
-_OF_A_PREFIX = re.compile(rf"{_PREFIX}_(?:{NEW}_[0-9a-f]{{6}}|{OLD}_\d{{14,15}})(?=_)")
+_OF_A_PREFIX = re.compile(f"{OUR_PREFIX}(?=_)")
 #: How far a restore is: nothing was moved; tables were, or are being, moved out; the restored ones are in; all is done.
 BEGUN, OUT, IN, DONE = "begun", "out", "in", "done"
 
@@ -215,11 +215,13 @@ def find_reserved_names(own: OwnConnection, schema: str) -> Iterator[Refused]:
 
     They are in no backup. Either the table is gone that did say it, or they are the application's own.
     """
-    known = {place.prefix for place in prefixes_in(own, schema, prefix_for(""))}
-    found = {match[0] for match in map(_OF_A_PREFIX.match, our_tables(own, schema)) if match}
-    for prefix in sorted(found - known):
+    names = our_tables(own, schema)
+    places = [PrefixPlace(schema, prefix) for prefix in sorted({m[0] for m in map(_OF_A_PREFIX.match, names) if m})]
+    for place in places:
+        if place.state[1] in names:
+            continue
         yield Refused(
-            f"Tables {prefix}_... of {schema!r} are named as restores name those that they move",
+            f"Tables {place.name}_... of {schema!r} are named as restores name those that they move",
             "nothing says what they are: the table beside them that did is gone, or they are the application's own",
             f"Compare them with those of {schema!r}, and move back by RENAME TABLE what is missing there; give the"
             " application's own another name, and drop the rest",

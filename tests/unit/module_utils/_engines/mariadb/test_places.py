@@ -74,6 +74,23 @@ def restore(database: MariaDatabase, archive: Archive, guard: Callable[[], None]
     return in_process(work)
 
 
+def die_half_way(database: MariaDatabase, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a restore die when the tables are out, without undoing anything."""
+
+    def dying(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        restorer = restorer_of(engine_of(database))
+        for name in ("move_in", "end_or_undo"):
+            monkeypatch.setattr(swap, name, dying)
+        with pytest.raises(KeyboardInterrupt):
+            restorer.restore(archive, "run", lambda _: None, lambda: None)
+
+    in_process(work)
+    monkeypatch.undo()
+
+
 def recover(database: MariaDatabase) -> None:
     in_process(lambda: engine_of(database).lock(5, lambda _: None).release())
 
@@ -330,18 +347,7 @@ def test_another_host_does_not_end_a_restore_and_a_history_stays(
     as_user(owned, "alter table parents add column c int")
     new = owned.dump()
 
-    def dying(*_: Any) -> str:
-        raise KeyboardInterrupt
-
-    def work() -> None:
-        restorer = restorer_of(engine_of(owned))
-        for name in ("move_in", "end_or_undo"):
-            monkeypatch.setattr(swap, name, dying)
-        with pytest.raises(KeyboardInterrupt):
-            restorer.restore(archive, "run", lambda _: None, lambda: None)
-
-    in_process(work)
-    monkeypatch.undo()
+    die_half_way(owned, archive, monkeypatch)
     with refused("restore-not-proven"):
         in_process(lambda: engine_of(owned, root=str(tmp_path / "another")).lock(5, lambda _: None).release())
     recover(owned)
@@ -364,18 +370,7 @@ def _dying_restore(database: MariaDatabase, folder: Path, monkeypatch: pytest.Mo
     archive = archive_of(database, folder)
     as_user(database, "alter table parents add column c int")
 
-    def dying(*_: Any) -> str:
-        raise KeyboardInterrupt
-
-    def work() -> None:
-        restorer = restorer_of(engine_of(database))
-        for name in ("move_in", "end_or_undo"):
-            monkeypatch.setattr(swap, name, dying)
-        with pytest.raises(KeyboardInterrupt):
-            restorer.restore(archive, "run", lambda _: None, lambda: None)
-
-    in_process(work)
-    monkeypatch.undo()
+    die_half_way(database, archive, monkeypatch)
     (state,) = [name for name in ours(database) if name.startswith("hosting_alembic_old_") and name.endswith("_state")]
     return state.removesuffix("_state")
 
