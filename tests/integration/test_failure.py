@@ -96,12 +96,12 @@ def test_what_an_autocommit_block_left_behind_is_held_and_the_other_databases_ar
     assert held.rows("SELECT count(*) FROM item") == [(3,)]
     assert_code(outcome, "revision-failed", "0003", database=held.name)
     assert reverted(site, held) == ("held", held.revisions)
-    assert_says(outcome.output, "Way forward", "Way back")
+    assert_says(outcome.output, "To continue", "To restore the old state")
     # The revert that is printed can be typed as it is, and brings back what was before the run.
     back = next(event["ways_out"]["back"] for event in site.events(held.name) if event["event"] == "held")
     words = shlex.split(back)
     assert words[:2] == ["ansible-playbook", "playbooks/restore.yml"]
-    assert_says(outcome.output, f"Way back: {words[0]}", *words[1:2])
+    assert_says(outcome.output, f"To restore the old state: {words[0]}", *words[1:2])
     ansible.playbook(PLAYBOOKS / "restore.yml", *words[2:], inventory=site.inventory(**settings)).ended(0)
     assert held.revisions == ["0001"]
     assert "half" not in held.tables()
@@ -161,7 +161,7 @@ def test_a_missing_downgrade_is_restored_on_sqlite_and_held_on_postgresql(
     assert reverted(site, postgres) == ("held", ["0002"])
     assert postgres.revisions == ["0002"]
     assert "extra" in postgres.tables()
-    assert_says(outcome.output, "Way back: ansible-playbook")
+    assert_says(outcome.output, "To restore the old state: ansible-playbook")
 
 
 def test_a_downgrade_that_forgets_something_is_noticed(

@@ -77,7 +77,7 @@ def test_what_a_failed_revision_has_written_is_held_and_comes_back_by_the_printe
     assert "half" in mariadb.tables()
     mariadb.rows("create table of_others (id int)")
 
-    typed(printed(held.output, "back: ")).ended()
+    typed(printed(held.output, "To restore the old state: ")).ended()
 
     assert mariadb.dump() == before
     for path in (*site.root.rglob("*.json*"), *site.root.rglob("*.output")):

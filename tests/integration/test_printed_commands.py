@@ -43,12 +43,12 @@ def test_each_printed_command_works_where_the_run_was_started_and_on_its_host_al
     status = ansible.playbook(
         "hosting.alembic.status", "-i", inventory, "--limit", "web2", cwd=here, env=_found()
     ).ended()
-    typed(printed(status.output, "back: "), here).ended()
+    typed(printed(status.output, "To restore the old state: "), here).ended()
     assert fleet.database("web2").dump() == before["web2"]
     assert fleet.revisions() == fleet.at(web1=2, web2=1)
 
     # What the run has printed of each of its hosts.
-    typed(printed(run.output, "Way back: "), here).ended()
+    typed(printed(run.output, "To restore the old state: "), here).ended()
     assert fleet.database("web1").dump() == before["web1"]
 
     source.add("0003", "0002").add("0004", "0003")
@@ -72,7 +72,7 @@ def test_a_printed_command_opens_the_vault_of_its_run(fleet: Fleet, site: Site) 
     run = ansible.playbook(PROJECT / "migrate.yml", *words, cwd=here).ended(2)
     assert fleet.revisions() == fleet.at(web1=2, web2=2)
 
-    typed(printed(run.output, "Way back: "), here).ended()
+    typed(printed(run.output, "To restore the old state: "), here).ended()
 
     assert fleet.database("web1").dump() == before["web1"]
     assert fleet.revisions() == fleet.at(web1=1, web2=2)

@@ -38,7 +38,7 @@ def test_the_application_of_a_held_database_is_started(
     typed(recover).ended()
     assert (sqlite.dump(), shop.runs, flag.exists()) == (half, False, True)
     if decision == "restored":
-        typed(printed(held.output, "Way back: ")).ended()
+        typed(printed(held.output, "To restore the old state: ")).ended()
         typed(recover).ended()
         assert sqlite.dump() == before
     else:

@@ -135,7 +135,7 @@ def test_what_others_wrote_into_a_new_table_is_in_the_backup_of_the_printed_roll
     held = site.run("migrate", code=2, migrate_after_upgrade=hook, **first)
     assert (sqlite.revisions, sqlite.rows("SELECT * FROM extra")) == (["0002"], [(7,)])
 
-    typed(printed(held.output, "Way back: ")).ended()
+    typed(printed(held.output, "To restore the old state: ")).ended()
 
     assert sqlite.dump() == before
     kept = [SQLiteTarget(path) for folder in site.backups("app") for path in folder.glob("database.sqlite3")]

@@ -159,7 +159,7 @@ def test_the_printed_restore_command_of_a_held_database_is_a_command(site: Site,
 
     words = shlex.split(back)
     assert words[:2] == ["ansible-playbook", "playbooks/restore.yml"]
-    (printed,) = re.findall(r"^  Way back: (.*)$", held.output, re.MULTILINE)
+    (printed,) = re.findall(r"^  To restore the old state: (.*)$", held.output, re.MULTILINE)
     assert printed.endswith(f" --limit here {shlex.join(words[1:])}")
     env = {**os.environ, "PATH": f"{ansible.BIN}:{os.environ['PATH']}"}
     subprocess.run(["bash", "-c", printed], cwd=PROJECT, env=env, check=True, timeout=300)

@@ -46,7 +46,7 @@ def reverted(world: World, old: Entries, after: dict[str, Any]) -> str:
     if after["outcome"] in _OLD:
         _is_old(world, old, after)
         return "old"
-    assert after["outcome"] == "held", f"a way back cannot end so: {_printed(after)}"
+    assert after["outcome"] == "held", f"a revert cannot end so: {_printed(after)}"
     _held(world, old, after)
     return "held"
 
@@ -79,11 +79,11 @@ def _held(world: World, old: Entries, result: dict[str, Any]) -> None:
     lost = differences(again, world.backup_entries())
     assert not lost, f"held, but the backup does not hold what was:\n{lost}\n{_printed(result)}"
     ways = result.get("ways_out") or {}
-    assert ways.get("back"), f"held without a printed way back\n{_printed(result)}"
-    assert ways.get("forward"), f"held without a printed way forward\n{_printed(result)}"
+    assert ways.get("back"), f"held without a command for the old state\n{_printed(result)}"
+    assert ways.get("forward"), f"held without a command to continue\n{_printed(result)}"
     typed = world.type_command(ways["back"])
     done = typed["outcome"] in ("restored", "downgraded", "rolled_back", "typed")
-    assert done, f"the printed way back failed: {_printed(typed)}\n{_printed(result)}"
+    assert done, f"the printed command failed: {_printed(typed)}\n{_printed(result)}"
     _is_old(world, old, typed)
 
 

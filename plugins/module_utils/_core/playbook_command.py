@@ -13,10 +13,18 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 #: Values that ``-e name=value`` takes as they are; everything else is written as JSON.
 _PLAIN = re.compile(r"[\w./@:+-]+")
+#: What each way out of a held database is for, by its key in journals and results, in the order of printing.
+_PURPOSES = {
+    "back": "to restore the old state",
+    "back_by_user": "to restore the old state as the database's own user",
+    "forward": "to continue",
+    "accept": "to continue with these rows",
+}
 
 
 def playbook_command(verb: str, **variables: Any) -> str:
@@ -35,3 +43,17 @@ def extra_variables(variables: dict[str, Any]) -> list[str]:
     rest = {name: value for name, value in variables.items() if name not in plain}
     words = [word for name, value in plain.items() for word in ("-e", f"{name}={value}")]
     return words + (["-e", json.dumps(rest)] if rest else [])
+
+
+def list_ways_out(ways_out: Mapping[str, str]) -> list[str]:
+    """Return the ways out, each on a line that can be copied as a whole.
+
+    Args:
+        ways_out: the commands by key, as a journal or a result has them.
+    """
+    return [f"{purpose}: {ways_out[way]}" for way, purpose in _PURPOSES.items() if way in ways_out]
+
+
+def append_ways_out(ways_out: Mapping[str, str]) -> str:
+    """Return the ways out as the lines that end the message of a held database."""
+    return "".join(f"\n  {line[0].upper()}{line[1:]}" for line in list_ways_out(ways_out))

@@ -14,7 +14,7 @@ from typing import Any
 
 from .._core.errors import CORRECT_IT, ErrorFacts, Refused
 from .._core.paths import Layout, key_of
-from .._core.playbook_command import playbook_command
+from .._core.playbook_command import append_ways_out, playbook_command
 from .events import Event, ending, needs_revert, read_events, rejection
 from .worker_lock import works
 
@@ -62,7 +62,7 @@ class RunState:
         """
         because = str(Refused.of(self.error)) if self.error else ""
         if self.state == "cut_short":
-            what = f"Run {self.run} was cut short in database {self.name!r} and has not been recovered"
+            what = f"Run {self.run} was interrupted in database {self.name!r} and has not been recovered"
             return Refused(
                 what,
                 f"its {self.verb} was interrupted",
@@ -73,7 +73,7 @@ class RunState:
             return Refused(
                 f"Database {self.name!r} is held since run {self.run}",
                 because,
-                one_command_a_line(self.ways_out),
+                append_ways_out(self.ways_out),
                 code="database-held",
             )
         is_another = bool(self.release and release and self.release != release)
@@ -83,11 +83,6 @@ class RunState:
                 because = str(Refused.of({**self.error, "remedy": ""}))
             return Refused(what, because, f"Correct what failed, then: {retry_command(self.name)}", code=FAILED_BEFORE)
         return None
-
-
-def one_command_a_line(ways_out: dict[str, str]) -> str:
-    """Return the ways out of a held database; a line can be copied as a whole."""
-    return "".join(f"\n  {way}: {command}" for way, command in sorted(ways_out.items()))
 
 
 def retry_command(name: str) -> str:

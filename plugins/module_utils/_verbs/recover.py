@@ -14,7 +14,7 @@ from .._backup.command import TOOL
 from .._backup.manifest import Manifest, proven
 from .._core.errors import ErrorFacts, Failed, Refused, first_of
 from .._core.job import Answer, Database, Job
-from .._core.playbook_command import playbook_command
+from .._core.playbook_command import append_ways_out, playbook_command
 from .._core.progress import Progress
 from .._core.results import DatabaseResult, ResultDetails
 from .._engines.comparison import Comparison
@@ -24,7 +24,7 @@ from .._engines.rehearsers import rehearser_of
 from .._engines.restorers import restorer_of
 from .._journal.abandoned_copies import DROPPED, list_abandoned
 from .._journal.events import Journal, ending, read_events
-from .._journal.run_state import RunState, last_run_state, one_command_a_line
+from .._journal.run_state import RunState, last_run_state
 from .._migration.env_proxy import environment_of
 from .._migration.environment import Environment
 from .._migration.state import Position, differences_since, read_position
@@ -276,7 +276,7 @@ def _clear_held(database: Database, job: Job, left: RunState, progress: Progress
         raise Refused(
             f"Database {database.name!r} is held since the restore of run {left.run}",
             "that restore stopped half-way, and only another one brings the database back",
-            one_command_a_line(left.ways_out),
+            append_ways_out(left.ways_out),
             code="database-held",
         )
     engine = engine_for(database, job)
@@ -329,7 +329,7 @@ def _refuse_other_rows(
     differences = "; ".join(filter(None, [str(found), first_of(found.others, _MOST_NAMED)]))
     name = engine.database.name
     accepted = playbook_command("migrate", migrate_retry_failed=[name], migrate_accept_rows=[name])
-    ways = {**left.ways_out, "accept": f"compare these rows, and if they are right: {accepted}"}
+    ways = {**left.ways_out, "accept": f"compare them, and if they are right: {accepted}"}
     what = f"Database {name!r} has its old revision, and other rows than the backup of run {left.run}"
     raise _still_held(journal, what, differences, ways)
 
@@ -338,7 +338,7 @@ def _still_held(journal: Journal, what: str, why: str, ways: dict[str, str]) -> 
     """Journal why a held database cannot go on, for the reports of later runs, and return that as an error."""
     refusal = Refused(what, why, code="database-held")
     journal.write("not_cleared", error=refusal.facts(), ways_out=ways)
-    return Refused(what, why, one_command_a_line(ways), code=refusal.code)
+    return Refused(what, why, append_ways_out(ways), code=refusal.code)
 
 
 def _drop_abandoned(database: Database, job: Job) -> list[str]:

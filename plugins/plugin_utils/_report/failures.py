@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT, Refused, first_of
-from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import (
+    list_ways_out,
+    playbook_command,
+)
 
 from .causes import MOST_NAMED, cause_key, cause_line, for_all, hosts_of, same_as, text_or_host, without_name
 from .cells import heads
@@ -114,7 +117,7 @@ def failure_of(result: Result, view: View) -> list[str]:
     lines = []
     for _cause, members in found[:most]:
         lines += _cause_line(members, Refused.of(members[0]["error"]), view).splitlines()
-        lines += _ways_of_each(members) if len(members) <= MOST_TYPED else _ways(members, "  Way")
+        lines += _ways_of_each(members) if len(members) <= MOST_TYPED else _ways(members)
     return lines + _more_causes([[entry["name"] for entry in members] for _cause, members in found[most:]])
 
 
@@ -133,14 +136,14 @@ def _more_causes(groups: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _ways_of_each(held: Sequence[Result]) -> list[str]:
-    return [line for entry in held for line in _ways([entry], f"{entry['name']}: way")]
+    return [f"{entry['name']}: {line}" for entry in held for line in list_ways_out(entry.get("ways_out") or {})]
 
 
-def _ways(held: Sequence[Result], title: str) -> list[str]:
+def _ways(held: Sequence[Result]) -> list[str]:
     """Return the ways out of databases that differ in their names only: each is one command for all of them."""
     names = [entry["name"] for entry in held]
-    ways = (held[0].get("ways_out") or {}).items()
-    lines = [f"{title} {way}: {for_all(command, names)}" for way, command in ways]
+    ways = {way: for_all(command, names) for way, command in (held[0].get("ways_out") or {}).items()}
+    lines = [f"  {line[0].upper()}{line[1:]}" for line in list_ways_out(ways)]
     more = len(names) - MOST_NAMED
     return lines + ([f"  The same for {more} more, each by its name."] if lines and more > 0 else [])
 
@@ -182,7 +185,7 @@ def _lines(
     if reverted.held:
         why = str(Refused.of(back.get("error") or {"what": "unknown"}))
         lines.append(f"  HELD {_where(back)}: {for_all(why, names)}")
-        return lines + _ways([{**(held or {}), "name": each["name"]} for each, held in members], "  Way")
+        return lines + _ways([{**(held or {}), "name": each["name"]} for each, held in members])
     one = len(names) == 1
     state = f"{'it is' if one else 'they are'} at {reverted.revision}, as before."
     if reverted.outcome == "untouched":

@@ -14,7 +14,7 @@ def test_every_option_of_a_run_reaches_the_job_or_is_the_modules_own() -> None:
 
 def test_every_option_of_a_database_reaches_it() -> None:
     # What is wrong with a row that was found is not an option.
-    assert set(argument_specs.DATABASE) == set(Database.__dataclass_fields__) - {"problem"}
+    assert set(argument_specs.DATABASE) == set(Database.__dataclass_fields__) - {"problem", "problem_code"}
 
 
 def test_a_job_without_an_option_does_what_the_module_does_by_default() -> None:

@@ -47,8 +47,8 @@ def test_a_database_that_is_held_keeps_its_own_ways_out() -> None:
 
     lines = failure_lines(failures, View())
 
-    assert [line for line in lines if "Way back" in line] == [
-        f"  Way back: {command.format(name)}" for name in ("one", "two")
+    assert [line for line in lines if "To restore the old state" in line] == [
+        f"  To restore the old state: {command.format(name)}" for name in ("one", "two")
     ]
     assert sum("HELD at b2" in line for line in lines) == 2
 

@@ -155,7 +155,7 @@ def test_databases_that_are_held_for_one_reason_have_one_command_for_all() -> No
 
     failure = report(reverted(30, outcome=lambda _name: "held", ways_out=ways), View()).failure
 
-    (way,) = [line for line in failure if "Way back" in line]
+    (way,) = [line for line in failure if "To restore the old state" in line]
     assert all(f'"{name}"' in way for name in names(30))
 
 
@@ -163,7 +163,7 @@ def test_a_held_database_is_never_among_the_causes_that_are_not_described() -> N
     results = reverted(300, "no such table: {name}")
     results["downgrade"]["databases"][299] |= {"outcome": "held", "ways_out": {"back": "type this"}}
 
-    assert "  Way back: type this" in report(results, View()).failure
+    assert "  To restore the old state: type this" in report(results, View()).failure
 
 
 def test_a_rollback_of_many_that_fails_groups_its_causes() -> None:
@@ -198,8 +198,11 @@ def test_a_cause_that_another_host_has_printed_is_named_by_that_host_and_its_way
     first = report(results, View()).failure
     second = report(results, View(first_on=lambda _cause: "web1")).failure
 
-    assert first == ["shop: Revision 0003 failed [revision-failed]: no such table: itme.", "shop: way back: type this"]
-    assert second == ["shop: the same as on web1 [revision-failed]", "shop: way back: type this"]
+    assert first == [
+        "shop: Revision 0003 failed [revision-failed]: no such table: itme.",
+        "shop: to restore the old state: type this",
+    ]
+    assert second == ["shop: the same as on web1 [revision-failed]", "shop: to restore the old state: type this"]
 
 
 def test_a_few_of_each_of_several_hosts_are_as_many_as_those_of_one() -> None:

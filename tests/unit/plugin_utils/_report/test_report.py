@@ -109,7 +109,7 @@ def test_hundreds_of_revisions_do_not_fill_the_screen() -> None:
         ),
         (
             {"outcome": "held", "error": {"what": "No way"}, "ways_out": {"back": "type this", "forward": "or that"}},
-            ["HELD at 0001: No way.", "Way back: type this", "Way forward: or that"],
+            ["HELD at 0001: No way.", "To restore the old state: type this", "To continue: or that"],
         ),
     ],
 )
@@ -198,7 +198,7 @@ def test_a_rollback_that_was_held_fails_with_its_ways_out() -> None:
     held = {"name": "shop", "outcome": "held", "after": ["0003"], "ways_out": {"back": "type this"}}
     found = report({"rollback": {"databases": [held], "of_run": "r1", "failed": True, "msg": "shop: no way"}}, View())
 
-    assert found.failure == ["shop: no way", "shop: way back: type this"]
+    assert found.failure == ["shop: no way", "shop: to restore the old state: type this"]
 
 
 def test_a_rollback_reports_what_its_backup_has_kept() -> None:

@@ -78,7 +78,9 @@ def test_a_cause_of_held_databases_is_printed_once_and_the_ways_out_of_each_host
         "app on web2: the same as on web1 [revision-failed]",
         "app on web3: the same as on web1 [revision-failed]",
     ]
-    assert [line for line in lines if "Way back" in line] == [f"  Way back: restore --limit web{n}" for n in (1, 2, 3)]
+    assert [line for line in lines if "To restore the old state" in line] == [
+        f"  To restore the old state: restore --limit web{n}" for n in (1, 2, 3)
+    ]
     everything = summary(made, "", held_on, view=View(shows_all=True))
     assert len([line for line in everything if "no such table: itme" in line]) == 3
 
@@ -127,7 +129,7 @@ def test_a_held_database_has_its_ways_out_and_a_lost_host_a_line() -> None:
     assert [line.split() for line in lines[1:3]] == [["web1", "app", "HELD", "0001"], ["web2", "lost"]]
     assert "web2: it did not answer" in lines
     assert "  HELD at 0001: Others wrote." in lines
-    assert "  Way back: restore it" in lines
+    assert "  To restore the old state: restore it" in lines
 
 
 def test_what_is_known_of_the_plan_alone_is_printed_too() -> None:
