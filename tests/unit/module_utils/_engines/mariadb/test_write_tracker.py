@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -304,17 +306,40 @@ def test_what_may_be_others_in_what_was_made_counts(stocked: MariaDatabase, tmp_
     assert made != NOTHING
 
 
+@contextmanager
+def _a_monitor_that_reads_open_transactions(database: MariaDatabase) -> Iterator[None]:
+    """Read them so often that the server shows to everyone what it has shown first."""
+    done, shown = threading.Event(), threading.Event()
+
+    def read() -> None:
+        session = engine_of(database).own_connection()
+        while not done.wait(0.02):
+            session.rows("select count(*) from information_schema.innodb_trx")
+            shown.set()
+
+    monitor = threading.Thread(target=read)
+    monitor.start()
+    try:
+        assert shown.wait(10)
+        yield
+    finally:
+        done.set()
+        monitor.join()
+
+
+@pytest.mark.parametrize("beside", [nullcontext, _a_monitor_that_reads_open_transactions])
 def test_a_transaction_that_was_open_during_the_dump_is_never_overlooked(
-    stocked: MariaDatabase, tmp_path: Path
+    stocked: MariaDatabase, tmp_path: Path, beside: Callable[[MariaDatabase], AbstractContextManager[None]]
 ) -> None:
     """Its row was counted before, and is in no backup."""
 
     def run() -> tuple[dict[str, str] | None, str]:
         other = engine_of(stocked).own_connection()
-        other.rows("start transaction")
-        other.rows("insert into parents (name) values ('open')")
-        begun = Run(stocked, tmp_path)
-        other.rows("commit")
+        with beside(stocked):
+            other.rows("start transaction")
+            other.rows("insert into parents (name) values ('open')")
+            begun = Run(stocked, tmp_path)
+            other.rows("commit")
         content = begun.step("create table made (id int)")
         return content, begun.writes(content)[0]
 
