@@ -23,7 +23,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.encryption
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import check, proven, read_manifest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import FORMAT
+from ansible_collections.hosting.alembic.plugins.module_utils._core.records import FORMAT
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.birth import birth_of
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import read_events
 from ansible_collections.hosting.alembic.plugins.module_utils._plan import at_head

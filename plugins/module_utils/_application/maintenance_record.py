@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from .._core.errors import Refused
-from .._core.paths import FORMAT, Layout, select_known_facts, write_durably
+from .._core.paths import Layout
+from .._core.records import read_record as read_facts
+from .._core.records import select_known_facts
+from .._core.records import write_record as write_facts
 from .._journal.run_state import last_run_state
 
 Result = dict[str, Any]
@@ -77,10 +79,10 @@ def read_record(layout: Layout) -> Maintenance | None:
     """Return what is written down, or None.
 
     Raises:
-        Refused: it cannot be read.
+        Refused: it cannot be read, or a later version has written it.
     """
     try:
-        return Maintenance(**select_known_facts(Maintenance, json.loads(record_of(layout).read_text(encoding="utf-8"))))
+        return Maintenance(**select_known_facts(Maintenance, read_facts(record_of(layout))))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
@@ -95,7 +97,7 @@ def read_record(layout: Layout) -> Maintenance | None:
 
 def write_record(found: Maintenance, layout: Layout) -> None:
     """Write it down, durably: what is stopped next must be known after a power cut."""
-    write_durably(record_of(layout), json.dumps({"format": FORMAT, **asdict(found)}))
+    write_facts(record_of(layout), asdict(found))
 
 
 def record_of(layout: Layout) -> Path:

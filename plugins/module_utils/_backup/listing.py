@@ -20,7 +20,8 @@ from typing import Any
 
 from .._core.errors import Failed, Refused
 from .._core.paths import Layout, is_run
-from .manifest import COPIES, MANIFEST, Manifest, read_manifest
+from .._core.records import LaterFormat, check_format
+from .manifest import COPIES, MANIFEST, Manifest, read_manifest, select_copies
 
 Facts = dict[str, Any]
 
@@ -88,6 +89,8 @@ def _backup_at(place: Path, name: str) -> Facts | None:
         damage = _damage(manifest, sizes, place, name)
         facts["proven"] = damage is None
         facts["problem"] = damage.facts() if damage else None
+    except LaterFormat as refusal:
+        facts["problem"] = refusal.facts()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, FileNotFoundError) and not os.path.lexists(place):
             return None
@@ -126,7 +129,7 @@ def _read(path: Path) -> Any:
 
 def _manifest_at(place: Path) -> Manifest:
     try:
-        return read_manifest(_read(place / MANIFEST))
+        return read_manifest(check_format(_read(place / MANIFEST), place / MANIFEST))
     except TypeError as error:
         raise ValueError(f"{MANIFEST} is incomplete: {error}") from None
 
@@ -150,9 +153,7 @@ def _copies_at(place: Path) -> dict[str, str]:
         record = _read(place / COPIES)
     except FileNotFoundError:
         return {}
-    if isinstance(record, Mapping):
-        return {str(to): str(made) for to, made in record.items()}
-    raise ValueError(f"{COPIES} is not a mapping")
+    return select_copies(check_format(record, place / COPIES))
 
 
 def _damage(manifest: Manifest, sizes: Mapping[str, int], place: Path, name: str) -> Failed | None:

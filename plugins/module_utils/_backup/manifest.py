@@ -9,15 +9,16 @@ To read backups only this file is needed, and nothing of what makes them.
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Failed, Refused
-from .._core.paths import FORMAT, select_known_facts, sha256_of, write_durably
+from .._core.paths import sha256_of
+from .._core.records import LaterFormat, check_format, read_record, select_known_facts, write_record
 from . import encryption
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ def proven(folder: Path) -> list[Manifest]:
     manifests = []
     for path in folder.glob(f"*/{MANIFEST}"):
         try:
-            manifest = read_manifest(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            manifest = read_manifest(read_record(path))
+        except (OSError, ValueError, TypeError, LaterFormat):
             continue  # unreadable, or it lacks something: nothing here may count it, or remove it
         manifest.path = str(path.parent)
         manifests.append(manifest)
@@ -98,9 +99,10 @@ def read_manifest(facts: Any) -> Manifest:
     """Return a manifest from its facts; what another version has added to it is left out.
 
     Raises:
-        TypeError: it lacks something, or is not a manifest.
+        LaterFormat: a later version has written it in a format of its own.
+        TypeError, ValueError: it lacks something, or is not a manifest.
     """
-    manifest = Manifest(**select_known_facts(Manifest, facts))
+    manifest = Manifest(**select_known_facts(Manifest, check_format(facts, "The manifest")))
     if "sequences" in manifest.activity:  # as it was called before there were formats
         manifest.activity.setdefault("sequence_uses", manifest.activity.pop("sequences"))
     if manifest.row_counts:
@@ -111,9 +113,21 @@ def read_manifest(facts: Any) -> Manifest:
     return manifest
 
 
+def select_copies(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return from the record of a backup's copies where they are, each with the time that it was made.
+
+    Raises:
+        ValueError: it is not such a record.
+    """
+    found = facts.get("copies") if "format" in facts else facts  # before there were formats it held nothing else
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{COPIES} has no copies")  # noqa: TRY004 - what JSON is, is a value
+    return {str(to): str(made) for to, made in found.items()}
+
+
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write the manifest of a backup into its folder."""
-    write_durably(folder / MANIFEST, json.dumps({"format": FORMAT, **vars(manifest)}, indent=1))
+    write_record(folder / MANIFEST, vars(manifest), indent=1)
 
 
 def check_sealed(manifest: Manifest) -> None:

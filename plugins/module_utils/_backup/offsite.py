@@ -25,10 +25,11 @@ from typing import Any
 from .._core.commands import program_of, run_command
 from .._core.errors import Failed
 from .._core.job import Job
-from .._core.paths import find_unused_path, key_of, private_directory, sha256_of, sync, write_durably
+from .._core.paths import find_unused_path, key_of, private_directory, sha256_of, sync
+from .._core.records import read_record, write_record
 from .._journal.events import now
 from .copy_place import CONTROLLER, COPY_COMMAND, copy_obstacles
-from .manifest import COPIES, MANIFEST, Manifest, check_sealed, proven
+from .manifest import COPIES, MANIFEST, Manifest, check_sealed, proven, select_copies
 
 _CHUNK = 1 << 20
 
@@ -80,17 +81,20 @@ def waits_for_copies(manifest: Manifest, job: Job) -> list[str]:
 
 
 def copies_of(manifest: Manifest) -> dict[str, str]:
-    """Return where copies of a backup are, each with the time that it was made."""
+    """Return where copies of a backup are, each with the time that it was made.
+
+    Raises:
+        LaterFormat: a later version has written it down in a format of its own.
+    """
     try:
-        return dict(json.loads((Path(manifest.path) / COPIES).read_text(encoding="utf-8")))
+        return select_copies(read_record(Path(manifest.path) / COPIES))
     except (OSError, ValueError):
         return {}
 
 
 def note_copy(manifest: Manifest, to: str) -> None:
     """Remember that there is a copy."""
-    record = {**copies_of(manifest), to: now()}
-    write_durably(Path(manifest.path) / COPIES, json.dumps(record))
+    write_record(Path(manifest.path) / COPIES, {"copies": {**copies_of(manifest), to: now()}})
 
 
 def leaving(manifest: Manifest) -> list[Leaving]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from .._core.job import Job
+from .._core.records import LaterFormat
 from .._journal.events import net_outcome, newest_first
 from .manifest import proven
 
@@ -30,7 +31,10 @@ def remove_old_backups(folder: Path, keep: int, keep_days: int, needed: frozense
 def prune_backups(job: Job) -> None:
     """Remove the old backups of each database of a job."""
     for database in job.databases:
-        runs = newest_first(job.layout.journals_of(database.name))
-        last_changed = next((run for run, events in runs if net_outcome(events)), "")
+        try:
+            runs = newest_first(job.layout.journals_of(database.name))
+            last_changed = next((run for run, events in runs if net_outcome(events)), "")
+        except LaterFormat:
+            continue  # what a revert of that version needs is not known
         folder = job.layout.backups_of(database.name)
         remove_old_backups(folder, job.backup_keep, job.backup_keep_days, frozenset({last_changed}))

@@ -12,20 +12,15 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .access_list import remove_lists
 from .errors import Refused
 
 INI = "alembic.ini"
-
-#: The format of journals, manifests and records that are written now; earlier ones have no number. It rises when a key
-#: gets another meaning, and each earlier format is read.
-FORMAT = 1
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -168,21 +163,6 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def select_known_facts(record: type, facts: Any) -> dict[str, Any]:
-    """Return what a class of records knows of the facts that were written; another version may have added some.
-
-    Raises:
-        TypeError: they are not facts, or a later version has written them in a format of its own.
-    """
-    if not isinstance(facts, Mapping):
-        raise TypeError("a record is a mapping")
-    number = facts.get("format", 0)
-    if not isinstance(number, int) or number > FORMAT:
-        raise TypeError(f"its format is {number}, and this version reads up to {FORMAT}")
-    known = {each.name for each in fields(record)}
-    return {key: value for key, value in facts.items() if key in known}
 
 
 def sync(path: Path) -> None:

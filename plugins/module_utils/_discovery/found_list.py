@@ -19,16 +19,14 @@ from typing import Any, TypeVar
 
 from .._core.errors import Refused
 from .._core.paths import (
-    FORMAT,
     Layout,
     check_run_id,
     is_run,
     key_of,
     private_directory,
-    select_known_facts,
-    write_durably,
 )
 from .._core.playbook_command import playbook_command
+from .._core.records import check_format, select_known_facts, write_record
 
 _Parsed = TypeVar("_Parsed")
 
@@ -116,13 +114,13 @@ def keep_lists(
     private_directory(path.parent)
     sources = {name: [asdict(row) for row in found.rows] for name, found in lists.items()}
     before = {name: _read(_last(root, name)) for name in new}
-    facts = {"format": FORMAT, "run": run, "at": now(), "sources": sources, "before": before}
-    write_durably(path, json.dumps(facts, indent=1))
+    facts: dict[str, Any] = {"run": run, "at": now(), "sources": sources, "before": before}
+    write_record(path, facts, indent=1)
     for name in new:
         last = _last(root, name)
         private_directory(last.parent)
-        facts = {"format": FORMAT, "run": run, "at": lists[name].at, "source": name, "rows": sources[name]}
-        write_durably(last, json.dumps(facts, indent=1))
+        facts = {"run": run, "at": lists[name].at, "source": name, "rows": sources[name]}
+        write_record(last, facts, indent=1)
     written = sorted(path.parent.glob("*.json"), key=lambda each: each.stat().st_mtime, reverse=True)
     for old in written[KEPT : KEPT + _EXAMINED]:
         if not is_needed(old.stem):
@@ -141,7 +139,7 @@ def forget_lists(root: str, run: str) -> None:
     for name, before in (facts.get("before") or {}).items():
         last = _last(root, name)
         if before:
-            write_durably(last, json.dumps(before, indent=1))
+            write_record(last, before, indent=1)
         else:
             last.unlink(missing_ok=True)
     path.unlink(missing_ok=True)
@@ -175,6 +173,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     """Return what is in a file; None if there is none.
 
     Raises:
+        LaterFormat: a later version has written it in a format of its own.
         Refused: it cannot be read. It was written whole, so something else has damaged it, and what it had is unknown.
     """
     try:
@@ -183,12 +182,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error
-    facts = _parse(path, lambda: json.loads(text))
-    if not isinstance(facts, dict) or not isinstance(facts.get("format", 0), int):
-        raise _damaged(path, "it does not hold a list")
-    if facts.get("format", 0) > FORMAT:
-        raise _damaged(path, f"its format is {facts['format']}, and this version reads up to {FORMAT}")
-    return facts
+    return _parse(path, lambda: check_format(json.loads(text), path))
 
 
 def _parse(path: Path, parse: Callable[[], _Parsed]) -> _Parsed:
@@ -203,5 +197,5 @@ def _damaged(path: Path, why: str) -> Refused:
         accept = playbook_command("migrate", migrate_discover_accept="true")
         remedy = f"Put it back from a backup of the host, or check what the sources find, remove it and: {accept}"
     else:
-        remedy = "Put it back from a backup of the host; a later version is to be used again where it wrote it"
+        remedy = "Put it back from a backup of the host"
     return Refused(f"The list of found databases {path} cannot be read", why, remedy, code="discovery-list-damaged")

@@ -16,7 +16,8 @@ from typing import Any
 
 from .._core.errors import ErrorFacts
 from .._core.masking import mask_data
-from .._core.paths import FORMAT, Layout, key_of, private_directory, sync
+from .._core.paths import Layout, key_of, private_directory, sync
+from .._core.records import FORMAT, check_format
 
 Event = dict[str, Any]
 
@@ -109,12 +110,19 @@ def _separate_line(descriptor: int) -> bytes:
 
 
 def read_events(path: Path, skip: int = 0) -> list[Event]:
-    """Return the events of a journal after the first ``skip`` ones; a line cut short by a crash is left out."""
+    """Return the events of a journal after the first ``skip`` ones; a line cut short by a crash is left out.
+
+    Raises:
+        LaterFormat: a later version has written it in a format of its own, so that what it has done is not known.
+    """
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
-    return [event for event in map(_event, lines) if event][skip:]
+    events = [event for event in map(_event, lines) if event]
+    if events:
+        check_format(events[0], path)
+    return events[skip:]
 
 
 #: Keys of an event, of its result and of a rehearsed revision, as versions before 0.1.0 wrote them, and of now.

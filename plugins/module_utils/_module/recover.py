@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from time import monotonic, sleep
@@ -16,6 +15,7 @@ from .._core.errors import Refused
 from .._core.paths import Layout, check_run_id
 from .._core.playbook_command import playbook_command
 from .._core.progress import read_progress
+from .._core.records import read_record
 from .._journal.abandoned_copies import list_abandoned
 from .._journal.events import Journal, ending, read_events
 from .._journal.run_state import RunState, find_unrecovered, last_run_state, list_unknown_folders, retries
@@ -156,7 +156,7 @@ class _Recovery:
                 f"Release {release[:12]} of run {runs} is not on this host any more", "", again, code="release-missing"
             )
         folder = self.layout.release(release)
-        record = json.loads((folder / "release.json").read_text(encoding="utf-8"))
+        record = read_record(folder / "release.json")
         expected = record.get("content")
         if expected and not is_as_shipped(folder / "source", expected, record.get("files")):
             raise Refused(

@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.errors import ErrorFacts, Refused
 from .._core.job import Database, Job
-from .._core.paths import FORMAT, private_directory, select_known_facts, write_durably
+from .._core.paths import private_directory
 from .._core.processes import Died, redirect_output, run_in_processes
+from .._core.records import read_record, select_known_facts, write_record
 from .._core.results import PlanFacts
 from .._core.revisions import Stream
 from .._core.urls import password_of
@@ -108,7 +109,7 @@ def remember(
     with suppress(OSError, Refused):  # without it the next plan is a full one, which is not a reason to fail
         place = _place(database, job)
         private_directory(place.parent)
-        write_durably(place, json.dumps({"format": FORMAT, **asdict(record)}))
+        write_record(place, asdict(record))
 
 
 def read_known_plans(job: Job) -> dict[str, PlanFacts]:
@@ -131,9 +132,9 @@ def read_known_plans(job: Job) -> dict[str, PlanFacts]:
 
 
 def _plan(database: Database, job: Job) -> Plan | None:
-    if last_run_state(job.layout, database.name).state in ("cut_short", "held"):
-        return None
     try:
+        if last_run_state(job.layout, database.name).state in ("cut_short", "held"):
+            return None
         record = _read(database, job)
         if not _is_of(record, database, job):
             return None
@@ -173,7 +174,7 @@ def _is_of(record: Verified, database: Database, job: Job) -> bool:
 
 
 def _read(database: Database, job: Job) -> Verified:
-    facts = json.loads(_place(database, job).read_text(encoding="utf-8"))
+    facts = read_record(_place(database, job))
     if "door" in facts:  # as it was called before there were formats
         facts.setdefault("connect_options", facts["door"])
     return Verified(**select_known_facts(Verified, facts))

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -15,8 +14,9 @@ from pathlib import Path
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
-from .._core.paths import FORMAT, Layout, select_known_facts, write_durably
+from .._core.paths import Layout
 from .._core.playbook_command import playbook_command
+from .._core.records import LaterFormat, read_record, select_known_facts, write_record
 from .._journal.events import now
 from .at_head import entry_digest
 from .model import Plan
@@ -43,7 +43,7 @@ def note_rehearsal(database: Database, job: Job, plan: Plan) -> None:
     salt = secrets.token_hex(16)
     entry = _entry(database, job, salt)
     record = Rehearsed(salt, entry, job.release, plan.identity, plan.heads, _goal(plan), job.run, now())
-    write_durably(_place(database, job), json.dumps({"format": FORMAT, **asdict(record)}))
+    write_record(_place(database, job), asdict(record))
 
 
 def forget_rehearsal(database: Database, job: Job) -> None:
@@ -94,8 +94,8 @@ def _entry(database: Database, job: Job, salt: str) -> str:
 
 
 def _read(database: Database, job: Job) -> Rehearsed | None:
-    with suppress(OSError, ValueError, TypeError):
-        return Rehearsed(**select_known_facts(Rehearsed, json.loads(_place(database, job).read_text(encoding="utf-8"))))
+    with suppress(OSError, ValueError, TypeError, LaterFormat):  # what cannot be read proves nothing
+        return Rehearsed(**select_known_facts(Rehearsed, read_record(_place(database, job))))
     return None
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from .._core.errors import Failed, Refused
 from .._core.ownership import refuse_if_not_ours
 from .._core.paths import INI, Layout, locked_file, private_directory, write_durably
+from .._core.records import LaterFormat, read_record, write_record
 from .._journal.events import net_outcome, newest_first, now
 from .digest import digest_of_all
 from .lookup import refuse_if_not_ours_virtualenv
@@ -165,7 +166,7 @@ class Installer:
             os.chmod(beside / INI, 0o644)
             record = {**asdict(self.installation), "shipped": now(), "files": files}
             del record["pip_arguments"], record["requirements"]  # an index's address may hold a secret
-            write_durably(beside / _RECORD, json.dumps(record, indent=1))
+            write_record(beside / _RECORD, record, indent=1)
             shutil.rmtree(self.place, ignore_errors=True)
             os.rename(beside, self.place)
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
@@ -258,7 +259,7 @@ class Installer:
             if packages:
                 command = [*pip, *packages]
                 _run(command, "The packages could not be installed", self.place / "source", variables)
-            write_durably(place / _COMPLETE, json.dumps({"built": now(), "python": self._python_version()}))
+            write_record(place / _COMPLETE, {"built": now(), "python": self._python_version()})
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
@@ -286,11 +287,15 @@ def prune(layout: Layout, keep: int) -> list[str]:
 
 def _prune(layout: Layout, keep: int) -> list[str]:
     folders = [path.parent for path in layout.releases.glob(f"*/{_RECORD}") if not path.parent.is_symlink()]
-    records = {folder.name: json.loads((folder / _RECORD).read_text()) for folder in folders}
+    try:
+        records = {folder.name: read_record(folder / _RECORD) for folder in folders}
+        needed_for_revert = _needed_for_revert(layout)
+    except LaterFormat:
+        return []  # what that version needs is not known
     newest = sorted(records, key=lambda name: records[name]["shipped"], reverse=True)
     current = {os.readlink(layout.current)} if layout.current.is_symlink() else set()
     current |= {os.readlink(link) for link in layout.releases.glob(".of/*") if link.is_symlink()}
-    needed = set(newest[:keep]) | _needed_for_revert(layout) | current
+    needed = set(newest[:keep]) | needed_for_revert | current
     removed = [name for name in newest if name not in needed]
     for name in removed:
         shutil.rmtree(layout.release(name))

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,11 +13,14 @@ from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
-    FORMAT,
     check_run_id,
     private_directory,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils._core.records import (
+    LaterFormat,
+    read_record,
     select_known_facts,
-    write_durably,
+    write_record,
 )
 
 from .._run import invocation
@@ -130,7 +132,7 @@ class Manifest:
 
     def facts(self) -> dict[str, Any]:
         """Return the manifest as plain data."""
-        return {"format": FORMAT, **asdict(self)}
+        return asdict(self)
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Manifest:
@@ -160,15 +162,23 @@ def place(folder: str, run: str) -> Path:
 
 
 def read(path: Path) -> Manifest | None:
-    """Return a manifest, or None if there is none; one that cannot be read is none either."""
+    """Return a manifest, or None if there is none; one that cannot be read is none either.
+
+    Raises:
+        LaterFormat: a later version has written it in a format of its own.
+    """
     try:
-        return Manifest.of(json.loads(path.read_text(encoding="utf-8")))
+        return Manifest.of(read_record(path))
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 def earlier_parts(folder: str, run: str, host: str) -> int:
-    """Return how often a run has begun a host already, in invocations before this one."""
+    """Return how often a run has begun a host already, in invocations before this one.
+
+    Raises:
+        Refused: the run id cannot be a file name, or a later version has written the run's manifest.
+    """
     found = read(place(folder, run)) if folder and run else None
     return found.hosts[host].begun if found and host in found.hosts else 0
 
@@ -190,14 +200,13 @@ def keep(manifest: Manifest, folder: str) -> None:
     """
     manifest.changed = datetime.now(timezone.utc).isoformat(timespec="seconds")
     manifest.began = manifest.began or manifest.changed
-    text = json.dumps(manifest.facts(), indent=2) + "\n"
-    write_durably(_current(), text)
+    write_record(_current(), manifest.facts(), indent=2)
     if not folder:
         return
     path = place(folder, manifest.run)
     try:
         private_directory(path.parent.absolute())
-        write_durably(path, text)
+        write_record(path, manifest.facts(), indent=2)
         _forget(path.parent)
     except (OSError, Refused) as error:
         raise Refused(
@@ -211,6 +220,9 @@ def keep(manifest: Manifest, folder: str) -> None:
 def _forget(folder: Path) -> None:
     written = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in written[KEPT:]:
-        found = read(path)
+        try:
+            found = read(path)
+        except LaterFormat:
+            continue
         if found and found.run == path.stem:  # another file in that folder is not a run's
             path.unlink(missing_ok=True)

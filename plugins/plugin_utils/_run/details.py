@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import
     private_directory,
     write_durably,
 )
+from ansible_collections.hosting.alembic.plugins.module_utils._core.records import write_record
 
 display = Display()
 
@@ -50,7 +50,7 @@ def keep_details(folder: str, run: str, name: str, facts: Mapping[str, Any]) -> 
         if is_new:
             write_durably(place / _MADE_HERE, "")
         path = place / f"{key_of(name)}.json"
-        write_durably(path, json.dumps(facts, indent=1, default=str) + "\n")
+        write_record(path, facts, indent=1, default=str)
         _forget(place.parent)
     except (OSError, Refused) as error:
         display.warning(f"What is known of each database could not be kept below {folder}: {error}")

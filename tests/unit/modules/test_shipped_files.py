@@ -55,8 +55,9 @@ def test_the_code_of_hosts_is_no_more_than_it_was() -> None:
     who restores which part of an archive of PostgreSQL by hand 1 and 270,
     predictions of a rollback and a backup 1 and 120,
     unfinished and held databases that are found no more, and lists that are damaged, 1 and 260,
-    rows that are excluded or unreadable one by one, and names across sources, 200.
+    rows that are excluded or unreadable one by one, and names across sources, 200,
+    records in one place with the number of their format 1 and 110.
     """
     found = list((PLUGINS / "module_utils").rglob("*.py"))
-    assert len(found) <= 377
-    assert sum(len(path.read_text().splitlines()) for path in found) <= 47_770
+    assert len(found) <= 378
+    assert sum(len(path.read_text().splitlines()) for path in found) <= 47_880

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..._core.errors import HALF_WAY, Failed
-from ..._core.paths import private_directory, write_durably
+from ..._core.paths import private_directory
+from ..._core.records import read_record, write_record
 from .content import charset_of, run_sql
 from .made_schemas import MadeSchemas
 from .quoting import quote_name
@@ -49,7 +49,7 @@ def defaults_of(engine: MariaDBSession, fingerprint: Iterable[str]) -> Iterator[
         return
     place = _place(engine)
     private_directory(place.parent)
-    write_durably(place, json.dumps({"schema": schema, "charset": now[0], "collation": now[1]}))
+    write_record(place, {"schema": schema, "charset": now[0], "collation": now[1]})
     try:
         _set(engine, schema, *wanted)
         yield
@@ -70,15 +70,16 @@ def set_back(engine: MariaDBSession) -> None:
     """Give a database the defaults back that it had before a restore which has not come through, if there was one.
 
     Raises:
+        LaterFormat: a later version has written them down in a format of its own.
         Exception: the driver's; the next call does it.
     """
     place, schema = _place(engine), engine.name_on_server
     try:
-        facts = json.loads(place.read_text(encoding="utf-8"))
+        facts = read_record(place)
     except (OSError, ValueError):
         return
-    names = [str(facts.get(each, "")) for each in ("charset", "collation")] if isinstance(facts, dict) else []
-    if names and facts.get("schema") == schema and all(_NAME.fullmatch(name) for name in names):
+    names = [str(facts.get(each, "")) for each in ("charset", "collation")]
+    if facts.get("schema") == schema and all(_NAME.fullmatch(name) for name in names):
         _set(engine, schema, *names)
     keep_defaults(engine)
 

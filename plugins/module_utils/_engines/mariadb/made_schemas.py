@@ -11,11 +11,11 @@ prove nothing.
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..._core.paths import Layout, private_directory, write_durably
+from ..._core.paths import Layout, private_directory
+from ..._core.records import read_record, write_record
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
@@ -38,7 +38,7 @@ class MadeSchemas:
         """Write down, before it is made, that a schema is ours, and what lies in its table of ours."""
         private_directory(self._folder)
         facts = {"schema": schema, "digest": _digest(content), "ended": False}
-        write_durably(self._path(schema), json.dumps(facts))
+        write_record(self._path(schema), facts)
 
     def is_ours(self, schema: str, content: bytes) -> bool:
         """Return whether a schema that is there is the one that was written down."""
@@ -52,7 +52,7 @@ class MadeSchemas:
         """Write down that a restore has come through: nothing that its schema holds is executed any more."""
         facts = self._facts(schema)
         if facts:
-            write_durably(self._path(schema), json.dumps({**facts, "ended": True}))
+            write_record(self._path(schema), {**facts, "ended": True})
 
     def has_ended(self, schema: str) -> bool:
         """Return whether that was written down."""
@@ -71,10 +71,10 @@ class MadeSchemas:
 
     def _facts(self, schema: str) -> dict[str, Any]:
         try:
-            facts = json.loads(self._path(schema).read_text(encoding="utf-8"))
+            facts = read_record(self._path(schema))
         except (OSError, ValueError):
             return {}
-        return facts if isinstance(facts, dict) and facts.get("schema") == schema else {}
+        return facts if facts.get("schema") == schema else {}
 
 
 def _digest(content: bytes) -> str:

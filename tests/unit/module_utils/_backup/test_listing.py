@@ -176,11 +176,6 @@ def a_pipe(backup: Path) -> None:
     os.mkfifo(backup / "manifest.json")
 
 
-def of_a_later_format(backup: Path) -> None:
-    manifest = json.loads((backup / "manifest.json").read_text())
-    (backup / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
-
-
 def other_types(backup: Path) -> None:
     manifest = json.loads((backup / "manifest.json").read_text())
     (backup / "manifest.json").write_text(json.dumps({**manifest, "taken": 5, "heads": ["x"]}))
@@ -194,7 +189,7 @@ def damaged_record(backup: Path) -> None:
     (backup / "copies.json").write_text("[")
 
 
-@pytest.mark.parametrize("spoil", [no_manifest, a_link, a_pipe, of_a_later_format, other_types, nested, damaged_record])
+@pytest.mark.parametrize("spoil", [no_manifest, a_link, a_pipe, other_types, nested, damaged_record])
 def test_what_cannot_be_read_is_unknown_with_the_reason(
     host: Host, filled: Path, spoil: Callable[[Path], None]
 ) -> None:

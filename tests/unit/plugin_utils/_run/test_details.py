@@ -19,7 +19,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._run.details impor
 def test_a_file_of_a_run_is_its_owners_and_says_all(tmp_path: Path) -> None:
     path = Path(keep_details(str(tmp_path / "runs"), "r1", "status-web/1", {"databases": [{"name": "shop"}]}))
 
-    assert json.loads(path.read_text()) == {"databases": [{"name": "shop"}]}
+    assert json.loads(path.read_text()) == {"format": 1, "databases": [{"name": "shop"}]}
     assert path.parent == tmp_path / "runs" / "r1"
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
