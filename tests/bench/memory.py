@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _EVERY = 0.25  # seconds
+#: The most that a process ever needed is read of it, but at its end, and most processes end between two readings.
+_EVERY_OF_NAMED = 0.02
 _PROC = Path("/proc")
 
 
@@ -44,7 +46,11 @@ class Peak:
             if total > self.shared_out:
                 self.shared_out, self.processes, self.connections = total, len(ours), len(connections - ours)
             self.largest = max([self.largest, *(rss for _pss, rss in found.values())])
-            self.largest_named = max([self.largest_named, *(found[pid][1] for pid in connections)])
+
+    def watch_named(self, words: str) -> None:
+        """Read the most that the kernel has counted of each process with the words, until stopped."""
+        while not self._over.wait(_EVERY_OF_NAMED):
+            self.largest_named = max([self.largest_named, *(_peak(pid) for pid in _with_words(words))])
 
     def end(self) -> None:
         """Stop measuring."""
@@ -52,21 +58,25 @@ class Peak:
 
 
 @contextmanager
-def peak(meaning: str, words: str) -> Iterator[Peak]:
+def peak(meaning: str, words: str, *, closely: bool = False) -> Iterator[Peak]:
     """Watch the memory of what is run meanwhile.
 
     Args:
         meaning: what is run.
         words: are in the command line of what keeps connections, which has no parent here.
+        closely: also read the most that each process with the words has ever needed.
     """
     found = Peak(meaning)
-    watcher = threading.Thread(target=found.watch, args=(words,), daemon=True)
-    watcher.start()
+    watches = [found.watch, *([found.watch_named] if closely else [])]
+    watchers = [threading.Thread(target=watch, args=(words,), daemon=True) for watch in watches]
+    for watcher in watchers:
+        watcher.start()
     try:
         yield found
     finally:
         found.end()
-        watcher.join()
+        for watcher in watchers:
+            watcher.join()
 
 
 def _descendants(of: int) -> set[int]:
@@ -91,6 +101,15 @@ def _with_words(words: str) -> set[int]:
         except OSError:
             continue
     return found - {os.getpid()}
+
+
+def _peak(pid: int) -> int:
+    """Return the most that a process had resident until now."""
+    try:
+        lines = (_PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def _memory(pid: int) -> tuple[int, int]:

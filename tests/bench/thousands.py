@@ -164,7 +164,7 @@ class _Plans:
         take_turns([all_of_them], turns)
         needed = {}
         for count in (FEW, place.most):
-            with peak(f"{count} databases", _MODULE) as memory:
+            with peak(f"{count} databases", _MODULE, closely=True) as memory:
                 self._plan(count, ansible_pipelining="false")
             if not memory.largest_named:
                 raise RuntimeError(f"The host's process was not seen with {count} databases")

@@ -44,8 +44,8 @@ def respond(module: AnsibleModule) -> NoReturn:
     elif module.check_mode and options["archive"] and not is_to_recover:
         databases = plan_with_unshipped(options)
     refuse_if_found_twice(module, [*options["done_before"], *databases], found)
-    places = [entry["name"] for entry in options["databases"]]
-    databases.sort(key=lambda plan: places.index(plan["name"]))
+    places = {entry["name"]: place for place, entry in enumerate(options["databases"])}
+    databases.sort(key=lambda plan: places[plan["name"]])
     refused = [{**entry, "error": obstacle} for entry in databases for obstacle in entry["obstacles"]]
     pending = any(entry["pending"] for entry in databases) or bool(refused)
     leave(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import marshal
+import os
 import sys
 import zipfile
 from contextlib import suppress
@@ -28,6 +29,9 @@ _UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 #: At the end of a compiled archive, as its comment: the digest of what is before it. ``call.py`` compares it as well.
 _SEAL = 64
+
+#: Bytes that are read at once: whole, it would be a third of what this process needs in memory.
+_PART = 1 << 16
 
 
 def locate_compiled(archive: Path) -> Path:
@@ -50,11 +54,16 @@ def compile_beside(archive: Path) -> bool:
 
 def is_intact(compiled: Path) -> bool:
     """Return whether a compiled archive is there as it was written: Python would run what a disk has damaged."""
+    digest = hashlib.sha256()
     try:
-        content = compiled.read_bytes()
+        with compiled.open("rb") as handle:
+            left = os.fstat(handle.fileno()).st_size - _SEAL
+            while left > 0 and (part := handle.read(min(left, _PART))):
+                digest.update(part)
+                left -= len(part)
+            return left == 0 and handle.read() == digest.hexdigest().encode()
     except OSError:
         return False
-    return hashlib.sha256(content[:-_SEAL]).hexdigest().encode() == content[-_SEAL:]
 
 
 def _compile_archive(archive: Path) -> bytes:

@@ -12,7 +12,6 @@ import stat
 import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from .._core.errors import Refused
 from .source import Source
@@ -54,10 +53,16 @@ def find_files(source: Source) -> list[dict[str, str]]:
     """
     budget = _Budget(source)
     found = {path for pattern in source.files for path in _matching(pattern, budget)}
-    return [
-        {"path": path, "name": Path(path).name, "stem": Path(path).stem, "folder": Path(path).parent.name}
-        for path in sorted(found)
-    ]
+    return [_row_of(path) for path in sorted(found)]
+
+
+def _row_of(path: str) -> dict[str, str]:
+    """Return the row of a file. A ``Path`` of each of thousands would keep each of its parts in memory."""
+    folder, _slash, name = path.rpartition("/")
+    dot = name.rfind(".")
+    # As in ``Path.stem``, a name that begins or ends with its only dot has no ending.
+    stem = name[:dot] if 0 < dot < len(name) - 1 else name
+    return {"path": path, "name": name, "stem": stem, "folder": folder.rpartition("/")[2]}
 
 
 def _matching(pattern: str, budget: _Budget) -> Iterator[str]:

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,7 +139,10 @@ def find_unrecovered(options: dict[str, Any]) -> list[RunState]:
 def list_unknown_folders(layout: Layout, names: list[str]) -> list[str]:
     """Return the folders of journals with something not recovered whose database the inventory no longer names."""
     known = {key_of(name) for name in names}
-    folders = sorted(path.name for path in layout.journals.glob("*") if path.is_dir() and path.name not in known)
+    folders: list[str] = []
+    # A ``Path`` of each of thousands would keep its parts in memory.
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(layout.journals) as entries:
+        folders = sorted(entry.name for entry in entries if entry.name not in known and entry.is_dir())
     return [folder for folder in folders if last_run_state(layout, folder).state in ("running", "cut_short", "held")]
 
 

@@ -74,8 +74,10 @@ def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) ->
             pass_fds=(entries,),
         )
     what = f"The {verb} crashed under {python}"
+    texts: dict[str, str] = {}
     try:
-        answer = json.loads(done.stdout)
+        # Plans of thousands of databases have most texts in common, which are kept once.
+        answer = json.loads(done.stdout, object_pairs_hook=lambda pairs: _share_texts(pairs, texts))
     except ValueError:
         words = done.stderr.decode(errors="replace").strip().splitlines()
         why = words[-1] if words else f"it ended with exit code {done.returncode} and printed nothing"
@@ -87,6 +89,11 @@ def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) ->
     if "refused" in answer:
         raise Refused.of(answer["refused"])
     return dict(answer)
+
+
+def _share_texts(pairs: list[tuple[str, Any]], texts: dict[str, str]) -> dict[str, Any]:
+    """Return a dictionary whose texts are those that are known already, where there are equal ones."""
+    return {key: texts.setdefault(value, value) if isinstance(value, str) else value for key, value in pairs}
 
 
 def call_plan(python: Path, options: dict[str, Any]) -> list[PlanFacts]:
