@@ -370,3 +370,20 @@ def test_a_shared_database_is_migrated_once_both_hosts_have_one_target(
     typed(printed(behind.output, "one release and one target, then: ")).ended()
 
     assert postgres.revisions == ["0002"]
+
+
+@types("module_utils/_answers/rollback._refuse_unlisted rollback migrate_rollback_run migrate_rollback_databases")
+def test_a_rollback_of_a_run_that_moved_what_is_not_listed_any_more(site: Site, tmp_path: Path) -> None:
+    kept, removed = (SQLiteTarget(tmp_path / f"{name}.db", name) for name in ("kept", "removed"))
+    every: dict[str, Any] = {"migrate_source": site.source("generic")}
+    every["migrate_databases"] = [kept.entry, removed.entry]
+    site.run("migrate", "-e", "migrate_run=both", **every)
+
+    refused = site.run("rollback", code=2, **every | {"migrate_databases": [kept.entry]})
+
+    assert_code(refused, "database-not-listed", "both", removed.name)
+    assert (kept.revisions, removed.revisions) == (["0002"], ["0002"])
+    typed(printed(refused.output, "roll back the others alone: ")).ended()
+    assert (kept.revisions, removed.revisions) == ([], ["0002"])
+    site.run("rollback", "-e", "migrate_rollback_run=both", **every | {"migrate_databases": [removed.entry]})
+    assert removed.revisions == []

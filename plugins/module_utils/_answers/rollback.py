@@ -11,13 +11,18 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._core.paths import Layout
+from .._core.errors import Refused, first_of
+from .._core.paths import Layout, key_of
+from .._core.playbook_command import playbook_command
 from .._core.results import DatabaseResult
-from .._journal.history import last_change, list_to_roll_back
+from .._core.selection import patterns_of
+from .._journal.history import last_change, list_moved, list_to_roll_back
 from .._journal.run_state import last_run_state
 from .._module.databases import use_databases
 from .._module.verb import follow, foretell, have_done
 from .._release.by_application import answer_by_release, group_by_release_of_run
+
+_MOST_NAMED = 20
 
 
 def respond(module: AnsibleModule) -> NoReturn:
@@ -28,6 +33,7 @@ def respond(module: AnsibleModule) -> NoReturn:
     names = [entry["name"] for entry in options["databases"]]
     request = (options["root"], options["run"], options["of_run"], names, options["only"])
     names = list_to_roll_back(*request, attach=options["attach"])
+    _refuse_unlisted(options, names)
     held = _list_held(options, names)
     if not names:
         foretell(module, held, fails=not module.check_mode)
@@ -38,6 +44,27 @@ def respond(module: AnsibleModule) -> NoReturn:
         # What is refused here does not keep the others from being rolled back; the report fails.
         foretell(module, [*answer["results"], *held], fails=False)
     follow(module, "rollback", groups, held)
+
+
+def _refuse_unlisted(options: dict[str, Any], chosen: list[str]) -> None:
+    """Refuse to roll back a part of a run without a word on the rest, which the inventory does not list any more.
+
+    Raises:
+        Refused: the run moved others, and neither databases nor a selection are named.
+    """
+    of_run = options["of_run"]
+    if not chosen or of_run == options["run"] or options["only"] or patterns_of(options["select"]):
+        return
+    known = {key_of(entry["name"]) for entry in options["databases"]}
+    unlisted = [name for name in list_moved(options["root"], of_run) if key_of(name) not in known]
+    if unlisted:
+        these = playbook_command("rollback", migrate_rollback_run=of_run, migrate_rollback_databases=chosen)
+        raise Refused(
+            f"Run {of_run} moved databases that are not in the inventory of this host",
+            f"it does not list {first_of(unlisted, _MOST_NAMED)}",
+            f"Add them to migrate_databases, or roll back the others alone: {these}",
+            code="database-not-listed",
+        )
 
 
 def _list_held(options: dict[str, Any], chosen: list[str]) -> list[DatabaseResult]:

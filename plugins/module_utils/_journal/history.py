@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from .._core.errors import Refused
-from .._core.paths import Layout
+from .._core.paths import Layout, check_run_id
 from .._core.playbook_command import playbook_command
 from .._core.results import DatabaseResult
 from .events import ending, net_outcome, newest_first, read_events
@@ -49,6 +50,22 @@ def list_touched(root: str, run: str) -> list[str]:
     layout = Layout(Path(root))
     journals = [path for path in layout.journals.glob(f"*/{run}.jsonl") if net_outcome(read_events(path))]
     return sorted({path.parent.name for path in (*journals, *layout.backups.glob(f"*/{run}"))})
+
+
+def list_moved(root: str, run: str) -> list[str]:
+    """Return the host's databases that a run upgraded or left held, less those that a later run moved."""
+    found: list[str] = []
+    for path in sorted(Layout(Path(root)).journals.glob(f"*/{check_run_id(run)}.jsonl")):
+        events = read_events(path)
+        upgraded = ending(events, "upgrade")
+        if net_outcome(events) in ("upgraded", "held") and not _has_moved_since(path.parent, run):
+            found.append(str(upgraded["result"]["name"]) if upgraded else path.parent.name)
+    return found
+
+
+def _has_moved_since(folder: Path, run: str) -> bool:
+    later = takewhile(lambda journal: journal[0] != run, newest_first(folder))
+    return any(net_outcome(events) for _run, events in later)
 
 
 def list_upgraded(root: str, run: str, names: list[str], only: Sequence[str] = ()) -> list[str]:
