@@ -61,7 +61,7 @@ MESSAGES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: migration_url(Database("app", "oracle://u@server/x")),
         (
             "Unsupported database type 'oracle' in the URL of 'app' [database-type-unsupported]:"
-            " supported are mariadb, postgresql, sqlite."
+            " supported are mariadb, postgresql, sqlite. Begin it with postgresql://, mariadb:// or sqlite:///."
         ),
     ),
     "service-invalid": (

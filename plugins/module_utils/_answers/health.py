@@ -39,6 +39,11 @@ def respond(module: AnsibleModule) -> NoReturn:
     wrong = [result for result in answer.get("results", []) if not result["passed"]]
     if answer["finished"] and wrong:
         message = "; ".join(f"{result['check']}: {result['why']}" for result in wrong)
-        failure = Failed(f"Not healthy after {answer['tries']} tries", message, code="health-check-failed")
+        failure = Failed(
+            f"Not healthy after {answer['tries']} tries",
+            message,
+            "Correct what the checks name, or the checks themselves in migrate_health_checks",
+            code="health-check-failed",
+        )
         fail(module, str(failure), changed=False, **answer, code=failure.code, error=failure.facts())
     leave(module, changed=False, **answer)

@@ -160,7 +160,12 @@ class Service:
                 process.kill()
                 process.wait()
                 words = f"{command[0]} took longer than {self.timeout:.0f} s"
-                raise Failed(f"The service {self.name} does not follow", words, code="service-failed") from None
+                raise Failed(
+                    f"The service {self.name} does not follow",
+                    words,
+                    f"Type `systemctl status {self.name}` on the host, or raise the timeout of the service",
+                    code="service-failed",
+                ) from None
             output.seek(0)
             return code, output.read().decode(errors="replace").strip()[-_MOST_WORDS:]
 

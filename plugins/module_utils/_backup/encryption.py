@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from .._core.errors import Failed, Refused
+from .._core.errors import CHECK_DISK, Failed, Refused
 from .._core.paths import sha256_of
 
 _OPTION = "migrate_backup_encrypt_to"
@@ -125,6 +125,7 @@ def seal(folder: Path, names: Sequence[str], to: str) -> Sealed:
             raise Failed(
                 f"The encrypted backup {target} is damaged",
                 "it reads back differently than it was written",
+                CHECK_DISK,
                 code="encryption-failed",
             )
         os.rename(beside, target)

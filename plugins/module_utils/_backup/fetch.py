@@ -10,6 +10,7 @@ from typing import Any
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
+from .._core.playbook_command import playbook_command
 from .manifest import Manifest, proven
 from .offsite import chunk, describe_copies, note_copy, waiting_for_controller
 
@@ -36,6 +37,7 @@ def read_part(options: Options) -> str:
         raise Refused(
             f"The backup {manifest.path} is not encrypted",
             "it leaves this host encrypted only",
+            f"The next backup encrypts it first: {playbook_command('backup')}",
             code="backup-not-encrypted",
         )
     return chunk(manifest, options["offset"], options["length"])
@@ -55,7 +57,11 @@ def _find_manifest(options: Options, database: str, run: str) -> Manifest:
     for manifest in proven(_job(options).layout.backups_of(database)):
         if manifest.run == run:
             return manifest
-    raise Refused(f"There is no backup of run {run} of database {database!r} on this host", code="backup-not-found")
+    raise Refused(
+        f"There is no backup of run {run} of database {database!r} on this host",
+        remedy=f"List the backups: {playbook_command('backups')}",
+        code="backup-not-found",
+    )
 
 
 def _job(options: Options) -> Job:

@@ -63,7 +63,10 @@ def _put_in_order(manifest: Manifest, job: Job, report: Report) -> None:
 
 def _explain_error(manifest: Manifest, error: OSError) -> ErrorFacts:
     return Refused(
-        f"The backup {Path(manifest.path)} could not be sealed or copied", str(error), code="backup-not-finished"
+        f"The backup {Path(manifest.path)} could not be sealed or copied",
+        str(error),
+        "Free disk space on the host, or correct migrate_backup_copy_to; the next run tries it again",
+        code="backup-not-finished",
     ).facts()
 
 

@@ -30,6 +30,14 @@ NOT_PERMITTED = "restore-not-permitted"
 NOT_POSSIBLE = "restore-not-possible"
 #: The remedy of an error that says all there is to say about its cause.
 CORRECT_IT = "Correct it"
+#: The remedy where a file reads back differently than it was written.
+CHECK_DISK = "Run again; if it happens again, check the disk of the host"
+#: The remedy where a backup cannot be used.
+ANOTHER_BACKUP = "Check the disk of the host, and restore another backup"
+#: The remedy where a copy for a rehearsal could not be made; the database itself was only read.
+OTHER_COPY = "Correct it, or name another server in rehearse_url"
+#: The remedy of an error that no code foresees, so that only its cause can say what to do.
+REPORT_IT = "If that does not explain it, report it as README.md says under Help"
 
 _ENDS_IN_COMMAND = re.compile(r"ansible-playbook (?:(?!; ).)*\Z", re.DOTALL)
 

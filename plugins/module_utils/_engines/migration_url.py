@@ -54,6 +54,7 @@ def migration_url(database: Database, option: str = "url") -> URL:
         raise Refused(
             f"Unsupported database type {backend!r} in the URL of {database.name!r}",
             "supported are " + ", ".join(sorted(DRIVERS)),
+            "Begin it with postgresql://, mariadb:// or sqlite:///",
             code="database-type-unsupported",
         )
     url = url.set(drivername=f"{backend}+{driver or _list_installed(kind)[0]}")

@@ -114,7 +114,16 @@ def find_later_move(layout: Layout, database: str, by_run: str, of_run: str) -> 
     for run, events in newest_first(layout.journals_of(database)):
         if run == of_run:
             by = rolled_back.get(run)
-            return Refused(what, f"run {by} has rolled it back already", code="rollback-not-possible") if by else None
+            return (
+                Refused(
+                    what,
+                    f"run {by} has rolled it back already",
+                    f"Nothing is left to roll back; see its state: {playbook_command('status')}",
+                    code="rollback-not-possible",
+                )
+                if by
+                else None
+            )
         undone = ending(events, "rollback")
         if undone and net_outcome(events):
             rolled_back[undone["result"]["of_run"]] = run

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.channel import Answered, Channel
-from .._core.errors import CRASHED, Refused
+from .._core.errors import CRASHED, REPORT_IT, Refused
 from .._core.job import Database, Job
 from .._core.kernel import end_with_parent, show_to_user
 from .._core.masking import learn
@@ -98,7 +98,7 @@ class _EnvProcess:
 
     def _there(self) -> Connection:
         if self.connection is None:
-            raise Refused("env.py has no connection yet", code=CRASHED)
+            raise Refused("env.py has no connection yet", remedy=REPORT_IT, code=CRASHED)
         return self.connection
 
     def _start(

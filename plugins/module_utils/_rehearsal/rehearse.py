@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest, check, parse_taken_time, proven
 from .._backup.take import take
-from .._core.errors import Failed, Refused
+from .._core.errors import OTHER_COPY, Failed, Refused
 from .._core.job import Database, Job
+from .._core.playbook_command import playbook_command
 from .._core.processes import Died, redirect_output, run_in_processes
 from .._core.progress import Progress
 from .._core.results import RehearsalResult
@@ -99,7 +100,12 @@ class Rehearsal(OneDatabase):
             [self.database], 1, task, self.job.plan_timeout, lambda _database, answer: answers.append(answer)
         )
         if isinstance(answers[0], Died):
-            raise Refused(f"Database {self.database.name!r} could not be planned", str(answers[0]), code="plan-failed")
+            raise Refused(
+                f"Database {self.database.name!r} could not be planned",
+                str(answers[0]),
+                f"Plan it alone: {playbook_command('plan')}",
+                code="plan-failed",
+            )
         plan: Plan = answers[0]
         self.journal.write("planned", release=self.job.release, target=plan.target, heads=plan.heads)
         return plan
@@ -244,6 +250,7 @@ class Rehearsal(OneDatabase):
             raise Failed(
                 f"The copy of {self.database.name!r} is not at the database's revision",
                 f"it has {found}",
+                OTHER_COPY,
                 code="rehearsal-copy-failed",
             )
         return frozenset(found)

@@ -335,7 +335,9 @@ def _extract(archive: str, target: Path) -> None:
             for member in tar.getmembers():
                 if os.path.isabs(member.name) or ".." in Path(member.name).parts:
                     raise Failed(
-                        f"The archive holds {member.name!r}, which leads out of the release", code="release-damaged"
+                        f"The archive holds {member.name!r}, which leads out of the release",
+                        remedy="Ship it from a controller that is trusted; nothing was unpacked",
+                        code="release-damaged",
                     )
             tar.extractall(target)  # noqa: S202 - checked above
 

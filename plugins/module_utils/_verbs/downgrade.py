@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from .._core.errors import Failed
+from .._core.errors import CORRECT_IT, Failed
 from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
 from .._core.results import DatabaseResult
@@ -27,7 +27,9 @@ def downgrade(job: Job) -> Answer:
             return {"finished": False, "results": [], "lines": ["the upgrade still runs"], "cursor": job.cursor}
         time.sleep(0.1)
     if job.rejected:
-        error = Failed("The upgrade was verified and then rejected", job.rejected, code="upgrade-rejected").facts()
+        error = Failed(
+            "The upgrade was verified and then rejected", job.rejected, CORRECT_IT, code="upgrade-rejected"
+        ).facts()
         for database in job.databases:
             reject(Journal(job.layout.journal(database.name, job.run), "upgrade"), error)
     failed = [

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._backup.command import TOOL, method_of
 from .._backup.manifest import Manifest, check
-from .._core.errors import Failed, Refused
+from .._core.errors import REPORT_IT, Failed, Refused
 from .._core.job import Answer, Database, Job
 from .._core.progress import Progress
 from .._core.results import DatabaseResult
@@ -112,5 +112,5 @@ def _answer_of(database: Database, answer: Any) -> Answer:
     if not isinstance(answer, Exception):
         return dict(answer)
     what = f"What a restore of {database.name!r} would do could not be found out"
-    failure = Failed(what, f"{type(answer).__name__}: {answer}", code="restore-not-predicted")
+    failure = Failed(what, f"{type(answer).__name__}: {answer}", REPORT_IT, code="restore-not-predicted")
     return {"name": database.name, "outcome": "failed", "changed": False, "error": failure.facts()}

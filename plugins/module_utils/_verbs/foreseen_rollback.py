@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from .._core.errors import Failed, Refused
+from .._core.errors import REPORT_IT, Failed, Refused
 from .._core.job import Answer, Database, Job
 from .._core.results import DatabaseResult
 from .._engines.registry import engine_for
@@ -81,5 +81,5 @@ def _answer_of(database: Database, answer: Any, verb: str) -> Answer:
     if not isinstance(answer, Exception):
         return dict(answer)
     what = f"What a {verb} of {database.name!r} would do could not be found out"
-    failure = Failed(what, f"{type(answer).__name__}: {answer}", code="outcome-not-predicted")
+    failure = Failed(what, f"{type(answer).__name__}: {answer}", REPORT_IT, code="outcome-not-predicted")
     return {"name": database.name, "outcome": "failed", "changed": False, "error": failure.facts()}

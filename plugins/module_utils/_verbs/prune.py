@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .._backup.manifest import MANIFEST, proven
-from .._core.errors import Failed, Refused
+from .._core.errors import CORRECT_IT, REPORT_IT, Failed, Refused
 from .._core.job import Answer, Database, Job
 from .._core.paths import Layout, is_run
 from .._engines.data import RetainedCopy
@@ -79,14 +79,14 @@ def prune_database(database: Database, job: Job) -> Facts:
                     error = (
                         problem
                         if isinstance(problem, Refused)
-                        else Failed(_what(database), str(problem), code="prune-failed")
+                        else Failed(_what(database), str(problem), CORRECT_IT, code="prune-failed")
                     )
                     leftover.reason = str(error)
         return _result(database, found, error)
     except Refused as refusal:
         return _result(database, found, refusal)
     except OSError as problem:
-        return _result(database, found, Failed(_what(database), str(problem), code="prune-failed"))
+        return _result(database, found, Failed(_what(database), str(problem), CORRECT_IT, code="prune-failed"))
 
 
 def _what(database: Database) -> str:
@@ -221,7 +221,10 @@ def _make_result(database: Database, answer: Any) -> Answer:
     if not isinstance(answer, Exception):
         return dict(answer)
     failure = Failed(
-        f"Database {database.name!r} could not be pruned", f"{type(answer).__name__}: {answer}", code="prune-failed"
+        f"Database {database.name!r} could not be pruned",
+        f"{type(answer).__name__}: {answer}",
+        REPORT_IT,
+        code="prune-failed",
     )
     facts = {"name": database.name, "outcome": "failed", "changed": False, "leftovers": []}
     return {**facts, "error": failure.facts()}

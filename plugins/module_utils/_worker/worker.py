@@ -17,7 +17,7 @@ from typing import Any
 
 from .._backup.finish import finish_backups
 from .._core.entries import ENTRIES
-from .._core.errors import Failed, Refused
+from .._core.errors import REPORT_IT, Failed, Refused
 from .._core.job import Database, Job
 from .._core.paths import private_directory, try_lock
 from .._core.processes import Died, Late, redirect_descriptors, redirect_output, run_in_processes
@@ -180,7 +180,10 @@ def _work_on(database: Database, job: Job, task: Task) -> None:
             result = _without_result(database, outcome, refusal)
         except Exception as error:  # noqa: BLE001 - whatever it is, the journal must say so before the process ends
             failure = Failed(
-                f"{job.verb} of {database.name!r} failed", f"{type(error).__name__}: {error}", code="run-failed"
+                f"{job.verb} of {database.name!r} failed",
+                f"{type(error).__name__}: {error}",
+                REPORT_IT,
+                code="run-failed",
             )
             result = _without_result(database, "failed", failure)
         _put_backups_in_order(database, job, journal, result, progress)
@@ -198,6 +201,7 @@ def _put_backups_in_order(
         problem = Failed(
             f"Post-processing the backups of {database.name!r} failed",
             f"{type(error).__name__}: {error}",
+            REPORT_IT,
             code="backup-not-finished",
         )
         result["backup_problems"] = [problem.facts()]

@@ -150,7 +150,9 @@ class _Parts:
         if not self._there:
             answer = self._call({**self._options, "offset": self._offset})
             if answer.get("failed") or not answer.get("data"):
-                raise Failed("The host handed nothing over", str(answer.get("msg", "")), code="fetch-refused")
+                raise Failed(
+                    "The host handed nothing over", str(answer.get("msg", "")), _NOT_OURS, code="fetch-refused"
+                )
             self._there = base64.b64decode(answer["data"], validate=True)
             # Else it could have the controller call for ever, a byte at a time.
             if len(self._there) != min(PART, self._left):

@@ -168,22 +168,26 @@ def _describe_revert(entry: Result, back: Result | None) -> Reverted:
 
 def _held_for(back: Result, name: str) -> str:
     """Return why a database is held and how to go on, without its name."""
-    why = cause_key(str(Refused.of(back.get("error") or {"what": "unknown"})), name)
+    why = cause_key(str(_error_of(back)), name)
     return f"{why} {_ways_without_name({**back, 'name': name})}"
+
+
+def _error_of(result: Result) -> Refused:
+    """Return the error of a result; without a remedy that what comes next says better, with a command."""
+    error = Refused.of(result.get("error") or {"what": "unknown"})
+    return Refused.of({**error.facts(), "remedy": ""}) if error.remedy == CORRECT_IT else error
 
 
 def _lines(
     reverted: Reverted, members: Sequence[tuple[Result, Result | None]], view: View, with_next: bool, above: str
 ) -> list[str]:
     (entry, back), names = members[0], [entry["name"] for entry, _back in members]
-    error = Refused.of(entry["error"])
-    if error.remedy == CORRECT_IT:  # what comes next says so, with a command
-        error = Refused.of({**error.facts(), "remedy": ""})
+    error = _error_of(entry)
     lines = [_cause_line([member for member, _back in members], error, view, above)]
     if back is None:
         return [*lines, "  Nothing was tried in it." if len(names) == 1 else "  Nothing was tried in them."]
     if reverted.held:
-        why = str(Refused.of(back.get("error") or {"what": "unknown"}))
+        why = str(_error_of(back))
         lines.append(f"  HELD {_where(back)}: {for_all(why, names)}")
         return lines + _ways([{**(held or {}), "name": each["name"]} for each, held in members])
     one = len(names) == 1

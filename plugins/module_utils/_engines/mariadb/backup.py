@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Failed
+from ..._core.errors import CHECK_DISK, Failed
 from ..._core.paths import sync
 from ..connection import OwnConnection, execute
 from ..data import Dump
@@ -247,7 +247,7 @@ def _has_its_rows(target: Path, name: str, found: DumpContent, before: _State, a
 
 
 def _invalid(target: Path, why: str) -> Failed:
-    return Failed(f"The dump {target} is not complete", why, code="dump-invalid")
+    return Failed(f"The dump {target} is not complete", why, CHECK_DISK, code="dump-invalid")
 
 
 def _state(engine: MariaDBSession, count_rows: bool) -> _State:

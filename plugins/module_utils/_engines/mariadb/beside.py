@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..._core.errors import NOT_POSSIBLE, REPLACED_NOTHING, Failed, Refused, first_of
+from ..._core.errors import ANOTHER_BACKUP, NOT_POSSIBLE, REPLACED_NOTHING, Failed, Refused, first_of
 from ..._core.paths import sha256_of
 from ..connection import OwnConnection, first_line
 from ..data import Archive
@@ -152,12 +152,13 @@ class Beside:
             raise Failed(
                 f"The backup {self.archive.path.parent} could not be loaded",
                 f"what was loaded is not what it defines: {first_of(wrong, _MOST_NAMED)}",
+                ANOTHER_BACKUP,
                 code=REPLACED_NOTHING,
             )
 
     def _damaged(self) -> Failed:
         why = f"{self.archive.path.name} is not what its manifest says"
-        return Failed(f"The backup {self.archive.path.parent} is damaged", why, code=REPLACED_NOTHING)
+        return Failed(f"The backup {self.archive.path.parent} is damaged", why, ANOTHER_BACKUP, code=REPLACED_NOTHING)
 
     def _made(self, own: OwnConnection, place: Place) -> Place:
         """Make the place, which says of itself that this host has made it, and return it."""
@@ -189,6 +190,7 @@ class Beside:
             raise Failed(
                 f"The backup {self.archive.path.parent} holds what cannot be made again",
                 "; ".join(self.before.not_understood),
+                ANOTHER_BACKUP,
                 code=REPLACED_NOTHING,
             )
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from ..._core.errors import REPLACED_NOTHING, Failed
+from ..._core.errors import CORRECT_IT, REPLACED_NOTHING, Failed
 from ..connection import first_line
 from .backup import dump_options
 from .catalog import INVALID_VIEWS, TABLES
@@ -78,7 +78,7 @@ def feed(
     except Failed as failure:
         feeder.join()
         feeder.refuse_error(schema)
-        raise Failed(f"The client failed in {schema}", failure.why, code=REPLACED_NOTHING) from failure
+        raise Failed(f"The client failed in {schema}", failure.why, CORRECT_IT, code=REPLACED_NOTHING) from failure
     finally:
         feeder.join()
     feeder.refuse_error(schema)
@@ -88,7 +88,7 @@ def feed(
     answers = [row for row in rows if len(row) == 2 and row[1].isdigit()]
     if not answers:
         why = "it ended without an error, and did not execute its last statement"
-        raise Failed(f"The client failed in {schema}", why, code=REPLACED_NOTHING)
+        raise Failed(f"The client failed in {schema}", why, CORRECT_IT, code=REPLACED_NOTHING)
     return read_counts(answers)
 
 
@@ -138,6 +138,7 @@ class _Feeder(threading.Thread):
             raise Failed(
                 f"What is executed in {schema} could not be read",
                 first_line(self._error),
+                CORRECT_IT,
                 code=REPLACED_NOTHING,
             ) from self._error
 
@@ -190,5 +191,5 @@ def read_dump_of_now(engine: MariaDBSession, read: Callable[[Iterable[bytes]], T
     finally:
         reader.join()
     if not answers:
-        raise Failed(f"The dump of {engine.name_on_server} could not be read", code=REPLACED_NOTHING)
+        raise Failed(f"The dump of {engine.name_on_server} could not be read", remedy=CORRECT_IT, code=REPLACED_NOTHING)
     return answers[0]

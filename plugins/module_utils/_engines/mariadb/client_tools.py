@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..._core.errors import Failed
+from ..._core.errors import CORRECT_IT, Failed
 from ..._core.processes import has_ended
 from .options import client_options, option_file
 from .versions import version_number
@@ -167,5 +167,7 @@ def run_tool(
         errors.seek(0)
         if code:
             words_of_it = errors.read().decode(errors="replace").strip()
-            raise Failed(f"{tool.path.name} failed with exit code {code}", words_of_it, code="client-program-failed")
+            raise Failed(
+                f"{tool.path.name} failed with exit code {code}", words_of_it, CORRECT_IT, code="client-program-failed"
+            )
         return printed.read().decode(errors="surrogateescape")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Failed
+from ..._core.errors import OTHER_COPY, Failed
 from ..comparison import Comparison
 from . import client_input
 from .beside import describe_changed_definitions, describe_moved_counters, find_moved_sequences
@@ -77,6 +77,7 @@ def refuse_differences(engine: MariaDBSession, archive: Archive, found: CopyStat
         raise Failed(
             f"The copy of database {engine.database.name!r} does not hold what its backup holds",
             ", ".join(sorted(wrong)[:_MOST_NAMED]),
+            OTHER_COPY,
             code="rehearsal-copy-failed",
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Failed, first_of
+from ..._core.errors import OTHER_COPY, Failed, first_of
 from ..._core.paths import sha256_of
 from . import client_input
 from .dump_text import Definition, Definitions, definitions_of, select_table_lines
@@ -91,7 +91,9 @@ def _column_of_copy(line: bytes, database: str, copy: str) -> bytes:
 
 
 def _describe_failure(engine: MariaDBSession, why: str) -> Failed:
-    return Failed(f"The copy of database {engine.database.name!r} was not filled", why, code="rehearsal-copy-failed")
+    return Failed(
+        f"The copy of database {engine.database.name!r} was not filled", why, OTHER_COPY, code="rehearsal-copy-failed"
+    )
 
 
 def _make_definitions(engine: MariaDBSession, found: Definitions) -> list[str]:

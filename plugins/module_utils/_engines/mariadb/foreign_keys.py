@@ -14,7 +14,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from ..._core.errors import REPLACED_NOTHING, Failed
+from ..._core.errors import REPLACED_NOTHING, REPORT_IT, Failed
 from .content import run_sql
 from .dump_lines import lines_of_definition
 from .lock_attempts import until_locked
@@ -70,7 +70,7 @@ def _under_prefix(line: str, table: str, place: PrefixPlace, tables: set[str]) -
         return line
     match = _KEY.fullmatch(text.removesuffix(","))
     if match is None:
-        raise Failed("A foreign key of the backup is not understood", text, code=REPLACED_NOTHING)
+        raise Failed("A foreign key of the backup is not understood", text, REPORT_IT, code=REPLACED_NOTHING)
     other = _plain(match["table"])
     there = quote_name(place.where(other)[1]) if other in tables else match["table"]
     words = text[: match.start("table")] + there + text[match.end("table") :]

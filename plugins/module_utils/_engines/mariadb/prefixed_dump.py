@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from ..._core.errors import REPLACED_NOTHING, Failed
+from ..._core.errors import REPLACED_NOTHING, REPORT_IT, Failed
 from .dump_lines import INSERTED, NAME, whole_lines
 from .dump_text import NOT_OF_TABLES, unquote_name
 from .foreign_keys import under_prefix
@@ -126,5 +126,6 @@ def _not_understood(statement: bytes) -> Failed:
     return Failed(
         "The dump has a statement that cannot be executed under other names",
         statement[:_LONGEST].decode("utf-8", "replace"),
+        REPORT_IT,
         code=REPLACED_NOTHING,
     )

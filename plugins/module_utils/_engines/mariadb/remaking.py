@@ -87,7 +87,7 @@ def write_administrator_script(engine: MariaDBSession, schema: str, failure: Not
     match = _ERROR.search(failure.why)
     number, state = (int(match["number"]), match["state"]) if match else (0, "")
     if number in _PASSES or not (number in _NEVER or state.startswith(_WRONG_IN_ITSELF)):
-        raise Failed(failure.what, failure.why, failure.remedy, code=HALF_WAY) from failure
+        raise Failed(failure.what, failure.why, code=HALF_WAY) from failure  # half_way() adds what to type
     path = MadeSchemas.of(engine).file_beside(schema, ".sql")
     write_script(path, failure.pieces)
     return [f"what {path} makes ({failure.why})"]

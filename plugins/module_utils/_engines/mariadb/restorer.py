@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
+from ..._core.playbook_command import playbook_command
 from ..connection import first_line
 from ..data import Archive, Restored, RetainedCopy
 from ..interface import Guard, Report
@@ -68,6 +69,7 @@ class MariaDBRestorer(Restorer):
                 f"Other sessions may have defined objects in database {self.engine.database.name!r}"
                 " while the revision ran, and a restore would drop them",
                 "no statement of the revision names " + "; ".join(line[:_LONGEST_LINE] for line in self._of_others),
+                "Keep what they have defined, then set migrate_restore_loses_writes=true",
                 code="others-wrote",
             )
 
@@ -132,6 +134,7 @@ class MariaDBRestorer(Restorer):
         if not found:
             raise Refused(
                 f"{copy.name!r} is not what a restore of {self.engine.database.name!r} retained",
+                remedy=f"List the retained copies: {playbook_command('prune')}",
                 code="retained-copy-unknown",
             )
         (place,) = found

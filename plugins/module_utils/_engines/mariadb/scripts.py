@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..._core.errors import REPLACED_NOTHING, Failed
+from ..._core.errors import REPLACED_NOTHING, REPORT_IT, Failed
 from . import client_input
 from .dump_text import Definition, Definitions
 from .quoting import quote_name
@@ -215,6 +215,7 @@ def _name_of(trigger: Definition) -> bytes:
         raise Failed(
             "A trigger's name cannot be read from its definition",
             trigger.statement[:100].decode("utf-8", "replace"),
+            REPORT_IT,
             code=REPLACED_NOTHING,
         )
     return match[1]

@@ -15,7 +15,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..._core.errors import HALF_WAY, NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused
+from ..._core.errors import CORRECT_IT, HALF_WAY, NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused
 from ..connection import first_line
 from ..data import Archive, Restored
 from ..interface import Guard, Report
@@ -167,7 +167,7 @@ class Swap:
         if isinstance(error, Failed) and error.code == REPLACED_NOTHING:
             return error
         what = f"Database {self.engine.database.name!r} could not be restored"
-        return Failed(what, first_line(error), code=REPLACED_NOTHING)
+        return Failed(what, first_line(error), CORRECT_IT, code=REPLACED_NOTHING)
 
     def _plan(self) -> None:
         """Find out what has to be moved and made again."""

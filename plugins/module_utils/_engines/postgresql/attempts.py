@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..._core.errors import HALF_WAY, NOT_PERMITTED, NOT_POSSIBLE, Failed, Refused
+from ..._core.errors import CORRECT_IT, HALF_WAY, NOT_PERMITTED, NOT_POSSIBLE, Failed, Refused
 from ..data import Archive, Restored, RestoreMethod
 from ..interface import Guard, Report
 from . import restore_method
@@ -64,7 +64,7 @@ def restore_by(
         return replace(restored, not_restored=left_out.not_restored + restored.not_restored)
     if not _NOT_PERMITTED.search(reason):
         raise Failed(last.what, reason, last.remedy, code=last.code)
-    raise Failed(last.what, reason, last.remedy or BY_HAND, code=NOT_PERMITTED)
+    raise Failed(last.what, reason, last.remedy if last.remedy != CORRECT_IT else BY_HAND, code=NOT_PERMITTED)
 
 
 def _ways(engine: PostgreSQLSession, method: RestoreMethod, search_path: str) -> list[tuple[str, str]]:

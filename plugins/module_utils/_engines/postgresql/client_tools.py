@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Failed
+from ..._core.errors import CHECK_DISK, CORRECT_IT, Failed
 from ..._core.processes import has_ended
 from .libpq_options import program_options
 from .service_file import SERVICE, hand_over_variables, service_options, with_service
@@ -157,7 +157,9 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, report
         errors.seek(0)
         if code:
             words = errors.read().decode(errors="replace").strip()
-            raise Failed(f"{Path(command[0]).name} failed with exit code {code}", words, code="client-program-failed")
+            raise Failed(
+                f"{Path(command[0]).name} failed with exit code {code}", words, CORRECT_IT, code="client-program-failed"
+            )
         return output.read().decode(errors="surrogateescape")
 
 
@@ -189,6 +191,7 @@ def check_archive(listing: str, folder: Path, database: str, tables: int) -> Non
         raise Failed(
             f"The dump {folder} is not one of {database!r}",
             "its table of contents names another database",
+            CHECK_DISK,
             code="dump-invalid",
         )
     entries = listing.encode(errors="surrogateescape")
@@ -197,6 +200,7 @@ def check_archive(listing: str, folder: Path, database: str, tables: int) -> Non
         raise Failed(
             f"The dump {folder} is not complete",
             f"it holds {dumped} tables and the database {tables}",
+            CHECK_DISK,
             code="dump-invalid",
         )
     for number in _TABLE_DATA.findall(entries):
@@ -204,5 +208,6 @@ def check_archive(listing: str, folder: Path, database: str, tables: int) -> Non
             raise Failed(
                 f"The dump {folder} is not complete",
                 f"the data of its entry {number.decode()} is missing",
+                CHECK_DISK,
                 code="dump-invalid",
             )

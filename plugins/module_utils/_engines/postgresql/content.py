@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO
 
-from ..._core.errors import Failed
+from ..._core.errors import CORRECT_IT, Failed
 from ..interface import Report
 from .service_file import hand_over_variables
 
@@ -157,5 +157,6 @@ def stream_output(command: list[str], variables: dict[str, str]) -> Iterator[IO[
             raise Failed(
                 f"{command[0].rpartition('/')[2]} failed with exit code {code}",
                 words[-500:],
+                CORRECT_IT,
                 code="client-program-failed",
             )

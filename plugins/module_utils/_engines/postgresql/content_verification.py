@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ..._core.errors import Failed
+from ..._core.errors import ANOTHER_BACKUP, Failed
 from ..interface import Report
 from . import client_tools
 from .archived_checksums import AFTER_ROWS, ArchivedRows, Checksum, read_archived_rows, second_half
@@ -218,7 +218,7 @@ def rows_checksum(stream: IO[bytes], rest: bytes) -> tuple[Checksum, bytes]:
 
 
 def _no_end() -> Failed:
-    return Failed("A dump cannot be read", "its rows have no end", code="dump-unreadable")
+    return Failed("A dump cannot be read", "its rows have no end", ANOTHER_BACKUP, code="dump-unreadable")
 
 
 def _differences(old: Contents, new: Contents) -> list[str]:

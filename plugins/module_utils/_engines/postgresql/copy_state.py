@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Failed
+from ..._core.errors import OTHER_COPY, Failed
 from ..comparison import Comparison
 from ..interface import Report
 from . import client_tools
@@ -53,7 +53,7 @@ def check_copy(engine: PostgreSQLSession, archive: Archive, report: Report) -> N
             if failure.code != "restore-not-exact":
                 raise
             what = f"The copy of database {engine.database.name!r} does not hold what its backup holds"
-            raise Failed(what, failure.why, code="rehearsal-copy-failed") from failure
+            raise Failed(what, failure.why, OTHER_COPY, code="rehearsal-copy-failed") from failure
 
 
 def read_copy(

@@ -22,7 +22,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import IO, TYPE_CHECKING
 
-from ..._core.errors import Failed
+from ..._core.errors import ANOTHER_BACKUP, Failed
 from ..._core.processes import has_ended
 from ..interface import Report
 from . import client_tools
@@ -203,6 +203,7 @@ class Psql:
                 raise Failed(
                     "The dump cannot be read",
                     errors.read().decode(errors="replace").strip()[-500:],
+                    ANOTHER_BACKUP,
                     code="dump-unreadable",
                 )
 

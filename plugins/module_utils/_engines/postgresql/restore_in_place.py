@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..._core.errors import Failed, Refused
+from ..._core.errors import CORRECT_IT, Failed, Refused
 from ..connection import client_encoding, execute
 from ..data import Archive, Restored
 from ..interface import Guard, Report
@@ -274,6 +274,7 @@ class InPlace:
                 raise Failed(
                     "What the backup says of the database itself cannot be set",
                     words,
+                    CORRECT_IT,
                     code="database-settings-not-restored",
                 )
             self._not_restored.append(f"a property of the database, which stays as it is: {words}")

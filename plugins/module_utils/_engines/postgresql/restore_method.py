@@ -230,7 +230,16 @@ def _obstacle_to_swap(engine: PostgreSQLSession, mine: Powers) -> Refused | None
         why = f"only a superuser can make anew: {', '.join(missing)}"
         return Refused(what, why, "Name a superuser in admin_url", code=NOT_POSSIBLE)
     public = own.rows(ownership.PUBLIC)
-    return Refused(what, f"its schema public belongs to {public[0][0]}", code=NOT_POSSIBLE) if public else None
+    return (
+        Refused(
+            what,
+            f"its schema public belongs to {public[0][0]}",
+            "Name its owner or a superuser in admin_url",
+            code=NOT_POSSIBLE,
+        )
+        if public
+        else None
+    )
 
 
 def _membership(engine: PostgreSQLSession, mine: Powers) -> str:

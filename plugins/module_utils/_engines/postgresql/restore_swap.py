@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._core.errors import HALF_WAY, Failed, Refused
+from ..._core.errors import CORRECT_IT, HALF_WAY, Failed, Refused
 from ..connection import OwnConnection, client_encoding, first_line
 from ..data import Archive, Restored
 from ..interface import Guard, Report
@@ -268,6 +268,7 @@ class Swap:
                     raise Failed(
                         "What the backup says of the database itself cannot be set",
                         words,
+                        CORRECT_IT,
                         code="database-settings-not-restored",
                     )
                 self.not_restored.append(f"a property of the database: {words}")

@@ -12,7 +12,7 @@ import sqlite3
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ..._core.errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
+from ..._core.errors import ANOTHER_BACKUP, HALF_WAY, REPLACED_NOTHING, Failed, Refused
 from ..._core.paths import find_unused_path, sha256_of
 from ..._core.run_as import ourselves
 from .. import disk_space
@@ -311,7 +311,7 @@ def _prove(archive: Archive) -> None:
 def _refuse_damage(archive: Archive, digest: str) -> None:
     if archive.sha256 not in ("", digest):
         why = f"{archive.path.name} is not what its manifest says"
-        raise Failed(f"The backup {archive.path.parent} is damaged", why, code=REPLACED_NOTHING)
+        raise Failed(f"The backup {archive.path.parent} is damaged", why, ANOTHER_BACKUP, code=REPLACED_NOTHING)
 
 
 def _read_change_time(path: Path) -> str:
