@@ -34,7 +34,7 @@ class ActionModule(FollowingAction):
 
     def perform(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's answer."""
-        answer = self._planned(task_vars)
+        answer = self._plan_host(task_vars)
         shareable = [entry for entry in answer.get("databases", []) if entry["pending"] and entry["can_be_shared"]]
         invocation.share(
             "plans",
@@ -49,7 +49,7 @@ class ActionModule(FollowingAction):
             _warn(answer, task_vars["inventory_hostname"])
         return answer
 
-    def _planned(self, facts: dict[str, Any]) -> dict[str, Any]:
+    def _plan_host(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Plan; in check mode send what is not there, so that the prediction is exact."""
         arguments, local = self.split_archives()
         answer = call_in_parts(lambda part: self.call(part, facts), arguments, self.progress(facts), "planned")

@@ -75,11 +75,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         wrong = [*problems(options), *self._problems(options, facts)]
         if not wrong:
             try:
-                allowed = self._allowed(options)
+                allowed = self._permit(options)
                 run_id = invocation.run_id(
                     options["run"], host, earlier_parts(options["manifests"], options["run"], host)
                 )
-                packed = {"run": run_id, "window": asdict(allowed), **self._packed(run_id, options)}
+                packed = {"run": run_id, "window": asdict(allowed), **self._pack(run_id, options)}
                 results.begin(host, packed)
                 selected.note_listed(
                     host, options["select"], options["databases"], has_sources=bool(options["discover"])
@@ -95,14 +95,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if options["rollout"]:
             yield from begin.problems(options["rollout"], facts.get("groups") or {})
 
-    def _allowed(self, options: dict[str, Any]) -> Permit:
+    def _permit(self, options: dict[str, Any]) -> Permit:
         """Return what the windows allow; a run that changes nothing may start at any time."""
         if self._task.check_mode or not boolean(options["keep_window"]):
             return Permit()
         return permit(options["windows"], boolean(options["window_required"]), options["window_override"])
 
     @staticmethod
-    def _packed(run_id: str, options: dict[str, Any]) -> dict[str, Any]:
+    def _pack(run_id: str, options: dict[str, Any]) -> dict[str, Any]:
         source = Path(options["source"])
         refuse_without_env_py(source, options["alembic_options"] or {}, options["exclude"])
         packed = pack_once(

@@ -78,9 +78,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Wait and prompt where another batch is to begin; return the hosts whose health counts before that, if any."""
         if found.ended == len(found.batches) or found.why or self._task.check_mode:
             return []
-        again = [] if checked_again else self._soaked(found, options, facts)
+        again = [] if checked_again else self._wait_for_soak(found, options, facts)
         if not again and not found.why:
-            found.why = self._confirmed(found, options, facts)
+            found.why = self._confirm(found, options, facts)
         return again
 
     @staticmethod
@@ -103,7 +103,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 decide.note_checked_again(found.hosts[name], invocation.take_shared("soaked", name))
 
     @staticmethod
-    def _soaked(found: Manifest, options: Result, facts: Result) -> list[str]:
+    def _wait_for_soak(found: Manifest, options: Result, facts: Result) -> list[str]:
         """Wait, and return the hosts to check again; where the window is too short for it, note that and do not."""
         seconds = float(options.get("soak") or 0)
         found.why = _too_late(found, options, facts, seconds)
@@ -115,7 +115,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             time.sleep(min(left, _REPORT_EVERY))
         return [name for name in found.batches[found.ended - 1] if not found.hosts[name].is_bad]
 
-    def _confirmed(self, found: Manifest, options: Result, facts: Result) -> str:
+    def _confirm(self, found: Manifest, options: Result, facts: Result) -> str:
         """Prompt, where migrate_rollout_confirm requires it; return why the next batch does not begin, or nothing."""
         why = self._prompt(found) if boolean(options.get("confirm", False)) else ""
         # The prompt may have taken long.

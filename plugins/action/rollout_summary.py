@@ -38,11 +38,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         folder = "" if self._task.check_mode else self._task.args.get("manifests") or ""
         try:
             with run.hold_lock("summary"):
-                found = self._finished_rollback(folder)
+                found = self._finish_rollback(folder)
         except Refused as refusal:
             raise FailedOnce(str(refusal)) from None
         if self._task.args.get("part") == "failure":
-            return self._failed(found, (task_vars or {})["inventory_hostname"])
+            return self._fail_host(found, (task_vars or {})["inventory_hostname"])
         where = str(manifest.place(folder, found.run)) if folder and found.run else ""
         invocation = this_invocation()
 
@@ -64,14 +64,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         known = {name: {**results.of_host(name), "packed": None} for name in found.hosts}
         return keep_details(folder, found.run, "databases", {"hosts": known}) if found.run else ""
 
-    def _failed(self, found: Manifest, name: str) -> dict[str, Any]:
+    def _fail_host(self, found: Manifest, name: str) -> dict[str, Any]:
         failure_message = decide.failure_message(found.hosts[name], found, check_mode=self._task.check_mode)
         if failure_message:
             raise FailedOnce(f"{name}: {failure_message}")
         return {"changed": False}
 
     @staticmethod
-    def _finished_rollback(folder: str) -> Manifest:
+    def _finish_rollback(folder: str) -> Manifest:
         """Record which hosts were rolled back, and write the manifest for the last time."""
         found = manifest.current() or Manifest("")
         if not found.rolls_back or found.state == "rolled_back":

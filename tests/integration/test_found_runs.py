@@ -120,7 +120,7 @@ def test_a_run_whose_list_is_gone_is_rolled_back_for_what_is_known_only_where_th
     assert [target.revisions for target in targets.values()] == [[], ["0002"], ["0002"]]
 
 
-@types("module_utils/_discovery/found_list._damaged migrate migrate_discover_accept")
+@types("module_utils/_discovery/found_list._describe_damage migrate migrate_discover_accept")
 def test_a_damaged_list_is_not_one_without_databases(site: Site, sites: Path) -> None:
     targets = make_files(sites, *NAMES)
     site.variables["migrate_source"] = str(site.source("generic").folder)

@@ -87,7 +87,7 @@ def test_what_failed_before_is_tried_again(site: Site, sqlite: SQLiteTarget, fir
     assert sqlite.rows("SELECT id FROM item") == ITEM
 
 
-@types("module_utils/_revert/revert.Revert._held migrate")
+@types("module_utils/_revert/revert.Revert._hold migrate")
 def test_a_held_database_that_was_brought_forward_by_hand_is_free(
     site: Site, sqlite: SQLiteTarget, first: dict[str, Any]
 ) -> None:
@@ -354,7 +354,7 @@ def test_a_database_is_expanded_before_it_is_contracted(site: Site, sqlite: SQLi
     assert sqlite.revisions == ["e002"]
 
 
-@types("module_utils/_verbs/upgrade.Upgrade._locked migrate")
+@types("module_utils/_verbs/upgrade.Upgrade._upgrade_locked migrate")
 def test_a_shared_database_is_migrated_once_both_hosts_have_one_target(
     tmp_path: Path, newest_virtualenv: Path, site: Site, postgres: PostgresTarget
 ) -> None:

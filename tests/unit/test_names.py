@@ -38,23 +38,26 @@ def is_participle(word: str) -> bool:
     return IRREGULAR.fullmatch(word) is not None or (word.endswith("ed") and word not in VERBS)
 
 
-def public_functions(path: Path) -> Iterator[ast.FunctionDef]:
-    """Yield each public function of a file and each public method of its public classes, but for properties."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
-    for node in [*tree.body, *(member for each in classes for member in each.body)]:
-        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
-            continue
-        if not any("property" in ast.unparse(decorator) for decorator in node.decorator_list):
-            yield node
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    """Yield each function and each method of a file, but for properties and what is made within another function.
+
+    That is called where it stands, and a callback is named by what has happened.
+    """
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if not isinstance(node, ast.FunctionDef):
+                waiting.append(node)
+            elif not any("property" in ast.unparse(decorator) for decorator in node.decorator_list):
+                yield node
 
 
-def test_no_public_function_is_named_by_a_participle() -> None:
+def test_no_function_is_named_by_a_participle() -> None:
     found = [
         f"{path.relative_to(PLUGINS)}:{node.lineno}: {node.name}"
         for path in sorted(PLUGINS.rglob("*.py"))
-        for node in public_functions(path)
-        if is_participle(node.name.split("_")[0]) and node.name not in STATES
+        for node in functions(path)
+        if is_participle(node.name.lstrip("_").split("_")[0]) and node.name not in STATES
     ]
 
     assert found == []
@@ -64,7 +67,7 @@ def test_each_exception_is_a_context_manager() -> None:
     managers = {
         node.name
         for path in PLUGINS.rglob("*.py")
-        for node in public_functions(path)
+        for node in functions(path)
         if any("contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list)
     }
 

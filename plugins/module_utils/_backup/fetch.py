@@ -10,7 +10,6 @@ from typing import Any
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
-from .._core.playbook_command import playbook_command
 from .manifest import Manifest, proven
 from .offsite import chunk, describe_copies, note_copy, waiting_for_controller
 
@@ -37,7 +36,7 @@ def read_part(options: Options) -> str:
         raise Refused(
             f"The backup {manifest.path} is not encrypted",
             "it leaves this host encrypted only",
-            f"The next backup encrypts it first: {playbook_command('backup')}",
+            "Run again: the next run encrypts it first",
             code="backup-not-encrypted",
         )
     return chunk(manifest, options["offset"], options["length"])
@@ -59,7 +58,7 @@ def _find_manifest(options: Options, database: str, run: str) -> Manifest:
             return manifest
     raise Refused(
         f"There is no backup of run {run} of database {database!r} on this host",
-        remedy=f"List the backups: {playbook_command('backups')}",
+        remedy="It was removed meanwhile; run again",
         code="backup-not-found",
     )
 

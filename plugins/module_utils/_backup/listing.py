@@ -50,7 +50,7 @@ def _backups_in(folder: Path, name: str) -> Facts:
         return {"backups": None, "more": 0, "problem": _unreadable(folder, _words(error)).facts()}
     newest = sorted(places, reverse=True)[:MOST]
     found = [(when, backup) for when, place in newest if (backup := _backup_at(Path(place), name))]
-    backups = [backup for _when, backup in sorted(found, key=_taken_at, reverse=True)]
+    backups = [backup for _when, backup in sorted(found, key=_read_taken, reverse=True)]
     return {"backups": backups, "more": len(places) - len(newest), "problem": None}
 
 
@@ -65,7 +65,7 @@ def _estimate_taken(place: Path) -> float:
     return 0
 
 
-def _taken_at(found: tuple[float, Facts]) -> tuple[float, str]:
+def _read_taken(found: tuple[float, Facts]) -> tuple[float, str]:
     estimate, backup = found
     return datetime.fromisoformat(backup["taken"]).timestamp() if backup["taken"] else estimate, backup["run"]
 

@@ -131,19 +131,19 @@ def write_bytes_durably(path: Path, content: bytes) -> None:
 @contextmanager
 def locked_file(path: Path) -> Iterator[None]:
     """Let one process at a time do something, by the lock on a file that is made for it."""
-    with _locked(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)):
+    with _hold_lock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)):
         yield
 
 
 @contextmanager
 def locked_folder(path: Path) -> Iterator[int]:
     """Let one process at a time do something, by the lock on a folder that is there; yield its descriptor."""
-    with _locked(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)) as descriptor:
+    with _hold_lock(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)) as descriptor:
         yield descriptor
 
 
 @contextmanager
-def _locked(descriptor: int) -> Iterator[int]:
+def _hold_lock(descriptor: int) -> Iterator[int]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor

@@ -181,7 +181,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
+        raise _describe_damage(path, str(error)) from error
     return _parse(path, lambda: check_format(json.loads(text), path))
 
 
@@ -189,10 +189,10 @@ def _parse(path: Path, parse: Callable[[], _Parsed]) -> _Parsed:
     try:
         return parse()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+        raise _describe_damage(path, f"{type(error).__name__}: {error}") from error
 
 
-def _damaged(path: Path, why: str) -> Refused:
+def _describe_damage(path: Path, why: str) -> Refused:
     if path.parent.name == "last":
         accept = playbook_command("migrate", migrate_discover_accept="true")
         remedy = f"Put it back from a backup of the host, or check what the sources find, remove it and: {accept}"

@@ -54,7 +54,7 @@ def query_source(source: Source, options: Options) -> tuple[FoundList, list[Entr
         )
     _refuse_unknown_columns(source, found)
     last = last_list(options["root"], source.name)
-    lost, found = _lost_schemas(source, found, last)
+    lost, found = _split_lost_schemas(source, found, last)
     made, unfit = _make_entries(source, found)
     made = [(entry, values) for entry, values in made if not _is_excluded(source, entry, values)]
     _refuse_same_database(source, made)
@@ -124,14 +124,14 @@ def _make_entries(
             values = read_used_values(source.template, row)
             made.append((entry_of(source.template, values), values))
         except Unfit as problem:
-            entry = _refused_entry(source, row, str(problem))
+            entry = _make_refused_entry(source, row, str(problem))
             wanted = {"name": _name_of(source, row) or entry["name"]}
             if not _is_excluded(source, wanted, _texts_of(row), entry["name"]):
                 unfit[entry["name"]] = entry
     return sorted(made, key=lambda item: (item[0]["name"], place_of(item[0]))), list(unfit.values())
 
 
-def _refused_entry(source: Source, row: dict[str, Any], problem: str) -> Entry:
+def _make_refused_entry(source: Source, row: dict[str, Any], problem: str) -> Entry:
     # Of what the template names: another column may change with each query, and the row would be a new one each time.
     used = repr([(name, row.get(name)) for name in sorted(columns_in(source.template))])
     digest = hashlib.sha256(used.encode(errors="surrogateescape")).hexdigest()[:8]
@@ -144,7 +144,7 @@ def _refused_entry(source: Source, row: dict[str, Any], problem: str) -> Entry:
     return make_refused_entry(safe_name(f"{source.name}-row-{digest}"), f"{why} ({shown})" if shown else why)
 
 
-def _lost_schemas(
+def _split_lost_schemas(
     source: Source, found: Sequence[dict[str, Any]], last: FoundList | None
 ) -> tuple[list[Row], list[dict[str, Any]]]:
     """Return the schemas that databases which cannot be read now had in the last list, and all other rows.

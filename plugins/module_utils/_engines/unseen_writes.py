@@ -57,14 +57,14 @@ class StartedPrograms:
         self.note = note
         if not self._hooked:
             self._hooked = True
-            sys.addaudithook(self._heard)
+            sys.addaudithook(self._audit)
 
     def expect(self, dialect: Any, *_: Any) -> None:
         """Hear of SQLAlchemy that it opens a connection, whose statements are counted."""
         if dialect.name == "sqlite" and not OPENING_OWN.get():
             self._expected += 1
 
-    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.note is None:
             return
         if event in _STARTS_PROGRAM:

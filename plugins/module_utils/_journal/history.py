@@ -118,7 +118,7 @@ def find_later_move(layout: Layout, database: str, by_run: str, of_run: str) -> 
                 Refused(
                     what,
                     f"run {by} has rolled it back already",
-                    f"Nothing is left to roll back; see its state: {playbook_command('status')}",
+                    "Name another run in migrate_rollback_run",
                     code="rollback-not-possible",
                 )
                 if by

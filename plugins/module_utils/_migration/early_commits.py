@@ -58,7 +58,7 @@ class EarlyCommits:
             "commit": self._commits,
             "rollback": self._rolls_back,
             "before_cursor_execute": self._executes,
-            "after_cursor_execute": self._executed,
+            "after_cursor_execute": self._note_executed,
         }
         original = context.autocommit_block
 
@@ -141,7 +141,7 @@ class EarlyCommits:
             self._watcher.executes(step, render_for_journal(statement))
             self._executing = statement
 
-    def _executed(self, *_: Any) -> None:
+    def _note_executed(self, *_: Any) -> None:
         step = self._step()
         if step:
             step.permanent += [shorten(self._executing)] if self._executing else []

@@ -152,7 +152,7 @@ class _EnvProcess:
             try:
                 end_with_parent()
                 self._engine.after_fork()
-                self.channel.answer(self._migrated(run))
+                self.channel.answer(self._run_steps(run))
                 os.write(answered, b"1")
             except BaseException:  # noqa: BLE001 - the process that waits says that this one has ended
                 traceback.print_exc()
@@ -170,7 +170,7 @@ class _EnvProcess:
             raise process_ended(self.environment.database.name, how)
         raise Answered
 
-    def _migrated(self, run: Callable[[Watcher], list[Step]]) -> dict[str, Any]:
+    def _run_steps(self, run: Callable[[Watcher], list[Step]]) -> dict[str, Any]:
         watcher = _Reporter(self)
         answer: dict[str, Any] = {"interrupted": False, "cause": None}
         is_copy = self.environment.job.verb == "rehearse"

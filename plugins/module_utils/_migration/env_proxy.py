@@ -120,11 +120,11 @@ class EnvironmentApart(Environment):
         try:
             return self._channel.call(name, *arguments)
         except Gone as gone:
-            raise self._ended(gone) from gone
+            raise self._describe_end(gone) from gone
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise self._ended(error) from error
+            raise self._describe_end(error) from error
 
-    def _ended(self, why: BaseException) -> Failed:
+    def _describe_end(self, why: BaseException) -> Failed:
         return process_ended(self.database.name, str(why) or type(why).__name__)
 
     def _event(self, name: str) -> Callable[..., None]:
@@ -199,7 +199,7 @@ class EnvironmentApart(Environment):
         try:
             return read()
         except (KeyError, TypeError, ValueError) as error:
-            raise self._ended(error) from error
+            raise self._describe_end(error) from error
 
     def upgrade(self, watcher: Watcher, only: dict[str, list[str]] | None = None) -> list[Step]:
         """Upgrade there, and return every step that was begun."""
@@ -220,7 +220,7 @@ class EnvironmentApart(Environment):
             cause = self._channel.error_from(answer["cause"]) if answer["cause"] else None
             interrupted = bool(answer["interrupted"])
         except (Refused, Gone, KeyError, TypeError, ValueError, AttributeError) as error:
-            failure = error if isinstance(error, Refused) else self._ended(error)
+            failure = error if isinstance(error, Refused) else self._describe_end(error)
             raise Interrupted(failure, list(self._steps.values())) from error
         finally:
             self._watcher = Watcher()

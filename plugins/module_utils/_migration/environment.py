@@ -138,7 +138,7 @@ class Environment(Revisions):
             self.locations.take(locations)
             return list(found)
         with self._refusing():
-            return [self._planned("main.alembic_version", ())]
+            return [self._plan_stream("main.alembic_version", ())]
 
     def _read_placeholder(self) -> tuple[list[Stream], list[str]]:
         """Run env.py with an empty database that is thrown away, in a process that is thrown away too."""
@@ -157,10 +157,10 @@ class Environment(Revisions):
     def _dry(self, read: Callable[[], Any], elsewhere: Elsewhere | None = None) -> Any:
         """Run env.py by a function, without letting it change anything."""
         return run_dry(
-            self.engine, self.database.name, self.job.plan_timeout, lambda copy: self._aimed(read, copy), elsewhere
+            self.engine, self.database.name, self.job.plan_timeout, lambda copy: self._read_aimed(read, copy), elsewhere
         )
 
-    def _aimed(self, read: Callable[[], Any], copy: URL | None) -> Any:
+    def _read_aimed(self, read: Callable[[], Any], copy: URL | None) -> Any:
         if copy is not None:
             self._aim(copy)
         return read()
@@ -175,7 +175,9 @@ class Environment(Revisions):
         """
         self.engine.know_identity(identity)
         self._instance = instance
-        return read_env_py(self.engine, lambda copy: self._aimed(self._read_streams, copy), uncommitted=uncommitted)
+        return read_env_py(
+            self.engine, lambda copy: self._read_aimed(self._read_streams, copy), uncommitted=uncommitted
+        )
 
     def _aim(self, url: URL) -> None:
         """Let env.py find another database; for a process that is thrown away."""
@@ -344,7 +346,7 @@ class Environment(Revisions):
                 "Correct migrate_source, or add a revision with `alembic revision`",
                 code="release-empty",
             )
-        return self._planned(self._table(context), heads)
+        return self._plan_stream(self._table(context), heads)
 
     def _identity(self, connection: Connection) -> Identity:
         """Return where a connection leads; one of another kind is not even queried by the engine."""
@@ -353,12 +355,12 @@ class Environment(Revisions):
             return Identity(f"a server of {kind}", str(connection.engine.url.database))
         return self.engine.identity(connection)
 
-    def _planned(self, table: str, heads: Heads) -> Stream:
+    def _plan_stream(self, table: str, heads: Heads) -> Stream:
         steps = self._steps_ahead(heads)
         pending = tuple(Revision(step.revision.revision, step.revision.doc or "") for step in steps)
-        return Stream(table, tuple(sorted(heads)), pending, heads_after(heads, steps), self._unexpanded(heads))
+        return Stream(table, tuple(sorted(heads)), pending, heads_after(heads, steps), self._list_unexpanded(heads))
 
-    def _unexpanded(self, heads: Heads) -> tuple[str, ...]:
+    def _list_unexpanded(self, heads: Heads) -> tuple[str, ...]:
         """Return what is missing of the expanding branch, where the target is to contract."""
         if self.target != f"{CONTRACT}@head":
             return ()

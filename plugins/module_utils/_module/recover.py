@@ -61,23 +61,23 @@ class _Recovery:
 
     def go(self) -> dict[str, Any]:
         if self._still_run():
-            return self._unfinished([line for left in self._alive() for line in self._doing(left)])
+            return self._describe_unfinished([line for left in self._alive() for line in self._doing(left)])
         self._clear_failures()
         releases: dict[str, list[RunState]] = {}
         for left in find_unrecovered(self.options):
-            if self._ended(left.name):
+            if self._find_result(left.name):
                 continue  # it was tried, and could not be recovered now
             if left.state == "held" or not self._recover_by_files(left):
                 release = left.release or release_of_database(self.options["root"], left.name)
                 releases.setdefault(release, []).append(left)
         for left in list_littered(self.options):
-            if not self._ended(left.name):
+            if not self._find_result(left.name):
                 releases.setdefault(release_of_database(self.options["root"], left.name), []).append(left)
         # A release that was begun before is followed to its end, though its databases are recovered one by one.
         for release in sorted({*releases, *(name for name, state in self.states.items() if not state["finished"])}):
             answer = self._recover_release(release, releases.get(release, []))
             if answer and not answer["finished"]:
-                return self._unfinished(answer["lines"])
+                return self._describe_unfinished(answer["lines"])
         return {"finished": True, "lines": [], "cursor": self._cursor(), "results": self._results()}
 
     def _clear_failures(self) -> None:
@@ -170,7 +170,7 @@ class _Recovery:
     def _note(self, name: str, result: dict[str, Any]) -> None:
         Journal(self.layout.journal(name, self.run), "recover").write("done", result=result)
 
-    def _ended(self, name: str) -> dict[str, Any] | None:
+    def _find_result(self, name: str) -> dict[str, Any] | None:
         """Return the result of this run's recovery of a database."""
         events = read_events(self.layout.journal(name, self.run))
         results_of_recovery = [
@@ -182,12 +182,12 @@ class _Recovery:
         results = []
         for entry in self.options["databases"]:
             name = entry["name"]
-            result = self._ended(name) or self._followed(name)
+            result = self._find_result(name) or self._find_followed_result(name)
             if result:
                 results.append(result)
         return results
 
-    def _followed(self, name: str) -> dict[str, Any] | None:
+    def _find_followed_result(self, name: str) -> dict[str, Any] | None:
         run = self.followed.get(name)
         if not run:
             return None
@@ -198,7 +198,7 @@ class _Recovery:
     def _cursor(self) -> dict[str, Any]:
         return {"followed": self.followed, "states": self.states}
 
-    def _unfinished(self, lines: list[str]) -> dict[str, Any]:
+    def _describe_unfinished(self, lines: list[str]) -> dict[str, Any]:
         return {"finished": False, "lines": lines, "cursor": self._cursor(), "results": []}
 
 

@@ -53,7 +53,8 @@ def _with(release: str, entries: list[Options], options: Options, only: bool) ->
     python = virtualenv_python(options["root"], release)
     if python is None and not release and current_release(options["root"]):
         return [
-            _unknown(entry["name"], missing_release(options["root"], release, [entry["name"]])) for entry in entries
+            _describe_unknown(entry["name"], missing_release(options["root"], release, [entry["name"]]))
+            for entry in entries
         ]
     if python is None:
         return [make_unshipped_status(entry["name"]) for entry in entries]
@@ -63,8 +64,8 @@ def _with(release: str, entries: list[Options], options: Options, only: bool) ->
         if only:
             raise
         # One application that cannot be read does not hide the others.
-        return [_unknown(entry["name"], refusal) for entry in entries]
+        return [_describe_unknown(entry["name"], refusal) for entry in entries]
 
 
-def _unknown(name: str, refusal: Refused) -> dict[str, Any]:
+def _describe_unknown(name: str, refusal: Refused) -> dict[str, Any]:
     return {**make_unshipped_status(name), "problems": [refusal.facts()]}

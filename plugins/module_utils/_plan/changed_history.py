@@ -88,12 +88,12 @@ class History:
         elif kind == "backed_up":
             self._backed_up[event["path"]] = event["at"]
         elif kind == "restored":
-            self._restored(event)
+            self._forget_restored(event)
         if event["verb"] != "backup":
             for table, heads in (event.get("heads") or {}).items():
                 self.seen.setdefault(table, set()).update(heads)
 
-    def _restored(self, event: Event) -> None:
+    def _forget_restored(self, event: Event) -> None:
         """Forget what was applied after the backup that was brought back; what another one held is unknown."""
         since = self._backed_up.get(event.get("path", ""))
         for place, applied in list(self.applied_now.items()):

@@ -144,7 +144,7 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     before = engine.state_of_writes()
     plan.streams = environment.streams(plan.instance)
     written = engine.describe_writes_since(before)
-    _compare_with_journals(plan, environment, _changed_meanwhile(plan.name, written))
+    _compare_with_journals(plan, environment, _refuse_changed_meanwhile(plan.name, written))
     plan.obstacles += _find_unexpanded(plan)
     if plan.pending:
         known = read_known_seconds(_lasting(environment.job), plan.name)
@@ -169,7 +169,7 @@ def _compare_with_journals(plan: Plan, environment: Environment, meanwhile: list
     job = environment.job
     history = History.of(_lasting(job).journals_of(plan.name))
     # What was applied to another database says nothing of this one.
-    plan.changed_history = _made_anew(plan.name, history, environment.engine, _lasting(job))
+    plan.changed_history = _check_made_anew(plan.name, history, environment.engine, _lasting(job))
     plan.changed_history = plan.changed_history or find_changed_history(environment, plan.streams, history)
     if plan.pending and job.on_changed_history == "refuse":
         plan.obstacles += plan.changed_history
@@ -179,7 +179,7 @@ def _compare_with_journals(plan: Plan, environment: Environment, meanwhile: list
         plan.obstacles += find_applied_elsewhere(environment, plan.streams, history)
 
 
-def _made_anew(name: str, history: History, engine: Engine, layout: Layout) -> list[Refused]:
+def _check_made_anew(name: str, history: History, engine: Engine, layout: Layout) -> list[Refused]:
     made = engine.own_connection().run(engine.read_creation_id)
     found = check_made_anew(name, history, made)
     if made and found and history.made and was_made_by_other_entry(engine, layout, made, history.made[0]):
@@ -187,7 +187,7 @@ def _made_anew(name: str, history: History, engine: Engine, layout: Layout) -> l
     return found
 
 
-def _changed_meanwhile(name: str, written: list[str]) -> list[Refused]:
+def _refuse_changed_meanwhile(name: str, written: list[str]) -> list[Refused]:
     """Return that a database was changed while env.py was run for its plan."""
     if not written:
         return []

@@ -17,7 +17,6 @@ from .._backup.manifest import Manifest, check, parse_taken_time, proven
 from .._backup.take import take
 from .._core.errors import OTHER_COPY, Failed, Refused
 from .._core.job import Database, Job
-from .._core.playbook_command import playbook_command
 from .._core.processes import Died, redirect_output, run_in_processes
 from .._core.progress import Progress
 from .._core.results import RehearsalResult
@@ -68,7 +67,7 @@ class Rehearsal(OneDatabase):
     def run(self) -> RehearsalResult:
         """Rehearse, leave a record of a success, and return the result; a failure is a result, too."""
         try:
-            self.plan = self._planned()
+            self.plan = self._plan_apart()
             if self.plan.obstacles:
                 return self._result("refused", self.plan.obstacles[0])
             if not self.plan.pending:
@@ -85,7 +84,7 @@ class Rehearsal(OneDatabase):
         note_rehearsal(self.database, self.job, self.plan)
         return self._result("rehearsed")
 
-    def _planned(self) -> Plan:
+    def _plan_apart(self) -> Plan:
         """Plan in a process that is thrown away: what the application has loaded there knows the real URL."""
         self.progress.phase("plans")
         answers: list[Any] = []
@@ -103,7 +102,7 @@ class Rehearsal(OneDatabase):
             raise Refused(
                 f"Database {self.database.name!r} could not be planned",
                 str(answers[0]),
-                f"Plan it alone: {playbook_command('plan')}",
+                "Run again; where it takes long, raise migrate_plan_timeout",
                 code="plan-failed",
             )
         plan: Plan = answers[0]
@@ -118,7 +117,7 @@ class Rehearsal(OneDatabase):
                 break
             if manifest.tool == TOOL or not all((Path(manifest.path) / name).exists() for name in manifest.files):
                 break  # a command made it, or only its encrypted archive is left: no copy can be made of it here
-            if manifest.path in self._failed_on():
+            if manifest.path in self._list_failed_backups():
                 break  # the rows that it failed on may have been corrected since
             if parse_taken_time(manifest) < oldest or manifest.fingerprint != self._fingerprint():
                 break
@@ -130,7 +129,7 @@ class Rehearsal(OneDatabase):
             return manifest
         return None
 
-    def _failed_on(self) -> set[str]:
+    def _list_failed_backups(self) -> set[str]:
         """Return the backups on which rehearsals have failed."""
         folder = self.job.layout.rehearsal(self.database.name, self.job.run).parent
         endings = [ending(events, "rehearse") for _run, events in newest_first(folder)]
@@ -206,12 +205,12 @@ class Rehearsal(OneDatabase):
         seconds = round(time.monotonic() - begun, 3)
         self.journal.write("scratch_filled", path=self.backup.path if self.backup else "", seconds=seconds)
         environment = environment_of(scratch.engine.database, self.job, scratch.engine)
-        tables = self._checked(environment, scratch)
+        tables = self._check_copy(environment, scratch)
         in_full, report = self._in_full(), self.progress.report
         known = (self.backup.archive(), tables, in_full, report) if self.backup else None
         filled = rehearser_of(scratch.engine).read_copy(*known) if known else None
         observer = Observer(scratch.engine, tables, in_full, self.journal, self.progress)
-        steps = self._upgraded(environment, observer)
+        steps = self._upgrade(environment, observer)
         self.verdicts = observer.verdicts
         with scratch.engine.watch_connections():
             left = [revision.revision for stream in environment.streams() for revision in stream.pending]
@@ -227,7 +226,7 @@ class Rehearsal(OneDatabase):
         undoing = Undoing(scratch, environment, observer, self.journal, self.progress, self.notes)
         undoing.run(lambda: rehearser_of(scratch.engine).compare_copy(filled, *known) if known else Comparison())
 
-    def _checked(self, environment: Environment, scratch: Scratch) -> frozenset[str]:
+    def _check_copy(self, environment: Environment, scratch: Scratch) -> frozenset[str]:
         """Make sure that env.py leads to the copy, and that this is at the revisions of the database.
 
         Raises:
@@ -261,17 +260,17 @@ class Rehearsal(OneDatabase):
             not self.engine.exists() or self.engine.own_connection().run(self.engine.size) <= self.job.row_counts_limit
         )
 
-    def _upgraded(self, environment: Environment, observer: Observer) -> Sequence[Step]:
+    def _upgrade(self, environment: Environment, observer: Observer) -> Sequence[Step]:
         begun = time.monotonic()
         try:
             steps = run_watched(environment, observer, self.progress, lambda: environment.upgrade(observer))
         except Interrupted as interruption:
             self.verdicts = observer.verdicts
-            raise self._explained(interruption) from interruption
+            raise self._explain(interruption) from interruption
         self.upgrade_seconds = round(time.monotonic() - begun - observer.overhead, 3)
         return steps
 
-    def _explained(self, interruption: Interrupted) -> Refused:
+    def _explain(self, interruption: Interrupted) -> Refused:
         cause = interruption.cause
         if isinstance(cause, Refused):
             return cause

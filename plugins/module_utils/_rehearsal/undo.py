@@ -68,7 +68,7 @@ class Undoing:
         clean = True
         while todo:
             verdict = todo[-1]
-            if not clean and not self._refilled(todo):
+            if not clean and not self._refill(todo):
                 break
             todo.pop()
             self._undo(verdict)
@@ -141,7 +141,7 @@ class Undoing:
                 verdict.again, verdict.again_error = False, error
         return None
 
-    def _refilled(self, todo: list[Verdict]) -> bool:
+    def _refill(self, todo: list[Verdict]) -> bool:
         """Restore the copy anew and lead it to the last revision that is still to be judged."""
         if self.refills >= MOST_REFILLS:
             _give_up(todo, f"the copy was restored {MOST_REFILLS} times for those above it")

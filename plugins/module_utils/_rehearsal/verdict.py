@@ -75,12 +75,12 @@ def data_loss(before: dict[str, Content], after: dict[str, Content]) -> Iterator
         elif new.rows != old.rows:
             yield _loss(table, None, f"had {_rows(old.rows)} and has {new.rows}")
         else:
-            yield from _lost_columns(table, old, new)
+            yield from _find_lost_columns(table, old, new)
     for table in sorted(after.keys() - before.keys()):
         yield _loss(table, None, "was left behind")
 
 
-def _lost_columns(table: str, old: Content, new: Content) -> Iterator[dict[str, Any]]:
+def _find_lost_columns(table: str, old: Content, new: Content) -> Iterator[dict[str, Any]]:
     found = False
     for column, digest in sorted(old.columns.items()):
         if column not in new.columns:

@@ -289,7 +289,7 @@ def _prune(layout: Layout, keep: int) -> list[str]:
     folders = [path.parent for path in layout.releases.glob(f"*/{_RECORD}") if not path.parent.is_symlink()]
     try:
         records = {folder.name: read_record(folder / _RECORD) for folder in folders}
-        needed_for_revert = _needed_for_revert(layout)
+        needed_for_revert = _find_needed_for_revert(layout)
     except LaterFormat:
         return []  # what that version needs is not known
     newest = sorted(records, key=lambda name: records[name]["shipped"], reverse=True)
@@ -310,7 +310,7 @@ def _prune(layout: Layout, keep: int) -> list[str]:
     return removed
 
 
-def _needed_for_revert(layout: Layout) -> set[str]:
+def _find_needed_for_revert(layout: Layout) -> set[str]:
     """Return the releases of the last run that changed each database."""
     releases = set()
     for folder in layout.journals.glob("*"):

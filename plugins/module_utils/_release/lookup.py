@@ -62,7 +62,7 @@ def note_current(root: str, release: str, names: Iterable[str]) -> None:
     """Write down that a release is the one of some databases: another application may share their root."""
     layout = Layout(Path(root))
     for name in names:
-        if _recorded_release(root, name) == release:
+        if _read_recorded_release(root, name) == release:
             continue
         link = layout.current_of(name)
         private_directory(link.parent)
@@ -79,7 +79,7 @@ def release_of_database(root: str, name: str) -> str:
     it is unknown whether that is its application's, and the answer is an empty string.
     """
     current = current_release(root)
-    return _recorded_release(root, name) or (current if _recorded_releases(root) <= {current} else "")
+    return _read_recorded_release(root, name) or (current if _list_recorded_releases(root) <= {current} else "")
 
 
 def missing_release(root: str, release: str, names: Iterable[str]) -> Refused:
@@ -106,18 +106,18 @@ def release_of_all(root: str, names: Iterable[str]) -> str:
     return releases.pop() if len(releases) == 1 else current_release(root)
 
 
-def _recorded_release(root: str, name: str) -> str:
+def _read_recorded_release(root: str, name: str) -> str:
     layout = Layout(Path(root))
     found = [(moment, release) for moment, release in _list_known(layout, name) if virtualenv_python(root, release)]
     return max(found)[1] if found else ""
 
 
-def _recorded_releases(root: str) -> set[str]:
+def _list_recorded_releases(root: str) -> set[str]:
     """Return the releases of all databases of which a root has a record; their folders are named by a key."""
     layout = Layout(Path(root))
     folders = (layout.current_of("any").parent, layout.journals)
     keys = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
-    return {_recorded_release(root, key) for key in keys} - {""}
+    return {_read_recorded_release(root, key) for key in keys} - {""}
 
 
 def _list_known(layout: Layout, name: str) -> Iterable[tuple[float, str]]:

@@ -53,11 +53,11 @@ class LaterWrites:
         Raises:
             Refused: it is others' for certain, or cannot be backed up.
         """
-        later = write_tracker_of(self._engine).later_writes(self._written_rows())
+        later = write_tracker_of(self._engine).later_writes(self._collect_written_rows())
         self._refuse(later)
         # Nothing is downgraded where nothing was committed.
         touched = (
-            write_tracker_of(self._engine).list_touched_by_others(self._written_rows())
+            write_tracker_of(self._engine).list_touched_by_others(self._collect_written_rows())
             if any(self._run_record.committed.values())
             else []
         )
@@ -65,7 +65,7 @@ class LaterWrites:
         reason = "; ".join([*([later.unknown] if later else []), *touched])
         if not reason:
             return ""
-        taken = self._taken_again(now)
+        taken = self._take_again(now)
         self._secured = taken.activity
         self._journal.write("secured", path=taken.path, dump=str(Path(taken.path) / taken.dump), reason=reason)
         return f"{reason}; all is in the backup {taken.path}, taken before the downgrade"
@@ -76,7 +76,7 @@ class LaterWrites:
         Raises:
             Refused: others have written since ``keep`` read.
         """
-        written_rows = replace(self._written_rows(), secured=self._secured, cleared=self._cleared)
+        written_rows = replace(self._collect_written_rows(), secured=self._secured, cleared=self._cleared)
         self._refuse(still_writes_on(self._engine, connection, written_rows))
 
     def check_written(self, connection: Connection, wrote: dict[str, int]) -> None:
@@ -85,12 +85,12 @@ class LaterWrites:
         Raises:
             Refused: others have written there, and it was not known before that the downgrade would.
         """
-        written_rows = replace(self._written_rows(), secured=self._secured, cleared=self._cleared)
+        written_rows = replace(self._collect_written_rows(), secured=self._secured, cleared=self._cleared)
         self._refuse(write_tracker_of(self._engine).find_overwritten(connection, written_rows, wrote))
 
     def describe(self, backup: Manifest) -> str:
         """Return a note about what a backup has kept of them already; nothing if there is none."""
-        later = write_tracker_of(self._engine).later_writes(self._written_rows())
+        later = write_tracker_of(self._engine).later_writes(self._collect_written_rows())
         return f"{later}; all is in the backup {backup.path}" if later else ""
 
     def hand_over(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class LaterWrites:
         """Go on from what another one remembers."""
         vars(self).update(remembered)
 
-    def _written_rows(self) -> WrittenRows:
+    def _collect_written_rows(self) -> WrittenRows:
         return self._run_record.collect_written_rows(self._activity)
 
     def _refuse(self, later: Writes) -> None:
@@ -116,7 +116,7 @@ class LaterWrites:
                 code="others-wrote",
             )
 
-    def _taken_again(self, now: Position) -> Manifest:
+    def _take_again(self, now: Position) -> Manifest:
         """Back up under a name of its own: the run's backup is what the revert leads to."""
         job = self._engine.job
         folder = job.layout.backups_of(self._engine.database.name)

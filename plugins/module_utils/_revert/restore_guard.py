@@ -69,7 +69,7 @@ class RestoreGuard:
             Refused: as ``__call__``, as far as it can be read now.
         """
         if restorer_of(self._engine).is_readable():
-            self._refuse(self._writes(foresee_writes, self._foreseen_in_made))
+            self._refuse(self._writes(foresee_writes, self._foresee_in_made))
 
     def _refuse(self, writes: Writes) -> None:
         if writes and not self._engine.job.restore_loses_writes:
@@ -83,7 +83,7 @@ class RestoreGuard:
                 code="others-wrote",
             )
 
-    def _foreseen_in_made(self, written_rows: WrittenRows) -> Writes:
+    def _foresee_in_made(self, written_rows: WrittenRows) -> Writes:
         # What is unknown may be known once the others were sent away.
         return Writes(write_tracker_of(self._engine).later_writes(written_rows).tables)
 

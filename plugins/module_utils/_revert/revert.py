@@ -71,18 +71,18 @@ class Revert(OneDatabase):
             environment = environment_of(self.database, self.job, engine, outside)
             attempts = DowngradeAttempts(environment, self.journal, self.progress, self.run_record)
             with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.report) as self._lock:
-                return self._locked(environment, on_purpose)
+                return self._revert_locked(environment, on_purpose)
         except Refused as refusal:
             if on_purpose and not isinstance(refusal, Failed) and not has_begun(self.journal):
                 return self._result("refused", details={"error": refusal.facts()})
-            return self._held(engine, refusal)
+            return self._hold(engine, refusal)
         except Exception as error:  # noqa: BLE001 - a server that went away, for one; what it left is for a person
             why = f"{type(error).__name__}: {first_line(error)}"
-            return self._held(
+            return self._hold(
                 engine, Failed(f"Reverting database {self.database.name!r} failed", why, code="revert-failed")
             )
 
-    def _locked(self, environment: Environment, on_purpose: bool) -> DatabaseResult:
+    def _revert_locked(self, environment: Environment, on_purpose: bool) -> DatabaseResult:
         self.progress.phase("reverts")
         self.run_record.refuse_elsewhere(environment.engine)
         write_tracker_of(environment.engine).resume(self.run_record.content, self.run_record.unchanged)
@@ -92,7 +92,7 @@ class Revert(OneDatabase):
         self.run_record.refuse_moved(self.database.name, now)
         self._expect_others(environment.engine, now)
         if on_purpose:
-            return self._rolled_back(environment, now)
+            return self._roll_back(environment, now)
         if self.job.on_failure == "hold" and not self._is_old(environment.engine, now):
             what = f"Database {self.database.name!r} is held: nothing was undone"
             raise Failed(what, "migrate_on_failure is hold", code="database-held")
@@ -101,7 +101,7 @@ class Revert(OneDatabase):
             return self._restore(environment, "migrate_on_failure is restore")
         self._tidy(environment.engine)
         if self.job.on_failure == "auto":
-            restored = self._restored_if_needed(environment)
+            restored = self._restore_if_needed(environment)
             if restored:
                 return restored
         elif self.run_record.left:
@@ -109,22 +109,22 @@ class Revert(OneDatabase):
         self.later = self._later_writes(environment.engine)
         self._note(self.later.keep(now))
         try:
-            return self._downgraded(environment, self._manifest(), self.later)
+            return self._downgrade_and_verify(environment, self._manifest(), self.later)
         except Failed as failure:
             return self._restore(environment, f"{failure.what}: {failure.why}")
 
-    def _rolled_back(self, environment: Environment, now: Position) -> DatabaseResult:
+    def _roll_back(self, environment: Environment, now: Position) -> DatabaseResult:
         # What was there before an interrupted rollback, no backup taken now can hold.
         before = verification.backup_of_interrupted(self.journal)
         taken = self._back_up(environment.engine, now)
         self.backup = before or taken
         self._note(self._later_writes(environment.engine).describe(taken))
         try:
-            return self._downgraded(environment, None)
+            return self._downgrade_and_verify(environment, None)
         except Failed as failure:
-            return self._failed_rollback(environment.engine, self.backup, failure, own_backup=before is None)
+            return self._undo_rollback(environment.engine, self.backup, failure, own_backup=before is None)
 
-    def _failed_rollback(self, engine: Engine, backup: Manifest, failure: Failed, own_backup: bool) -> DatabaseResult:
+    def _undo_rollback(self, engine: Engine, backup: Manifest, failure: Failed, own_backup: bool) -> DatabaseResult:
         """Bring back what was there before a failed rollback, if no session has written since, and return the failure.
 
         Raises:
@@ -146,7 +146,7 @@ class Revert(OneDatabase):
             details |= {"retained": restored.retained, "method": restored.method}
         return self._result("failed", now, details)
 
-    def _restored_if_needed(self, environment: Environment) -> DatabaseResult | None:
+    def _restore_if_needed(self, environment: Environment) -> DatabaseResult | None:
         """Restore where a downgrade would not bring everything back, or return None where a downgrade is enough.
 
         Raises:
@@ -197,7 +197,7 @@ class Revert(OneDatabase):
             self.journal.write("tidied", removed=removed)
             record.left = [line for line in record.left if line.removeprefix("+") not in removed]
 
-    def _downgraded(
+    def _downgrade_and_verify(
         self,
         environment: Environment,
         manifest: Manifest | None,
@@ -233,7 +233,7 @@ class Revert(OneDatabase):
         if self.backup:  # a rollback on purpose may undo what the upgrade did to rows, so that is only reported
             limit = self.job.compare_limit
             self._note(verification.describe_changed_rows(environment.engine, self.backup, watcher.wrote, limit))
-        return self._verified(environment, manifest)
+        return self._verify(environment, manifest)
 
     @staticmethod
     def _rows_changed(engine: Engine, manifest: Manifest | None, wrote: dict[str, int]) -> set[str]:
@@ -284,7 +284,7 @@ class Revert(OneDatabase):
         left = {revision for revisions in applied for revision in revisions}
         self.undone = [step for step in self.undone if step.revision not in left]
 
-    def _verified(self, environment: Environment, manifest: Manifest | None) -> DatabaseResult:
+    def _verify(self, environment: Environment, manifest: Manifest | None) -> DatabaseResult:
         """Compare with what was true before the run.
 
         Args:
@@ -348,7 +348,7 @@ class Revert(OneDatabase):
     def _manifest(self) -> Manifest | None:
         return verification.backup_of(self.run_record)
 
-    def _held(self, engine: Engine, failure: Refused) -> DatabaseResult:
+    def _hold(self, engine: Engine, failure: Refused) -> DatabaseResult:
         """Leave the database as it is and say both ways out."""
         ways = {"forward": f"bring it to its new revision by hand, then: {retry_command(self.database.name)}"}
         # Of a rollback on purpose, the backup that it took itself.

@@ -188,7 +188,7 @@ class RunRecord:
 
     def add_written_rows(self, events: list[Event]) -> None:
         """Add the rows that steps have written, and the transactions."""
-        events = [*events, _written_by_unfinished(events)]
+        events = [*events, _find_written_by_unfinished(events)]
         self.add_transactions(events)
         for event in events:
             for table, count in event.get("wrote", {}).items():
@@ -289,7 +289,7 @@ class RunRecord:
         ]
 
 
-def _written_by_unfinished(events: Iterable[Event]) -> Event:
+def _find_written_by_unfinished(events: Iterable[Event]) -> Event:
     """Return what a step that has not reported itself had written when it last committed before its end.
 
     It says what its transaction as a whole has done, which earlier steps of the same transaction have left out.

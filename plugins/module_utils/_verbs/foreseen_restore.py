@@ -29,13 +29,13 @@ from .restore import choose_backup
 def foresee_restore_of(database: Database, job: Job) -> DatabaseResult:
     """Return the result that a restore would have; that it would be refused is a result, too."""
     try:
-        return _foreseen(database, job)
+        return _foresee(database, job)
     except Refused as refusal:
         outcome = "failed" if isinstance(refusal, Failed) else "refused"
         return {"name": database.name, "outcome": outcome, "changed": False, "error": refusal.facts()}
 
 
-def _foreseen(database: Database, job: Job) -> DatabaseResult:
+def _foresee(database: Database, job: Job) -> DatabaseResult:
     engine = engine_for(database, job)
     manifest = choose_backup(database, job)
     try:

@@ -64,7 +64,7 @@ class Recovery(Revert):
             try:
                 result = self._revert(environment, on_purpose)
             except Refused as refusal:
-                result = self._held(engine, refusal)
+                result = self._hold(engine, refusal)
             self.journal.write("done", result=result)
         return result
 
@@ -82,16 +82,16 @@ class Recovery(Revert):
     def _revert(self, environment: Environment, on_purpose: bool) -> DatabaseResult:
         now = read_position(environment.engine, list(self.run_record.before.heads))
         self._expect_others(environment.engine, now)
-        replaced = self._replaced(environment.engine, now)
+        replaced = self._find_replaced(environment.engine, now)
         if replaced:
             return replaced
         undecided = self.run_record.left or self.run_record.early or self._other_rows(environment.engine)
         if not on_purpose and not undecided and self._is_old(environment.engine, now):
             self.journal.write("downgraded", **now.facts())
             return self._result("untouched", now)
-        return self._locked(environment, on_purpose)
+        return self._revert_locked(environment, on_purpose)
 
-    def _replaced(self, engine: Engine, now: Position) -> DatabaseResult | None:
+    def _find_replaced(self, engine: Engine, now: Position) -> DatabaseResult | None:
         """Return the result of a restore that had put the backup in place when its process died, if there is one."""
         events = [event for event in self.journal.events() if event["event"] in ("restore_begun", "restored")]
         if not events or not self._is_old(engine, now):
@@ -192,7 +192,7 @@ def _recover_restore(database: Database, job: Job, left: RunState, progress: Pro
     begun = next(event for event in reversed(events) if event["event"] == "restore_begun")
     ended = next((event for event in events if event["event"] == "restored"), {})
     if begun["method"] == TOOL and not ended:
-        return _restored_half(database, job, left, journal, begun["path"])
+        return _hold_half_restored(database, job, left, journal, begun["path"])
     manifest = next(
         (each for each in proven(job.layout.backups_of(database.name)) if each.path == begun["path"]),
         None,
@@ -204,7 +204,7 @@ def _recover_restore(database: Database, job: Job, left: RunState, progress: Pro
             and not restorer_of(engine).is_readable()
             and not _is_gone(manifest)
         ):
-            return _restored_half(database, job, left, journal, begun["path"])
+            return _hold_half_restored(database, job, left, journal, begun["path"])
         if not ended:
             restorer_of(engine).drop_unused_retained(left.run)
         now = read_position(engine, list(manifest.heads) if manifest else [])
@@ -213,7 +213,7 @@ def _recover_restore(database: Database, job: Job, left: RunState, progress: Pro
             (retained.name for retained in restorer_of(engine).list_retained() if retained.run == left.run), ""
         )
         if retained and not ended and not _is_replaced(engine, manifest, now, progress):
-            return _restored_half(database, job, left, journal, begun["path"])
+            return _hold_half_restored(database, job, left, journal, begun["path"])
         outcome = "restored" if retained or ended else "untouched"
         if retained and not ended:
             facts = {"retained": retained, "method": begun["method"]}
@@ -247,7 +247,7 @@ def _is_replaced(engine: Engine, manifest: Manifest | None, now: Position, progr
     return _holds(engine, manifest, RunRecord(manifest.run), progress)
 
 
-def _restored_half(database: Database, job: Job, left: RunState, journal: Journal, path: str) -> DatabaseResult:
+def _hold_half_restored(database: Database, job: Job, left: RunState, journal: Journal, path: str) -> DatabaseResult:
     failure = Failed(
         f"The restore of {database.name!r} was interrupted in run {left.run}",
         "it is not proven that the database is what it was before, or what the backup holds",

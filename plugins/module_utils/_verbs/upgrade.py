@@ -72,13 +72,13 @@ class Upgrade(OneDatabase):
             with standby as self._standby, self.engine.lock(self.job.database_wait, self.progress.report) as lock:
                 self.journal.write("locked")
                 environment.elsewhere = lambda uncommitted: self._read_elsewhere(environment, lock, uncommitted)
-                return self._locked(environment, lock)
+                return self._upgrade_locked(environment, lock)
         except Refused as refusal:
             began = any(event["event"] == "begun" for event in self.journal.events())
             outcome = "failed" if began or isinstance(refusal, Failed) else "refused"
             return self._result(outcome, error=refusal.facts())
 
-    def _locked(self, environment: Environment, lock: Lock) -> DatabaseResult:
+    def _upgrade_locked(self, environment: Environment, lock: Lock) -> DatabaseResult:
         self._refuse_if_gone()
         fill_plan(self.plan, self.engine, environment, forecast=False)
         self.before = Position(self.plan.heads)
@@ -108,12 +108,12 @@ class Upgrade(OneDatabase):
                 self.journal,
                 self.progress,
                 lambda: self._attempt(environment, writer),
-                lambda interruption: not self._left(environment, writer, interruption.steps),
+                lambda interruption: not self._find_left(environment, writer, interruption.steps),
                 lambda: self._again(environment, writer, lock),
             )
         except Interrupted as interruption:
-            return self._interrupted(environment, writer, interruption)
-        return self._verified(environment, writer)
+            return self._describe_interruption(environment, writer, interruption)
+        return self._verify(environment, writer)
 
     def _refuse_if_gone(self) -> None:
         if self.database.name in self.job.existed and not self.engine.exists():
@@ -190,7 +190,7 @@ class Upgrade(OneDatabase):
             if step.revision in applied[step.table]:
                 writer.note_committed(step)
 
-    def _left(self, environment: Environment, writer: JournalWriter, steps: list[Step]) -> list[str]:
+    def _find_left(self, environment: Environment, writer: JournalWriter, steps: list[Step]) -> list[str]:
         """Return what the step that failed left and no rollback took away, as differences of the fingerprint."""
         failed = [step for step in steps if step not in writer.committed]
         if not failed:
@@ -206,7 +206,7 @@ class Upgrade(OneDatabase):
             left.append("+rows that the revision committed before its end")
         return left
 
-    def _interrupted(
+    def _describe_interruption(
         self, environment: Environment, writer: JournalWriter, interruption: Interrupted
     ) -> DatabaseResult:
         # In a single transaction none is committed; the one that ran last is the one that failed.
@@ -226,7 +226,7 @@ class Upgrade(OneDatabase):
                 remedy,
                 code="revision-failed" if failed else "env-py-failed",
             ).facts()
-        left = self._left(environment, writer, interruption.steps)
+        left = self._find_left(environment, writer, interruption.steps)
         after = read_position(environment.engine, list(self.before.heads))
         self.journal.write(
             "failed",
@@ -234,19 +234,19 @@ class Upgrade(OneDatabase):
             left=left,
             content=write_tracker_of(self.engine).content() if self.engine.exists() else None,
             content_digest=self._content_digest(after),
-            unchanged=self._unchanged(writer),
+            unchanged=self._list_unchanged(writer),
             failed_statement=find_failed_statement(interruption.cause),
             **after.facts(),
         )
         return self._result("failed", writer, after, error)
 
-    def _unchanged(self, writer: JournalWriter) -> list[str]:
+    def _list_unchanged(self, writer: JournalWriter) -> list[str]:
         """Return the tables that were written and hold the rows of the backup, where a downgrade will need that."""
         if not writer.committed or self.backup is None or self.backup.tool == TOOL:
             return []
         return write_tracker_of(self.engine).list_unchanged_tables(self.backup.archive())
 
-    def _verified(self, environment: Environment, writer: JournalWriter) -> DatabaseResult:
+    def _verify(self, environment: Environment, writer: JournalWriter) -> DatabaseResult:
         self.progress.phase("verifies")
         tables = sorted({step.table for step in writer.committed} | set(self.before.heads))
         after = read_position(environment.engine, tables, count_rows=self.before.row_counts is not None)
@@ -256,7 +256,7 @@ class Upgrade(OneDatabase):
         pending = self._pending(streams)
         missing = [step.revision for step in pending if step.revision not in applied.get(step.table, ())]
         if missing:
-            error = self._missed(environment, after, missing)
+            error = self._describe_missed(environment, after, missing)
             content = write_tracker_of(self.engine).content() if self.engine.exists() else None
             self.journal.write("failed", error=error.facts(), left=[], content=content, **after.facts())
             return self._result("failed", writer, after, error.facts())
@@ -268,7 +268,7 @@ class Upgrade(OneDatabase):
         remember(environment, self.plan.identity, after.heads, found)
         return {**self._result("upgraded", writer, after), "notes": notes}
 
-    def _missed(self, environment: Environment, after: Position, missing: list[str]) -> Failed:
+    def _describe_missed(self, environment: Environment, after: Position, missing: list[str]) -> Failed:
         """Return that revisions of the plan are not applied."""
         why, remedy = explain_open_transaction(environment)
         return Failed(

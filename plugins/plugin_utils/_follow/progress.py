@@ -162,9 +162,9 @@ class Progress:
     def _line(self, shared: Shared, which: str, now: float) -> str:
         where = f"{self._host} | " if self._hosts > 1 else ""
         bad = f", {shared.bad} need{'s' if shared.bad == 1 else ''} a person" if shared.bad else ""
-        return f"[{shared.done}/{self._total(shared)}] {where}{which}{bad}{self._left(shared, now)}"
+        return f"[{shared.done}/{self._total(shared)}] {where}{which}{bad}{self._estimate_left(shared, now)}"
 
-    def _left(self, shared: Shared, now: float) -> str:
+    def _estimate_left(self, shared: Shared, now: float) -> str:
         """Return an estimate of the time that is left, from the pace since the first poll; at that, since the call."""
         since, done_then = shared.first or (now, 0)
         if done_then == shared.done:

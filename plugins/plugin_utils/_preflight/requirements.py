@@ -54,7 +54,7 @@ def _text(source: Path, name: str, exclude: Sequence[str], within: tuple[Path, .
     if not path.is_file():
         raise Refused(
             f"The requirements file {name} is not below migrate_source",
-            f"{_named_by(source, within)} names it, and {path} is not a file",
+            f"{_name_source(source, within)} names it, and {path} is not a file",
             "Correct the reference, or add the file",
             code="requirements-invalid",
         )
@@ -85,7 +85,7 @@ def _inside(source: Path, name: str, within: tuple[Path, ...]) -> Path:
     """Return the path of a file that is below the source, wherever dots and links lead."""
     path = source / name
     if not path.resolve().is_relative_to(source.resolve()):
-        named = f"{_named_by(source, within)} names it, and only" if within else "Only"
+        named = f"{_name_source(source, within)} names it, and only" if within else "Only"
         raise Refused(
             f"The requirements file {name} leads out of migrate_source",
             f"{named} what is below {source} is shipped",
@@ -105,7 +105,7 @@ def _without_dots(source: Path, name: str) -> Path:
     return source.joinpath(*parts)
 
 
-def _named_by(source: Path, within: tuple[Path, ...]) -> str:
+def _name_source(source: Path, within: tuple[Path, ...]) -> str:
     return str(within[-1].relative_to(source.resolve())) if within else "migrate_requirements"
 
 

@@ -97,11 +97,11 @@ def _cells(backup: Result) -> list[str]:
         _of(backup, "taken", moment),
         _of(backup, "age", age),
         _of(backup, "size", size),
-        _of(backup, "revision", lambda heads: _cut(heads_or_base(heads))),
+        _of(backup, "revision", lambda heads: _shorten(heads_or_base(heads))),
         str(backup.get("run") or ""),
         _of(backup, "proven", _yes_or_no),
         _of(backup, "sealed", _yes_or_no),
-        _of(backup, "copies", lambda copies: _cut(first_of(sorted(copies), 3) or "none")),
+        _of(backup, "copies", lambda copies: _shorten(first_of(sorted(copies), 3) or "none")),
     ]
 
 
@@ -122,7 +122,7 @@ def age(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _cut(words: str) -> str:
+def _shorten(words: str) -> str:
     return words if len(words) <= _LONGEST_CELL else f"{words[: _LONGEST_CELL - 2]} …"
 
 

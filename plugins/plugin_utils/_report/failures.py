@@ -162,11 +162,11 @@ def _describe_revert(entry: Result, back: Result | None) -> Reverted:
         reason=str(back.get("reason") or ""),
         undone=", ".join(step["revision"] for step in back.get("undone") or []),
         revision=heads(back.get("after")),
-        held="" if back["outcome"] in REVERTED else f"{_held_for(back, entry['name'])} {entry.get('host', '')}",
+        held="" if back["outcome"] in REVERTED else f"{_explain_held(back, entry['name'])} {entry.get('host', '')}",
     )
 
 
-def _held_for(back: Result, name: str) -> str:
+def _explain_held(back: Result, name: str) -> str:
     """Return why a database is held and how to go on, without its name."""
     why = cause_key(str(_error_of(back)), name)
     return f"{why} {_ways_without_name({**back, 'name': name})}"

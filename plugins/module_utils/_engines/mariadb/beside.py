@@ -83,7 +83,7 @@ class Beside:
         self.read_dump()
         if isinstance(place, PrefixPlace):
             self._refuse_elsewhere()
-        self.place = self._made(own, place)
+        self.place = self._make_place(own, place)
         self._report(f"loads the backup into {self.place.name}")
         try:
             self._load_tables()
@@ -129,7 +129,7 @@ class Beside:
                 script = select_table_lines(read)
             self.loaded = client_input.feed(self.engine, there.where("")[0], script)
         if digest.hexdigest() != self._digest:
-            raise self._damaged()
+            raise self._describe_damage()
 
     def _refuse_incomplete(self) -> None:
         """Compare what was loaded with what the dump defines, and with the rows that were counted when it was proven.
@@ -156,11 +156,11 @@ class Beside:
                 code=REPLACED_NOTHING,
             )
 
-    def _damaged(self) -> Failed:
+    def _describe_damage(self) -> Failed:
         why = f"{self.archive.path.name} is not what its manifest says"
         return Failed(f"The backup {self.archive.path.parent} is damaged", why, ANOTHER_BACKUP, code=REPLACED_NOTHING)
 
-    def _made(self, own: OwnConnection, place: Place) -> Place:
+    def _make_place(self, own: OwnConnection, place: Place) -> Place:
         """Make the place, which says of itself that this host has made it, and return it."""
         made = MadeSchemas.of(self.engine)
         if isinstance(place, SchemaPlace):
@@ -183,7 +183,7 @@ class Beside:
         """
         self._digest = sha256_of(self.archive.path)
         if self.archive.sha256 not in ("", self._digest):
-            raise self._damaged()
+            raise self._describe_damage()
         with self.archive.path.open("rb") as lines:
             self.before = definitions_of(lines)
         if self.before.not_understood:

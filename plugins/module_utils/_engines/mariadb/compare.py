@@ -124,7 +124,7 @@ def doubtful_rows(beside: Beside, own: OwnConnection, schema: str, version_table
     return found
 
 
-def _known_by(fingerprint: list[str]) -> set[tuple[str, str]]:
+def _list_columns(fingerprint: list[str]) -> set[tuple[str, str]]:
     """Return the tables and their columns, as (table, column), and as (table, "")."""
     found = set()
     for line in fingerprint:
@@ -136,7 +136,7 @@ def _known_by(fingerprint: list[str]) -> set[tuple[str, str]]:
 
 def doubtful_since(own: OwnConnection, schema: str, before: list[str], version_tables: frozenset[str]) -> list[str]:
     """Return the same by the fingerprint of before the run, where no backup is loaded."""
-    known = _known_by(before)
+    known = _list_columns(before)
     left_out = {name.rpartition(".")[2] for name in version_tables}
     now, found = columns_of(own, schema), []
     for table in tables_in(own, schema):

@@ -45,7 +45,7 @@ def find_named_database(statement: str, databases: Iterable[str], objects_of: Ca
     if _EXECUTES_TEXT.search(statement):
         words += [word for each in _texts(statement) for word in _words(each)]
     for name in candidates:
-        found, is_other = _qualified_by(words, name.casefold())
+        found, is_other = _find_qualified(words, name.casefold())
         if found and (not is_other or {each.casefold() for each in objects_of(name)} & set(found)):
             return name
     return ""
@@ -71,7 +71,7 @@ def _texts(statement: str) -> Iterator[str]:
             yield match[0][1:-1].replace("''", "'").replace("\\'", "'").replace("\\\\", "\\")
 
 
-def _qualified_by(words: list[str], database: str) -> tuple[list[str], bool]:
+def _find_qualified(words: list[str], database: str) -> tuple[list[str], bool]:
     """Return what is behind a name and a dot, "*" for a whole database; and whether the name is used without a dot."""
     found, is_other = [], False
     for place, word in enumerate(words):

@@ -137,12 +137,12 @@ def changing_only(guard: Guard) -> Iterator[None]:
             guard.check(statement)
 
     listeners = ((sa.pool.Pool, "connect", opened), (sa.engine.Engine, "before_cursor_execute", before))
-    with listening(*listeners), _guarded_drivers(guard):
+    with listening(*listeners), _guard_drivers(guard):
         yield
 
 
 @contextmanager
-def _guarded_drivers(guard: Guard) -> Iterator[None]:
+def _guard_drivers(guard: Guard) -> Iterator[None]:
     """Guard what env.py does past SQLAlchemy."""
     replaced = []
     for module in sorted({each[0] for each in _METHODS}):

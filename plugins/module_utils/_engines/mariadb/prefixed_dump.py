@@ -91,7 +91,7 @@ class _Rewriter:
         match = INSERTED.match(line)
         if match is None:
             raise _not_understood(line)
-        return self._renamed(line, match)
+        return self._rename(line, match)
 
     def rewrites(self, statement: bytes) -> bytes:
         """Return a whole statement, nothing for one that is left out."""
@@ -101,16 +101,16 @@ class _Rewriter:
             return statement
         match = _CREATES_TABLE.match(statement)
         if match and b";" not in _QUOTED.sub(b"", statement.rstrip()[:-1]):
-            text = self._renamed(statement, match).decode("utf-8", "surrogateescape")
+            text = self._rename(statement, match).decode("utf-8", "surrogateescape")
             made = under_prefix(text, unquote_name(match[1]), self._place, self._tables)
             return made.encode("utf-8", "surrogateescape")
         for pattern in (_CREATES_SEQUENCE, _SETS_SEQUENCE):
             match = pattern.fullmatch(statement)
             if match:
-                return self._renamed(statement, match)
+                return self._rename(statement, match)
         raise _not_understood(statement)
 
-    def _renamed(self, statement: bytes, match: re.Match[bytes]) -> bytes:
+    def _rename(self, statement: bytes, match: re.Match[bytes]) -> bytes:
         name = unquote_name(match[1])
         if name not in self._tables:
             raise _not_understood(statement)

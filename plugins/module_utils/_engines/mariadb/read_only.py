@@ -50,7 +50,7 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
         uncommitted: let rows be written by SQLAlchemy, in transactions that are never committed. DDL is refused.
     """
     listener, engine = _Listener(writes), sa.engine.Engine
-    listeners = [(sa.pool.Pool, "connect", listener.opened), (engine, "handle_error", listener.failed)]
+    listeners = [(sa.pool.Pool, "connect", listener.set_read_only), (engine, "handle_error", listener.note_failure)]
     if uncommitted:
         listeners += [(engine, "begin", listener.begins), (engine, "before_cursor_execute", listener.executes)]
         commit_nothing("sqlalchemy.dialects.mysql", _DIALECTS, "REPEATABLE READ")
@@ -64,12 +64,12 @@ class _Listener:
     def __init__(self, writes: list[str]) -> None:
         self._writes = writes
 
-    def opened(self, connection: Any, _record: object) -> None:
+    def set_read_only(self, connection: Any, _record: object) -> None:
         """Make a new connection read-only."""
         if not OPENING_OWN.get() and is_mariadb(connection):
             _execute(connection, READ_ONLY)
 
-    def failed(self, context: Any) -> None:
+    def note_failure(self, context: Any) -> None:
         """Note a statement that the server refused."""
         if context.original_exception is not None and is_kept(context.original_exception):
             self._writes.append(shorten_refused(context.statement))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
-from ..._core.playbook_command import playbook_command
 from ..connection import first_line
 from ..data import Archive, Restored, RetainedCopy
 from ..interface import Guard, Report
@@ -96,12 +95,12 @@ class MariaDBRestorer(Restorer):
         own, made = self.engine.own_connection(), MadeSchemas.of(self.engine)
         refuse_what_is_not_proven(own, self.engine.name_on_server, made)
         replaced = list_replaced(own, self.engine.name_on_server, made)
-        done = [self._ended(found) for found in replaced if found.state.phase != DONE]
+        done = [self._end(found) for found in replaced if found.state.phase != DONE]
         set_back(self.engine)
         drop_left(self.engine)
         return done
 
-    def _ended(self, found: Replaced) -> str:
+    def _end(self, found: Replaced) -> str:
         try:
             ended = end_or_undo(self.engine, found)
         except Exception as error:
@@ -116,10 +115,10 @@ class MariaDBRestorer(Restorer):
         own = self.engine.own_connection()
         return [
             RetainedCopy(found.place.name, found.state.run, found.state.made, found.place.size(own))
-            for found in self._retained()
+            for found in self._list_retained()
         ]
 
-    def _retained(self) -> list[Replaced]:
+    def _list_retained(self) -> list[Replaced]:
         replaced = list_replaced(self.engine.own_connection(), self.engine.name_on_server, MadeSchemas.of(self.engine))
         return [found for found in replaced if found.state.phase in (IN, DONE)]
 
@@ -130,11 +129,11 @@ class MariaDBRestorer(Restorer):
             Refused: there are none, or a table elsewhere has a foreign key to one of them.
         """
         own = self.engine.own_connection()
-        found = [each.place for each in self._retained() if each.place.name == copy.name]
+        found = [each.place for each in self._list_retained() if each.place.name == copy.name]
         if not found:
             raise Refused(
                 f"{copy.name!r} is not what a restore of {self.engine.database.name!r} retained",
-                remedy=f"List the retained copies: {playbook_command('prune')}",
+                remedy="It was dropped meanwhile; run again",
                 code="retained-copy-unknown",
             )
         (place,) = found

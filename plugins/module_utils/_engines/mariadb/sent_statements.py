@@ -71,7 +71,7 @@ class _Sent:
             self._own.add(own)
 
     @contextmanager
-    def heard(
+    def listen(
         self, schema: str, hear: Hear, doubt: Doubt, sessions: Sessions, has_capitals: bool = False
     ) -> Iterator[None]:
         """Hear what is sent while env.py runs in the block, and after it.
@@ -108,12 +108,12 @@ class _Sent:
         self._hook_programs()
         loader = importlib.machinery.ExtensionFileLoader
         loader.exec_module = self._loading(loader.exec_module)  # type: ignore[method-assign]
-        sys.addaudithook(self._audited)
+        sys.addaudithook(self._audit)
         for name in ("do_execute", "do_executemany"):
             sa.event.listen(sa.engine.Engine, name, self._executes)
         sa.event.listen(sa.engine.Engine, "do_execute_no_params", self._executes_plain)
-        sa.event.listen(sa.engine.Engine, "after_cursor_execute", self._executed)
-        sa.event.listen(sa.engine.Engine, "handle_error", self._failed)
+        sa.event.listen(sa.engine.Engine, "after_cursor_execute", self._note_executed)
+        sa.event.listen(sa.engine.Engine, "handle_error", self._note_failed)
 
     def _hook_programs(self) -> None:
         """Hear of the programs that multiprocessing starts, for which there is no audit event."""
@@ -124,7 +124,7 @@ class _Sent:
     def _starting(self, original: Any) -> Any:
         @functools.wraps(original)
         def start(*arguments: Any, **more: Any) -> Any:
-            self._audited("subprocess.Popen", ())
+            self._audit("subprocess.Popen", ())
             return original(*arguments, **more)
 
         return start
@@ -206,11 +206,11 @@ class _Sent:
         # While a pool opens its first connection, SQLAlchemy 1.4 has the driver's own one in place of its wrapper.
         self._expected[cursor.connection] = statement.partition("%")[0]
 
-    def _executed(self, connection: Any, cursor: Any, *_: Any) -> None:
+    def _note_executed(self, connection: Any, cursor: Any, *_: Any) -> None:
         if connection.dialect.driver == DRIVER:
             self._expected.pop(cursor.connection, None)
 
-    def _failed(self, _context: Any) -> None:
+    def _note_failed(self, _context: Any) -> None:
         self._expected.clear()
 
     def _hears(self, statement: str, stays: bool) -> None:
@@ -234,7 +234,7 @@ class _Sent:
         if found:
             self._doubt(f"what {found[0]} sends is not heard")
 
-    def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._runs:
             return
         if event in _STARTS_PROGRAM:

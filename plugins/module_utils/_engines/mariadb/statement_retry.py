@@ -33,13 +33,13 @@ class StatementRetry:
 
     def execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool | None:
         """Execute a statement with parameters; true if it was done here."""
-        return self._retried(statement, context, lambda: cursor.execute(statement, parameters))
+        return self._retry(statement, context, lambda: cursor.execute(statement, parameters))
 
     def execute_plain(self, cursor: Any, statement: str, context: Any) -> bool | None:
         """Execute a statement without parameters."""
-        return self._retried(statement, context, lambda: cursor.execute(statement))
+        return self._retry(statement, context, lambda: cursor.execute(statement))
 
-    def _retried(self, statement: str, context: Any, attempt: Any) -> bool | None:
+    def _retry(self, statement: str, context: Any, attempt: Any) -> bool | None:
         if context.dialect.name not in ("mysql", "mariadb") or not is_single_ddl(statement):
             return None
         if context.root_connection.get_execution_options().get(OWN):

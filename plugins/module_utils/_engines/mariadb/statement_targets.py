@@ -174,7 +174,7 @@ class Catalog:
             "it has the word USE": "use" in words and _has_use(text.folded),
             "it works on databases": bool(words & {"drop", "alter"} and words & {"database", "schema"}),
             "it names an engine that writes elsewhere": "engine" in words and bool(words & _FOREIGN_ENGINES),
-            "it names another database": bool(_qualified_by(text, self.other_schemas)),
+            "it names another database": bool(_find_qualifying(text, self.other_schemas)),
             # These the server finds by other letters, too.
             "there are routines with names beyond ASCII": not all(map(str.isascii, self.routines)),
             "it may call a routine by other letters": bool(self.routines and _calls_beyond_ascii(text.folded)),
@@ -236,7 +236,7 @@ def _is_in(name: str, words: set[str], folded: str) -> bool:
     return any(each in folded for each in (name, name.replace("`", "``"), name.replace('"', '""')))
 
 
-def _qualified_by(text: Text, schemas: set[str]) -> set[str]:
+def _find_qualifying(text: Text, schemas: set[str]) -> set[str]:
     """Return the schemas whose names are in a text and may be in front of another name."""
     found = find_names_in(text, schemas)
     if not found:

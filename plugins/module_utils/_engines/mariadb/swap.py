@@ -114,7 +114,7 @@ class Swap:
             self._give_up()
             if isinstance(error, (Refused, KeyboardInterrupt, SystemExit)):
                 raise
-            raise self._replaced_nothing(error) from error
+            raise self._describe_failure(error) from error
         try:
             ended = Ended("the tables are restored", self._move())
         except BaseException as error:
@@ -125,10 +125,10 @@ class Swap:
             except Exception as other:  # noqa: BLE001 - the server may be gone; the next run ends or undoes it
                 raise half_way(self.engine, other) from error
             if self._state.phase != DONE and not ended.not_made:
-                raise self._replaced_nothing(error) from error
+                raise self._describe_failure(error) from error
         if ended.not_made:
             raise not_made(self.engine, ended)
-        return Restored(self._retained.name if self._kept_anything() else "", METHOD, self._not_restored())
+        return Restored(self._retained.name if self._has_kept_anything() else "", METHOD, self._not_restored())
 
     @property
     def _retained(self) -> Place:
@@ -142,7 +142,7 @@ class Swap:
         """Return the tables that are moved out or in."""
         return {*self._state.out, *self._state.into}
 
-    def _kept_anything(self) -> bool:
+    def _has_kept_anything(self) -> bool:
         if self._state.out or self._undo:
             return True
         self._retained.drop(self.engine.own_connection())
@@ -163,7 +163,7 @@ class Swap:
             ]
         )
 
-    def _replaced_nothing(self, error: BaseException) -> Failed:
+    def _describe_failure(self, error: BaseException) -> Failed:
         if isinstance(error, Failed) and error.code == REPLACED_NOTHING:
             return error
         what = f"Database {self.engine.database.name!r} could not be restored"

@@ -107,7 +107,7 @@ def find_taken(text: Text, written: Written, catalog: Catalog) -> Taken:
     if words[0] in ("DROP", "ALTER", "ANALYZE", "OPTIMIZE") and words[1] in _WITHOUT_ROWS[words[0]]:
         return Taken()
     if words[0] == "ALTER" and words[1] != "SEQUENCE":
-        return _taken_by_alter(text, written, names)
+        return _find_taken_by_alter(text, written, names)
     return Taken(find_names_in(text, catalog.writing_when_read) if _only_adds(words, text) else names)
 
 
@@ -124,7 +124,7 @@ def _only_adds(words: tuple[str, ...], text: Text) -> bool:
     return words[0] in _QUERIES or (words[0] in _MAY_CHANGE and not text.words & _CHANGES)
 
 
-def _taken_by_alter(text: Text, written: Written, names: set[str]) -> Taken:
+def _find_taken_by_alter(text: Text, written: Written, names: set[str]) -> Taken:
     if written.columns:
         return Taken(columns=written.columns)
     takes = text.words & _TAKES_BY_WORDS or text.words >= _CONVERTS or _DROPS_VALUES.search(text.folded)

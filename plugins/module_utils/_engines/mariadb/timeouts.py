@@ -50,7 +50,7 @@ def watch(job: Job) -> Iterator[None]:
     """
     timeouts, retry = _Timeouts(job), StatementRetry(job)
     with listening(
-        (sa.pool.Pool, "connect", timeouts.opened),
+        (sa.pool.Pool, "connect", timeouts.set_timeouts),
         (sa.engine.Engine, "before_cursor_execute", timeouts.before),
         (sa.engine.Engine, "do_execute", retry.execute),
         (sa.engine.Engine, "do_execute_no_params", retry.execute_plain),
@@ -65,7 +65,7 @@ class _Timeouts:
         self._job = job
         self._set = time.monotonic()
 
-    def opened(self, connection: Any, _record: object) -> None:
+    def set_timeouts(self, connection: Any, _record: object) -> None:
         """Set the timeouts of a new connection."""
         if OPENING_OWN.get() or not is_mariadb(connection):
             return

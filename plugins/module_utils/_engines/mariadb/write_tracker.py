@@ -117,7 +117,7 @@ class MariaDBWriteTracker(WriteTracker):
         # Of another driver's statements those of SQLAlchemy show at least what they take.
         heard = listen_to_statements(noted.hear)
         if is_heard:
-            heard = SENT.heard(schema, noted.hear, noted.doubt, self.sessions, has_capitals)
+            heard = SENT.listen(schema, noted.hear, noted.doubt, self.sessions, has_capitals)
         with heard:
             yield
 
@@ -126,7 +126,7 @@ class MariaDBWriteTracker(WriteTracker):
         wanted = set(tables)
         if not wanted or ANY_TABLE in written_rows.touched:
             return set()
-        written = self._written_by(written_rows)(*both_definitions(self.engine, archive))
+        written = self._find_written(written_rows)(*both_definitions(self.engine, archive))
         return set() if written is None else {name for name in wanted if self._name_in(name) not in written}
 
     def _name_in(self, table: str) -> str:
@@ -134,7 +134,7 @@ class MariaDBWriteTracker(WriteTracker):
 
     def content(self) -> dict[str, str] | None:
         """Return what the server has counted, if only env.py has written since the dump began."""
-        now = self._vouched()
+        now = self._read_vouched()
         return {COUNTS: json.dumps(now)} if now else None
 
     def resume(self, content: dict[str, str] | None, unchanged: Sequence[str] = ()) -> None:
@@ -153,7 +153,7 @@ class MariaDBWriteTracker(WriteTracker):
             select_definition_counters(reading(self.engine.own_connection())),
         )
 
-    def _vouched(self, loaded: Counts | None = None) -> dict[str, Any]:
+    def _read_vouched(self, loaded: Counts | None = None) -> dict[str, Any]:
         """Return what the server has counted, nothing unless it is what we and env.py have written.
 
         Args:
@@ -173,7 +173,7 @@ class MariaDBWriteTracker(WriteTracker):
 
     def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
         """Return whether only env.py has written since the dump began; else what a run has made is in doubt."""
-        return {_ONLY_OURS: True} if self._vouched() else {}
+        return {_ONLY_OURS: True} if self._read_vouched() else {}
 
     def list_taken_from_others(self, archive: Archive | None, written_rows: WrittenRows) -> list[str]:
         """Return the tables from which statements may have taken rows, unless no one else had written until then."""
@@ -196,7 +196,7 @@ class MariaDBWriteTracker(WriteTracker):
 
     def later_writes(self, written_rows: WrittenRows) -> Writes:
         """Return that what is in what the run has made may be others', unless no one else has written."""
-        if self._vouched():
+        if self._read_vouched():
             return Writes()
         return _doubt(
             doubtful_since(
@@ -212,14 +212,14 @@ class MariaDBWriteTracker(WriteTracker):
         swap = self._restorer.at_work
         if swap is None:
             return self.later_writes(written_rows)
-        if self._vouched(swap.beside.loaded):
+        if self._read_vouched(swap.beside.loaded):
             return Writes()
         tables = swap.beside.archive.version_tables | written_rows.version_tables
         return _doubt(doubtful_rows(swap.beside, self.engine.own_connection(), self.engine.name_on_server, tables))
 
     def list_touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Return that they may have written anywhere: so a backup is taken before what was committed is undone."""
-        return [] if self._vouched() else ["others may have written since the backup"]
+        return [] if self._read_vouched() else ["others may have written since the backup"]
 
     def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
         """Return nothing: all was backed up right before."""
@@ -231,13 +231,13 @@ class MariaDBWriteTracker(WriteTracker):
 
     def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> Comparison:
         """Load the backup beside the database, and compare definitions and rows."""
-        return compare(self.engine, archive, written_rows, limit, report, self._written_by(written_rows))
+        return compare(self.engine, archive, written_rows, limit, report, self._find_written(written_rows))
 
     def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> None:
         """Let a restore know what the run may have written: it leaves all others as they are."""
-        self._restorer.written = self._written_by(written_rows)
+        self._restorer.written = self._find_written(written_rows)
 
-    def _written_by(self, written_rows: WrittenRows) -> WrittenTables:
+    def _find_written(self, written_rows: WrittenRows) -> WrittenTables:
         own, schema = self.engine.own_connection(), self.engine.name_on_server
         elsewhere = other_schemas(own, schema)
         return lambda before, now: tables_written(written_rows.touched, before, now, elsewhere, schema)
@@ -254,7 +254,7 @@ class MariaDBWriteTracker(WriteTracker):
         swap = self._restorer.at_work
         if swap is None:
             return Writes(unknown="the backup was not loaded, so what others wrote since is unknown")
-        if self._vouched(swap.beside.loaded):
+        if self._read_vouched(swap.beside.loaded):
             return Writes()
         return _differing(swap.beside, swap.locked_rows, swap.written)
 

@@ -116,10 +116,10 @@ class ArchiveComparison:
         self._report("compares the schema with the backup")
         # Only with --create it prints what is of the database itself.
         what = ["--schema-only", *([] if self._engine.database.schema else ["--create"])]
-        before = self._printed(["pg_restore", *what, "--file=-", str(self._archive.path)], own=True)
+        before = self._print(["pg_restore", *what, "--file=-", str(self._archive.path)], own=True)
         schemas = render_schema_options(self._engine.database.schema)
         dump = ["pg_dump", *what, "--no-password", *self._lock_wait(), *schemas]
-        now = self._printed([*dump, f"--dbname={client_tools.conninfo(self._engine.url)}"], own=False)
+        now = self._print([*dump, f"--dbname={client_tools.conninfo(self._engine.url)}"], own=False)
         made = self._version_tables_made(before)
         old, new = self._entries(before, made), self._entries(now, made)
         filled = list_filled_differently(
@@ -136,7 +136,7 @@ class ArchiveComparison:
         there = {f"{entry.schema}.{entry.name}".replace('"', "") for entry in parse(archived) if entry.kind == "TABLE"}
         return set(self._written_rows.version_tables | self._archive.version_tables) - there
 
-    def _printed(self, command: list[str], *, own: bool) -> str:
+    def _print(self, command: list[str], *, own: bool) -> str:
         variables = (
             client_tools.plain_environment()
             if own
@@ -236,13 +236,13 @@ class ArchiveComparison:
             chosen = [
                 line for line in listing.only(["TABLE DATA"]) if any(_is_data_of(line, was) for was, _here in part)
             ]
-            before = self._archived(folder, chosen)
+            before = self._read_archive(folder, chosen)
             columns = {}
             if only_archived:
                 columns = {
                     here.quoted: before.tables[was.quoted].columns for was, here in part if was.quoted in before.tables
                 }
-            now = self._dumped(["--data-only", *(f"--table={here.quoted}" for _was, here in part)], columns)
+            now = self._read_dump(["--data-only", *(f"--table={here.quoted}" for _was, here in part)], columns)
             self._engine.sequence_reads.update(self._engine.own_connection().run(list_used_by_dump))
             for was, here in part:
                 yield was, here, before.tables.get(was.quoted), now.tables.get(here.quoted)
@@ -281,8 +281,8 @@ class ArchiveComparison:
         if not doubt and before == now:
             return
         chosen = listing.only(["BLOBS", "BLOB", "BLOB METADATA", "COMMENT - LARGE OBJECT", "ACL - LARGE OBJECT"])
-        old = self._archived(folder, chosen) if chosen else Contents()
-        new = self._dumped(["--data-only", "--blobs", "--exclude-table=*.*"])
+        old = self._read_archive(folder, chosen) if chosen else Contents()
+        new = self._read_dump(["--data-only", "--blobs", "--exclude-table=*.*"])
         changed = {number for number, _digest in set(old.large_objects.items()) ^ set(new.large_objects.items())}
         if changed or old.made != new.made:
             named = ", ".join(sorted(changed, key=int)[:5]) or "their owners, privileges or comments"
@@ -294,7 +294,7 @@ class ArchiveComparison:
         chosen = listing.only(["SEQUENCE SET"])
         if not chosen:
             return
-        before = self._archived(folder, chosen).sequences
+        before = self._read_archive(folder, chosen).sequences
         close_sessions_of_run(self._engine)
         try:
             used = self._engine.own_connection().run(
@@ -319,9 +319,9 @@ class ArchiveComparison:
     def positions(self, folder: Path) -> dict[str, tuple[int, bool]]:
         """Return the positions of the archive's sequences."""
         listing = Listing.of(self._tools, self._archive.path, self._report)
-        return self._archived(folder, listing.only(["SEQUENCE SET"])).sequences
+        return self._read_archive(folder, listing.only(["SEQUENCE SET"])).sequences
 
-    def _archived(self, folder: Path, lines: list[str]) -> Contents:
+    def _read_archive(self, folder: Path, lines: list[str]) -> Contents:
         found = Contents()
         if not lines:
             return found
@@ -331,7 +331,7 @@ class ArchiveComparison:
             found.read(stream, self._report)
         return found
 
-    def _dumped(self, words: list[str], columns: dict[str, list[bytes]] | None = None) -> Contents:
+    def _read_dump(self, words: list[str], columns: dict[str, list[bytes]] | None = None) -> Contents:
         found = Contents(columns=columns or {})
         command = [str(self._tools.folder / "pg_dump"), "--no-password", *self._lock_wait(), *words]
         command += [f"--dbname={client_tools.conninfo(self._engine.url)}"]

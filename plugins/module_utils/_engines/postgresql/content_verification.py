@@ -76,7 +76,7 @@ class RestoredContent:
         now.append(f"--dbname={client_tools.conninfo(self._url)}")
         if self._has_checksums(contents, folder, now) or self._has_texts(chosen, now):
             return
-        with self._archived(chosen) as old, self._dumped([*now, "--blobs"]) as new:
+        with self._open_archive(chosen) as old, self._open_dump([*now, "--blobs"]) as new:
             differing = _differences(self._read(old), self._read(new))
         refuse_what_did_not_arrive(name, differing)
 
@@ -89,7 +89,7 @@ class RestoredContent:
         others = contents.only(_OTHERS)
         rest: dict[bytes, Any] = {b"": _digest_of([])}
         if others:
-            with self._archived(use_list(folder, "others", others)) as old:
+            with self._open_archive(use_list(folder, "others", others)) as old:
                 rest = texts_of(old)
         try:
             return self._checksums(now, rows.values()) == {**expected, **rest}
@@ -99,11 +99,11 @@ class RestoredContent:
     def _checksums(self, now: list[str], rows: Collection[ArchivedRows]) -> dict[bytes, Any]:
         """Return what the database prints, all but the rows as their digest; read by two sessions where it is large."""
         chosen = second_half(rows) if sum(each.size for each in rows) > _WORTH_TWO_SESSIONS else []
-        with self._dumped([*now, "--blobs", *(f"--exclude-table-data={name}" for name in chosen)]) as first:
+        with self._open_dump([*now, "--blobs", *(f"--exclude-table-data={name}" for name in chosen)]) as first:
             if not chosen:
                 return texts_of(first, rows_checksum)
             with (
-                self._dumped([*now, *(f"--table={name}" for name in chosen)]) as second,
+                self._open_dump([*now, *(f"--table={name}" for name in chosen)]) as second,
                 ThreadPoolExecutor(1) as pool,
             ):
                 later = pool.submit(texts_of, second, rows_checksum)
@@ -114,16 +114,20 @@ class RestoredContent:
     def _has_texts(self, chosen: Path, now: list[str]) -> bool:
         """Return whether the archive and the database print the same rows in the same order, and all else too."""
         # Both are read at the same time: the archive is unpacked by one core while the server prints with another.
-        with self._archived(chosen) as old, self._dumped([*now, "--blobs"]) as new, ThreadPoolExecutor(1) as other:
+        with (
+            self._open_archive(chosen) as old,
+            self._open_dump([*now, "--blobs"]) as new,
+            ThreadPoolExecutor(1) as other,
+        ):
             archived = other.submit(texts_of, old)
             restored = texts_of(new)
             return archived.result() == restored
 
-    def _archived(self, chosen: Path) -> AbstractContextManager[IO[bytes]]:
+    def _open_archive(self, chosen: Path) -> AbstractContextManager[IO[bytes]]:
         command = [str(self._programs / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive)]
         return stream_output(command, client_tools.plain_environment())
 
-    def _dumped(self, command: list[str]) -> AbstractContextManager[IO[bytes]]:
+    def _open_dump(self, command: list[str]) -> AbstractContextManager[IO[bytes]]:
         return stream_output(command, client_tools.environment(self._url, self._application))
 
     def _read(self, stream: IO[bytes]) -> Contents:

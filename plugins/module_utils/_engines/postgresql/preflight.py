@@ -33,7 +33,7 @@ def obstacles(
         backup_space: a folder on the disk that a backup goes to.
         tables: the version tables (schema.table), as far as they are known.
     """
-    checks = (_standby, _no_such_schema, _client_programs, _readable, _hidden_rows)
+    checks = (_standby, _no_such_schema, _client_programs, _readable, _check_hidden_rows)
     found = [obstacle for check in checks for obstacle in check(engine, own)]
     return found + list(_creatable(engine, own, tables)) + _space(engine, own, backup_space)
 
@@ -93,7 +93,7 @@ def _readable(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused
         )
 
 
-def _hidden_rows(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
+def _check_hidden_rows(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
     """Name what pg_dump would stop at: a dump without the rows that a policy hides is none."""
     hiding = [f"{schema}.{table}" for schema, table in own.rows(catalog_queries.HIDING_ROWS)]
     if hiding:

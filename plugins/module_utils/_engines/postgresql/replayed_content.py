@@ -93,20 +93,20 @@ class ReplayedContent:
                 elif line.startswith(COPY):
                     line, rest = whole_statement(line, stream, rest)
                     digest, rest = rows_digest(stream, rest)
-                    if digest != _digest_of(self._copied(line)):
+                    if digest != _digest_of(self._copy_out(line)):
                         differing.append(line)
-        return self._compared(lines, differing) if differing else []
+        return self._compare_rows(lines, differing) if differing else []
 
-    def _copied(self, line: bytes) -> Iterator[bytes]:
+    def _copy_out(self, line: bytes) -> Iterator[bytes]:
         return self._psql.copy_out(line[: -len(_FROM)] + _TO, self._folder)
 
-    def _compared(self, lines: list[str], differing: list[bytes]) -> list[str]:
+    def _compare_rows(self, lines: list[str], differing: list[bytes]) -> list[str]:
         """Compare the rows of some tables in whatever order they are."""
         archived = self._read(lines)
         found = []
         for line in differing:
             now = Contents()
-            now.read(chain(io.BytesIO(line), _lines(self._copied(line)), [b"\\.\n"]), self._report)
+            now.read(chain(io.BytesIO(line), _lines(self._copy_out(line)), [b"\\.\n"]), self._report)
             for table, here in now.tables.items():
                 was = archived.tables.get(table, TableContent([]))
                 if (was.rows, was.total) != (here.rows, here.total):

@@ -109,13 +109,13 @@ class InPlace:
                 with self._psql() as psql:
                     if not self._lock_tables(psql, deadline):
                         continue
-                    seen = self._unlocked(psql)
+                    seen = self._read_unlocked(psql)
                     with self._reading(psql):
                         guard()
                     retained = self._replace(psql, contents, Path(folder))
                     self._restore_database_facts(psql, contents, Path(folder))
                     self._end_sessions()
-                    seen.refuse_changes(self._unlocked(psql), self._engine.database.name)
+                    seen.refuse_changes(self._read_unlocked(psql), self._engine.database.name)
                     psql.execute("commit;")
                 return retained
 
@@ -179,7 +179,7 @@ class InPlace:
         psql.execute(f"set local lock_timeout = {wait};")
         return True
 
-    def _unlocked(self, psql: Psql) -> Unlocked:
+    def _read_unlocked(self, psql: Psql) -> Unlocked:
         found = Unlocked.read(self._engine.own_connection(), partial(self._rows, psql))
         self._reads.update(list(found.sequences))
         return found
@@ -197,7 +197,7 @@ class InPlace:
         """Move the present objects away, replay the archive and verify it, and return the name of what is retained."""
         schemas = {str(name): bool(kept) for name, kept in self._json(psql, SCHEMAS)}
         group = self._free_name(psql)
-        names = self._retained_names(group, schemas)
+        names = self._name_retained(group, schemas)
         self._report(MOVES_AWAY)
         psql.execute(self._retain_current(group, names, schemas))
         if not schemas.get("public", True):
@@ -213,7 +213,7 @@ class InPlace:
             self._retain_large_objects(psql, group)
         self._count(psql)
         kept = {name for name, stays in schemas.items() if stays}
-        lines = self._chosen(psql, contents, kept)
+        lines = self._choose_entries(psql, contents, kept)
         # Large objects apart, at the end: until then it is known how much was written of them.
         self._replay(psql, folder, Contents(lines).without(_LARGE_OBJECTS), [])
         self._replay(psql, folder, Contents(lines).only(_LARGE_OBJECTS), contents.only(["BLOBS"]))
@@ -228,7 +228,7 @@ class InPlace:
         psql.reset()
         return group
 
-    def _retained_names(self, group: str, schemas: Iterable[str]) -> dict[str, str]:
+    def _name_retained(self, group: str, schemas: Iterable[str]) -> dict[str, str]:
         """Return what each schema is called when it is retained; under no name, where large objects are retained."""
         if self._schema:
             return {self._schema: group}
@@ -279,7 +279,7 @@ class InPlace:
                 )
             self._not_restored.append(f"a property of the database, which stays as it is: {words}")
 
-    def _chosen(self, psql: Psql, contents: Contents, kept: set[str]) -> list[str]:
+    def _choose_entries(self, psql: Psql, contents: Contents, kept: set[str]) -> list[str]:
         """Return the entries to replay: without what stays, and without what belongs to extensions."""
         left_out = list(_LEFT_OUT)
         left_out += [f"SCHEMA - {name}" for name in kept] + _facts_of(kept)

@@ -193,7 +193,7 @@ def _method_of_schema(engine: PostgreSQLSession, mine: Powers) -> RestoreMethod:
     obstacle = Refused(what, why, remedy, code=NOT_POSSIBLE) if why else _obstacle_of_owners(engine, mine)
     needed = list_needed_elsewhere(own)
     notes = [f"it needs what stays in other schemas: {first_of(needed, _MOST_NAMED)}"] if needed else []
-    return RestoreMethod("in_place", _seen_by_slots(_left_out(own)), obstacle, notes, list_bound_to_tables(own))
+    return RestoreMethod("in_place", _list_slots(_find_left_out(own)), obstacle, notes, list_bound_to_tables(own))
 
 
 def _has_superuser(engine: PostgreSQLSession) -> bool:
@@ -292,7 +292,7 @@ def _strangers(engine: PostgreSQLSession, mine: Powers) -> list[tuple[Any, ...]]
     return [] if mine.superuser else engine.own_connection().rows(ownership.STRANGERS)
 
 
-def _left_out(own: OwnConnection) -> dict[str, str]:
+def _find_left_out(own: OwnConnection) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     subscriptions = catalog_queries.subscriptions(own.run(major_version))
     for kind, name in own.rows(
@@ -303,7 +303,7 @@ def _left_out(own: OwnConnection) -> dict[str, str]:
 
 
 def _not_swapped(own: OwnConnection, superuser: bool) -> list[str]:
-    found = _left_out(own)
+    found = _find_left_out(own)
     lines = []
     if "slot" in found:
         lines.append(f"logical replication slots, which stay with the replaced database: {found['slot']}")
@@ -319,8 +319,8 @@ def _not_swapped(own: OwnConnection, superuser: bool) -> list[str]:
 
 
 def _not_in_place(own: OwnConnection) -> list[str]:
-    found = _left_out(own)
-    lines = _seen_by_slots(found)
+    found = _find_left_out(own)
+    lines = _list_slots(found)
     for kind, why in (
         ("publication", "publications, which go on with the replaced tables"),
         ("subscription", "subscriptions, which go on with the replaced tables"),
@@ -333,7 +333,7 @@ def _not_in_place(own: OwnConnection) -> list[str]:
     return lines
 
 
-def _seen_by_slots(found: dict[str, str]) -> list[str]:
+def _list_slots(found: dict[str, str]) -> list[str]:
     if "slot" not in found:
         return []
     return [f"logical replication slots, which see the restore as changes: {found['slot']}"]

@@ -82,7 +82,7 @@ class Swap:
         """
         with beside(self._engine) as (other, url):
             self._begin(other)
-            retained = self._retained_name(other)
+            retained = self._name_retained(other)
             try:
                 with tempfile.TemporaryDirectory() as folder:
                     self._fill(other, url, Path(folder))
@@ -129,7 +129,7 @@ class Swap:
         statement = "select pg_try_advisory_lock(cast(:swapping as int), cast(:oid as int))"
         return bool(other.rows(statement, swapping=SWAPPING, oid=signed)[0][0])
 
-    def _retained_name(self, other: OwnConnection) -> str:
+    def _name_retained(self, other: OwnConnection) -> str:
         statement = "select 1 from pg_database where datname = :name"
         return free_name(self._name, f"_aside_{self._run}", lambda name: bool(other.rows(statement, name=name)))
 

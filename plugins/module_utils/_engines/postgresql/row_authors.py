@@ -91,7 +91,7 @@ def find_others_writes(read: Read, written_rows: WrittenRows, counts: Mapping[st
     certain: dict[str, int] = {}
     unknown: list[str] = []
     for made in _list_made(read, written_rows):
-        if counts and made.oid in counts and counts[made.oid] <= _counted_for_run(made, written_rows):
+        if counts and made.oid in counts and counts[made.oid] <= _count_for_run(made, written_rows):
             continue
         if not made.readable:
             unknown.append(f"{made} cannot be read")
@@ -118,7 +118,7 @@ def lock_and_find_writes(connection: Connection, written_rows: WrittenRows) -> W
     return Writes({name: count for name, count in counted.items() if count})
 
 
-def _counted_for_run(made: _Made, written_rows: WrittenRows) -> int:
+def _count_for_run(made: _Made, written_rows: WrittenRows) -> int:
     """Return what the server has counted for a table by now if only the run has written since the backup."""
     _name, _file, _row_type, before, *_more = written_rows.activity["files"].get(made.oid, ("", "", "", 0))
     return int(before) + written_rows.wrote.get(made.name, 0)

@@ -97,7 +97,7 @@ class RestoredSchema:
         before, now = self._entries(archived), self._entries(dumped)
         if read_dump_versions(archived) != read_dump_versions(dumped):
             return one_sided(before, now, not_printed(archived, dumped))
-        before, now = _rendered_alike(before, now)
+        before, now = _drop_rendered_alike(before, now)
         words, _notes = differences(before, now)
         return words
 
@@ -134,7 +134,7 @@ class RestoredSchema:
         return entry.name in strange or entry.name.startswith(tuple(f"{kind} " for kind in self.left_out))
 
 
-def _rendered_alike(before: list[Entry], now: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+def _drop_rendered_alike(before: list[Entry], now: list[Entry]) -> tuple[list[Entry], list[Entry]]:
     """Return the entries of both sides without those that are the same but for what the server renders anew."""
     old, new = Counter(before), Counter(now)
     gone, made = list((old - new).elements()), list((new - old).elements())

@@ -110,7 +110,7 @@ class PostgreSQLRehearser(Rehearser):
         Raises:
             Refused: none can be made, or a copy of a schema would lack what lies in other ones.
         """
-        extensions = self._needed_extensions()
+        extensions = self._list_needed_extensions()
         place = place_of(self.engine)
         name = f"{self._prefix}{secrets.token_hex(4)}"
         try:
@@ -130,7 +130,7 @@ class PostgreSQLRehearser(Rehearser):
         finally:
             place.own.close()
 
-    def _needed_extensions(self) -> list[str]:
+    def _list_needed_extensions(self) -> list[str]:
         """Return the extensions that a schema needs of its database.
 
         Raises:

@@ -37,7 +37,7 @@ def watch(job: Job, application: str, schema: str) -> Iterator[None]:
     """
     timeouts = _Timeouts(job, application, schema)
     with listening(
-        (sa.pool.Pool, "connect", timeouts.opened),
+        (sa.pool.Pool, "connect", timeouts.set_timeouts),
         (sa.engine.Engine, "before_cursor_execute", timeouts.before),
         (sa.engine.Engine, "after_cursor_execute", timeouts.after),
     ):
@@ -53,7 +53,7 @@ class _Timeouts:
         self._schema = schema
         self._set = time.monotonic()
 
-    def opened(self, connection: Any, record: object) -> None:
+    def set_timeouts(self, connection: Any, record: object) -> None:
         """Set the timeouts of a new connection."""
         if OPENING_OWN.get() or not is_postgresql(connection):
             return

@@ -183,13 +183,13 @@ class PostgreSQLWriteTracker(WriteTracker):
     def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the server's counters."""
         doubt = close_sessions_of_run(self.engine)
-        return Writes(unknown=doubt) if doubt else self._written(archive, ours, None)
+        return Writes(unknown=doubt) if doubt else self._read_writes(archive, ours, None)
 
     def foresee_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the counters as they are now; a session counts only if a restore could not end it."""
-        return self._written(archive, ours, not_ended(self.engine))
+        return self._read_writes(archive, ours, not_ended(self.engine))
 
-    def _written(self, archive: Archive, ours: dict[str, int], others: list[str] | None) -> Writes:
+    def _read_writes(self, archive: Archive, ours: dict[str, int], others: list[str] | None) -> Writes:
         leave_out, known = archive.version_tables, self._nothing_lost
         return self.engine.own_connection().run(
             write_counters.count_others_writes,

@@ -27,11 +27,11 @@ def birth_of(path: Path) -> str:
         inode = os.stat(path, follow_symlinks=False).st_ino
     except OSError:
         return ""
-    made = _made_at(path)
+    made = _read_birth_time(path)
     return f"born {made}" if made else f"inode {inode}"
 
 
-def _made_at(path: Path) -> str:
+def _read_birth_time(path: Path) -> str:
     """Return when a file was made, or nothing where the system or the file system does not keep it."""
     statx = getattr(ctypes.CDLL(None), "statx", None)
     if statx is None:

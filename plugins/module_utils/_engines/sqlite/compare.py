@@ -95,7 +95,7 @@ class FileComparison:
         for key in sorted({*before.sql, *now.sql}):
             kind, name = key
             table = before.table.get(key) or now.table[key]
-            if self._changed_by_others(kind, name, table):
+            if self._is_changed_by_others(kind, name, table):
                 continue
             if key not in now.sql:
                 self.found.schema.append(f"{kind} {name} is missing")
@@ -107,7 +107,7 @@ class FileComparison:
             elif kind == "table" and self._columns("backup", name) != self._columns("main", name):
                 self.found.notes.append(f"the columns of table {name} are in another order")
 
-    def _changed_by_others(self, kind: str, name: str, table: str) -> bool:
+    def _is_changed_by_others(self, kind: str, name: str, table: str) -> bool:
         if kind == "table":
             return any(mentions(line, name) for line in self._others)
         return any(line.startswith(f"{kind} {name} on {table}:") for line in self._others)
@@ -149,10 +149,10 @@ class FileComparison:
         """Note content that differs, by whether the run may have written there, or to a table that holds it beside."""
         may_be_ours = self._has_unknown_writers or any(each in self._wrote for each in beside)
         if ANY in self._wrote or table in self._wrote:
-            may_be_ours = may_be_ours or not self._kept_what_others_wrote(table)
+            may_be_ours = may_be_ours or not self._has_kept_others_rows(table)
         (self.found.rows if may_be_ours else self.found.others).append(f"{words} differ")
 
-    def _kept_what_others_wrote(self, table: str) -> bool:
+    def _has_kept_others_rows(self, table: str) -> bool:
         """Return whether all that differs was there before the downgrades, and was not written by the upgrade."""
         if table not in self._written_rows.unchanged:
             return False

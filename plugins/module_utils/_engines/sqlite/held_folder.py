@@ -79,7 +79,7 @@ class HeldFolder:
         """
         with ExitStack() as stack:
             try:
-                handles = [stack.enter_context(self._opened(each)) for each in (name, other)]
+                handles = [stack.enter_context(self._open(each)) for each in (name, other)]
             except OSError:
                 return False
             found = [os.fstat(handle.fileno()) for handle in handles]
@@ -90,7 +90,7 @@ class HeldFolder:
                     return False
             return True
 
-    def _opened(self, name: str) -> BinaryIO:
+    def _open(self, name: str) -> BinaryIO:
         """Open a name to read, without following a link or waiting for the other end of a pipe.
 
         Raises:

@@ -81,14 +81,14 @@ class SQLiteRestorer(Restorer):
         try:
             with self.engine.acting(), HeldFolder(self.engine.path.parent) as folder:
                 if was_missing:
-                    self._checked(guard)
+                    self._run_guard(guard)
                     self._has_replaced = True
                     folder.move_with_log(name, retained.name)
                     folder.sync()
                     restored = Restored(str(retained), FILE)
                 elif self.is_readable():
                     self.engine.close_env_connections()
-                    restored = self._replaced(folder, archive, retained, guard)
+                    restored = self._replace(folder, archive, retained, guard)
                 else:
                     restored = self._put_back(folder, archive, retained)
         except (OSError, sqlite3.OperationalError) as error:
@@ -163,21 +163,21 @@ class SQLiteRestorer(Restorer):
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{copy.name}{suffix}").unlink(missing_ok=True)
 
-    def _replaced(self, folder: HeldFolder, archive: Archive, retained: Path, guard: Guard) -> Restored:
+    def _replace(self, folder: HeldFolder, archive: Archive, retained: Path, guard: Guard) -> Restored:
         """Replace the file while no other session can use it."""
         # The connection that has heard of all writes until now, so that none falls between.
         current: sqlite3.Connection = self.engine.own_connection().run(driver_connection)
         current.execute(f"pragma busy_timeout = {int(self.engine.job.lock_timeout * 1000)}")
         if self.engine.has_to_stay() or self._may_be_open_elsewhere():
-            return self._overwritten(folder, archive, retained, guard, current)
+            return self._overwrite(folder, archive, retained, guard, current)
         mode = str(current.execute("pragma main.journal_mode").fetchone()[0])
         if self._copy(folder, archive, mode):
             # What a new file cannot be given, the file that is there keeps.
             folder.remove(self._beside)
-            return self._overwritten(folder, archive, retained, guard, current)
+            return self._overwrite(folder, archive, retained, guard, current)
         try:
             with without_log(current, mode):
-                self._guarded(current, "begin exclusive", guard)
+                self._run_guard_locked(current, "begin exclusive", guard)
                 if self._may_be_open_elsewhere():  # since the backup was copied, which may have taken long
                     raise OSError(errno.EBUSY, "others have opened the file")
                 folder.link(self.engine.path.name, retained.name)
@@ -188,7 +188,7 @@ class SQLiteRestorer(Restorer):
         except OSError as error:
             if error.errno not in _NO_RENAME:
                 raise
-            return self._overwritten(folder, archive, retained, guard, current)
+            return self._overwrite(folder, archive, retained, guard, current)
         finally:
             folder.remove(self._beside)
         return Restored(str(retained), FILE)
@@ -197,7 +197,7 @@ class SQLiteRestorer(Restorer):
         with ourselves():  # the descriptors of other users' processes are shown to root only
             return may_be_open_elsewhere(self.engine.path)
 
-    def _overwritten(
+    def _overwrite(
         self, folder: HeldFolder, archive: Archive, retained: Path, guard: Guard, current: sqlite3.Connection
     ) -> Restored:
         """Write the backup into the file, with a copy of the file as it was beside it."""
@@ -207,7 +207,7 @@ class SQLiteRestorer(Restorer):
             fold_log(current)
         kept = folder.create(self._kept)
         try:
-            self._guarded(current, "begin immediate" if is_wal else "begin exclusive", guard)
+            self._run_guard_locked(current, "begin immediate" if is_wal else "begin exclusive", guard)
             if is_wal and os.path.getsize(f"{self.engine.path}-wal"):
                 raise sqlite3.OperationalError("the write-ahead log is locked by others, who have just written")
             copy_of_locked(ChangeCounter(self.engine.path), kept)
@@ -229,15 +229,15 @@ class SQLiteRestorer(Restorer):
         folder.sync()
         return Restored(str(retained), IN_PLACE)
 
-    def _guarded(self, current: sqlite3.Connection, lock: str, guard: Guard) -> None:
+    def _run_guard_locked(self, current: sqlite3.Connection, lock: str, guard: Guard) -> None:
         current.execute(lock)
         self.engine.replacing = current
         try:
-            self._checked(guard)
+            self._run_guard(guard)
         finally:
             self.engine.replacing = None
 
-    def _checked(self, guard: Guard) -> None:
+    def _run_guard(self, guard: Guard) -> None:
         with ourselves():  # what it reads and writes of the run is ours
             guard()
 

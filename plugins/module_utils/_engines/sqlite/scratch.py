@@ -95,7 +95,7 @@ class SQLiteRehearser(Rehearser):
         if not self._scratches.is_dir():
             return []
         with self._lock_folder():
-            return [_retained_copy(path) for path in sorted(self._scratches.iterdir()) if _is_free(path)]
+            return [_describe_copy(path) for path in sorted(self._scratches.iterdir()) if _is_free(path)]
 
     def drop_scratch(self, scratch: RetainedCopy) -> None:
         """Remove a folder, if no session has locked it."""
@@ -198,7 +198,7 @@ def _is_free(folder: Path) -> bool:
     return lock is not None
 
 
-def _retained_copy(folder: Path) -> RetainedCopy:
+def _describe_copy(folder: Path) -> RetainedCopy:
     made = datetime.fromtimestamp(folder.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
     return RetainedCopy(str(folder), "", made, sum(path.lstat().st_size for path in folder.iterdir()))
 

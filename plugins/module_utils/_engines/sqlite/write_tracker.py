@@ -105,7 +105,7 @@ class SQLiteWriteTracker(WriteTracker):
         )
         return known and self.engine.write_witness.vouches(self.engine.version())
 
-    def _written_only(self, ours: dict[str, int]) -> frozenset[str] | None:
+    def _find_written_only(self, ours: dict[str, int]) -> frozenset[str] | None:
         """Return the tables that may have changed since the backup, or None where others may have written to any."""
         wrote = {**ours, **self.engine.written.counts}
         if ANY in wrote or not self._resumed or not self.engine.write_witness.vouches(self.engine.version()):
@@ -136,14 +136,14 @@ class SQLiteWriteTracker(WriteTracker):
             return Comparison()
         report("compares the file with its backup")
         written_rows = replace(written_rows, wrote={**written_rows.wrote, **self.engine.written.counts})
-        known = self._known(archive)
+        known = self._read_known(archive)
         return compare(
             self.engine.path,
             archive,
             written_rows,
             limit,
             self.engine.acting,
-            self._written_only(written_rows.wrote),
+            self._find_written_only(written_rows.wrote),
             known,
         )
 
@@ -211,7 +211,7 @@ class SQLiteWriteTracker(WriteTracker):
 
     def list_touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Return that they may have written anywhere, unless no session has."""
-        if not self.engine.exists() or self._written_only(written_rows.wrote) is not None:
+        if not self.engine.exists() or self._find_written_only(written_rows.wrote) is not None:
             return []
         return ["others may have written since the backup"]
 
@@ -223,10 +223,10 @@ class SQLiteWriteTracker(WriteTracker):
         """Compare with the backup: by whom they were changed does not count."""
         if archive.path.is_dir():
             return []
-        written = self._written_only(ours)
+        written = self._find_written_only(ours)
         if written is not None:
             written -= self._unchanged - self.engine.written.counts.keys()
-        known = self._known(archive)
+        known = self._read_known(archive)
         with beside(archive.path, self.engine.path, self.engine.acting) as connection:
             return list_changed_tables(connection, archive.version_tables, written, known)
 
@@ -241,7 +241,7 @@ class SQLiteWriteTracker(WriteTracker):
             changed = list_changed_tables(connection, archive.version_tables, written)
             return [table for table in changed if columns_of(connection, "main", table)]
 
-    def _known(self, archive: Archive) -> dict[str, bool]:
+    def _read_known(self, archive: Archive) -> dict[str, bool]:
         """Return which tables have the rows of a backup, as far as that was read since a session last wrote."""
         await_clock(self.engine.path)
         return self._known_rows.of(
