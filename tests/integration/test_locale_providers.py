@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import rehearser_of, restorer_of
 from tests.integration.test_restore_postgresql import Customer, quiet, type_as_superuser
 from tests.lab.postgres import PostgresServer, newest_bin
 from tests.lab.shell import CommandFailed, run

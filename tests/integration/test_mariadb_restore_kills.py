@@ -20,7 +20,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import foreign_keys, swap
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
 from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase, maria_database
 from tests.lab.mariadb import MariaDBServer

@@ -17,8 +17,8 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Writes, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import write_tracker_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.codes import assert_code
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget

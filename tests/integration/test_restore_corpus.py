@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import WrittenRows
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import rehearser_of, write_tracker_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import await_counters
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.integration.corpus import has_newer_clients, major_of, objects_for
 from tests.integration.test_restore_postgresql import Customer, quiet
 from tests.lab.postgres import PostgresServer

@@ -19,12 +19,11 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY, Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Restored
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import rehearser_of, restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import client_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.codes import assert_error, failed, refused
 from tests.lab.postgres import PostgresServer
 

@@ -23,13 +23,12 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest i
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of, write_tracker_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import restore_in_place
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences import changes_of_sequences
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import await_counters
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.codes import assert_error, failed, refused
 from tests.lab.fixtures import Database, skip_before
 from tests.lab.waiting import wait_until

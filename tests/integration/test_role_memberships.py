@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
 from tests.codes import refused
 from tests.integration.test_restore_postgresql import Customer, make, quiet, server, type_as_superuser
 from tests.lab.fixtures import skip_before

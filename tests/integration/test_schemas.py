@@ -16,8 +16,8 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.codes import assert_code, assert_error, assert_names, codes_of
 from tests.integration.site import Site, Source
 from tests.integration.targets import PostgresTarget, program

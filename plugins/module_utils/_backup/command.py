@@ -20,7 +20,7 @@ from .._core.job import Job
 from .._core.paths import key_of
 from .._engines.data import Dump, RestoreMethod
 from .._engines.interface import Engine, Report
-from .._engines.restorers import restorer_of
+from .._engines.parts import restorer_of
 from .manifest import Manifest
 
 #: The tool of a manifest whose backup a command made.

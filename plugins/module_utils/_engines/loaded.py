@@ -13,11 +13,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .._core.urls import backend_of
+from .parts import load_rehearser, load_restorer, load_write_tracker
 from .places import ENGINES
 from .registry import load_engine
-from .rehearsers import load_rehearser
-from .restorers import load_restorer
-from .write_trackers import load_write_tracker
 
 if TYPE_CHECKING:
     from .._core.job import Database

@@ -17,8 +17,7 @@ from .._core.revisions import Revision, Stream
 from .._core.secrets import COMMANDS, FOR_ADMIN
 from .._engines.connection import first_line, sqlstate
 from .._engines.data import Content, Writes, WrittenRows
-from .._engines.rehearsers import rehearser_of
-from .._engines.write_trackers import write_tracker_of
+from .._engines.parts import rehearser_of, write_tracker_of
 from .explanations import explain_ended_process
 from .step import Step
 

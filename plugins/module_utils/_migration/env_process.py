@@ -28,9 +28,8 @@ from .._core.processes import prepare_each
 from .._core.run_as import User, become
 from .._core.secrets import mask_for
 from .._engines.interface import Engine
+from .._engines.parts import rehearser_of, write_tracker_of
 from .._engines.registry import engine_for
-from .._engines.rehearsers import rehearser_of
-from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .env_messages import process_ended, step_facts, unpack_written_rows, words_of
 from .environment import Environment

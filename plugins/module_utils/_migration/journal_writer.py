@@ -10,7 +10,7 @@ from typing import Any
 
 from .._core.progress import Progress
 from .._engines.interface import Lock
-from .._engines.write_trackers import write_tracker_of
+from .._engines.parts import write_tracker_of
 from .._journal.events import Journal
 from .environment import Environment
 from .state import read_fingerprint

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._core.urls import backend_of
 from .._engines.connection import OWN
 from .._engines.data import Counted
+from .._engines.parts import write_tracker_of
 from .._engines.sqlalchemy_import import listening, sa
-from .._engines.write_trackers import write_tracker_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

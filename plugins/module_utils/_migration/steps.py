@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import Refused
 from .._engines.data import ANY_TABLE, INSERTED
 from .._engines.interface import Engine
-from .._engines.write_trackers import write_tracker_of
+from .._engines.parts import write_tracker_of
 from .alembic_import import MigrationContext, MigrationStep
 from .early_commits import EarlyCommits
 from .step import Step, Watcher

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from .._core.errors import Failed, first_of
 from .._engines.data import Counted
 from .._engines.interface import Engine
+from .._engines.parts import write_tracker_of
 from .._engines.unseen_writes import UnseenWrites
-from .._engines.write_trackers import write_tracker_of
 from .step import Step
 
 if TYPE_CHECKING:

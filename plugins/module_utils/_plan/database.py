@@ -23,8 +23,8 @@ from .._core.playbook_command import playbook_command
 from .._core.revisions import EXPAND
 from .._engines.connection import first_line
 from .._engines.interface import Engine
+from .._engines.parts import rehearser_of
 from .._engines.registry import engine_for
-from .._engines.rehearsers import rehearser_of
 from .._engines.sqlalchemy_import import sa
 from .._journal.durations import read_known_seconds
 from .._journal.run_state import last_run_state

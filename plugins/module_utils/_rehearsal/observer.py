@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.progress import Progress
 from .._engines.interface import Engine
-from .._engines.rehearsers import rehearser_of
+from .._engines.parts import rehearser_of
 from .._journal.events import Journal
 from .._migration.env_messages import contents_on, fingerprint_on
 from .._migration.step import Step, Watcher

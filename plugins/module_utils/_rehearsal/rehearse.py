@@ -23,8 +23,8 @@ from .._core.results import RehearsalResult
 from .._engines.comparison import Comparison
 from .._engines.connection import first_line
 from .._engines.interface import Engine, Scratch
+from .._engines.parts import rehearser_of
 from .._engines.registry import engine_for
-from .._engines.rehearsers import rehearser_of
 from .._journal.abandoned_copies import DROPPED, MADE
 from .._journal.events import Journal, ending, newest_first
 from .._migration.env_proxy import environment_of

@@ -16,8 +16,7 @@ from .._backup.take import take
 from .._core.errors import HALF_WAY, Failed
 from .._engines.data import Restored, Writes
 from .._engines.interface import Engine, Guard, Report
-from .._engines.restorers import restorer_of
-from .._engines.write_trackers import write_tracker_of
+from .._engines.parts import restorer_of, write_tracker_of
 from .._migration.state import read_position
 
 _UNKNOWN = Writes(unknown="the backup was made by a command, so what others wrote since is unknown")

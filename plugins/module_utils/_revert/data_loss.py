@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest
 from .._engines.interface import Engine
-from .._engines.write_trackers import write_tracker_of
+from .._engines.parts import write_tracker_of
 from .._migration.state import Position, find_lost_rows
 from .run_record import RunRecord
 

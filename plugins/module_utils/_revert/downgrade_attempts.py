@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.progress import Progress
 from .._engines.interface import Lock
-from .._engines.write_trackers import write_tracker_of
+from .._engines.parts import write_tracker_of
 from .._journal.events import Journal
 from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted

@@ -20,7 +20,7 @@ from .._core.paths import find_unused_path
 from .._core.progress import Progress
 from .._engines.data import Writes, WrittenRows
 from .._engines.interface import Engine
-from .._engines.write_trackers import write_tracker_of
+from .._engines.parts import write_tracker_of
 from .._journal.events import Journal
 from .._migration.env_messages import still_writes_on
 from .._migration.state import Position

@@ -16,7 +16,7 @@ from .._core.job import Database, Job
 from .._core.progress import Progress
 from .._engines.data import Restored
 from .._engines.interface import Engine
-from .._engines.restorers import restorer_of
+from .._engines.parts import restorer_of
 from .._journal.events import Journal, newest_first
 from .._migration.state import Position, differences, read_position
 from .backup_tool import restore_backup

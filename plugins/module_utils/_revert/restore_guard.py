@@ -14,8 +14,7 @@ from .._core.errors import Refused
 from .._core.progress import Progress
 from .._engines.data import Writes, WrittenRows
 from .._engines.interface import Engine
-from .._engines.restorers import restorer_of
-from .._engines.write_trackers import write_tracker_of
+from .._engines.parts import restorer_of, write_tracker_of
 from .._journal.events import Journal
 from .._migration.state import read_position
 from .backup_tool import ReadWrites, foresee_writes, writes_since

@@ -17,9 +17,8 @@ from .._core.progress import Progress
 from .._core.results import DatabaseResult, ResultDetails
 from .._engines.connection import first_line
 from .._engines.interface import Engine
+from .._engines.parts import restorer_of, write_tracker_of
 from .._engines.registry import engine_for
-from .._engines.restorers import restorer_of
-from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._journal.run_state import retry_command
 from .._migration.env_proxy import environment_of

@@ -10,7 +10,7 @@ from .._backup.command import TOOL
 from .._backup.manifest import Manifest
 from .._core.errors import Refused, first_of
 from .._engines.interface import Engine
-from .._engines.write_trackers import write_tracker_of
+from .._engines.parts import write_tracker_of
 from .run_record import RunRecord
 
 _MOST_NAMED = 5

@@ -18,7 +18,7 @@ from .._engines.comparison import Comparison
 from .._engines.connection import first_line
 from .._engines.data import ANY_TABLE, Restored
 from .._engines.interface import Engine
-from .._engines.write_trackers import write_tracker_of
+from .._engines.parts import write_tracker_of
 from .._journal.events import Journal
 from .._migration.state import Position, differences_since, read_position
 from .restore import bring_back

@@ -16,7 +16,7 @@ from .._core.errors import NOT_PERMITTED, Failed, Refused
 from .._core.job import Database, Job
 from .._core.playbook_command import playbook_command
 from .._engines.interface import Engine
-from .._engines.restorers import restorer_of
+from .._engines.parts import restorer_of
 from .backup_tool import run_of_replaced
 
 _LOSES = {"migrate_restore_loses_writes": True}

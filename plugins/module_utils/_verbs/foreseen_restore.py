@@ -16,8 +16,8 @@ from .._core.progress import Progress
 from .._core.results import DatabaseResult
 from .._engines.data import RestoreMethod
 from .._engines.interface import Engine
+from .._engines.parts import restorer_of
 from .._engines.registry import engine_for
-from .._engines.restorers import restorer_of
 from .._journal.events import Journal
 from .._migration.state import read_position
 from .._revert.restore import collect_written_rows

@@ -23,9 +23,8 @@ from .._core.job import Answer, Database, Job
 from .._core.paths import Layout, is_run
 from .._engines.data import RetainedCopy
 from .._engines.interface import Engine
+from .._engines.parts import rehearser_of, restorer_of
 from .._engines.registry import engine_for
-from .._engines.rehearsers import rehearser_of
-from .._engines.restorers import restorer_of
 from .._journal.events import Journal, find_unrecovered, read_events
 from .._journal.run_state import last_run_state
 from .._worker.each import do_each

@@ -19,9 +19,8 @@ from .._core.progress import Progress
 from .._core.results import DatabaseResult, ResultDetails
 from .._engines.comparison import Comparison
 from .._engines.interface import Engine
+from .._engines.parts import rehearser_of, restorer_of
 from .._engines.registry import engine_for
-from .._engines.rehearsers import rehearser_of
-from .._engines.restorers import restorer_of
 from .._journal.abandoned_copies import DROPPED, list_abandoned
 from .._journal.events import Journal, ending, read_events
 from .._journal.run_state import RunState, last_run_state

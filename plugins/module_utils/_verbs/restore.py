@@ -15,8 +15,8 @@ from .._core.job import Answer, Database, Job
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
 from .._core.results import DatabaseResult
+from .._engines.parts import restorer_of
 from .._engines.registry import engine_for
-from .._engines.restorers import restorer_of
 from .._journal.events import Journal
 from .._migration.state import Position, read_position
 from .._revert.restore import bring_back, collect_written_rows

@@ -21,8 +21,8 @@ from .._core.results import DatabaseResult
 from .._core.revisions import Stream, heads_or_base
 from .._engines.data import WrittenRows
 from .._engines.interface import Engine, Lock
+from .._engines.parts import write_tracker_of
 from .._engines.registry import engine_for
-from .._engines.write_trackers import write_tracker_of
 from .._journal.events import Journal
 from .._migration.dry_run import SHARE, Found
 from .._migration.env_proxy import environment_of

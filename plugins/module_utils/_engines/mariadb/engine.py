@@ -17,7 +17,7 @@ from ..._core.errors import Failed, Refused
 from ..connection import OwnConnection
 from ..data import Dump, RestoreMethod
 from ..interface import Lock, Report
-from ..restorers import restorer_of
+from ..parts import restorer_of
 from .backup import write_dump
 from .blockers import read_blockers
 from .catalog import read_fingerprint

@@ -19,7 +19,7 @@ from ..._core.errors import Refused
 from ..comparison import Comparison
 from ..data import ANY_TABLE, Archive, Counted, Writes, WrittenRows
 from ..interface import Report
-from ..restorers import restorer_of
+from ..parts import restorer_of
 from ..write_tracker import NoteTouched, WriteTracker
 from . import client_input
 from .beside import Beside, cannot_compare

@@ -17,7 +17,7 @@ from ..._core.errors import Failed, Refused
 from ..connection import OwnConnection, execute
 from ..data import Archive, Dump, RestoreMethod
 from ..interface import ITSELF, Lock, Report
-from ..restorers import restorer_of
+from ..parts import restorer_of
 from . import catalog_queries, client_tools, plan_writes, write_counters
 from .catalog_changes import (
     read_catalog_rows,

@@ -36,9 +36,9 @@ import sys
 from {UTILS}._core.job import Database, Job
 from {UTILS}._engines.loaded import load_engines
 from {UTILS}._engines.registry import engine_for
-from {UTILS}._engines.rehearsers import rehearser_of
-from {UTILS}._engines.restorers import restorer_of
-from {UTILS}._engines.write_trackers import write_tracker_of
+from {UTILS}._engines.parts import rehearser_of
+from {UTILS}._engines.parts import restorer_of
+from {UTILS}._engines.parts import write_tracker_of
 entry = Database.from_options({{"name": "a", "url": {url!r}}})
 load_engines([entry])
 loaded = set(sys.modules)

@@ -19,7 +19,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import client_input, places, swap
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import definitions_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.mariadb import program

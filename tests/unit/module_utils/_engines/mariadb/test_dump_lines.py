@@ -14,8 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.d
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_rows import ReadDump
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import select_table_lines
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of, write_tracker_of
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, engine_of, restore, schemas_beside
 from tests.unit.module_utils._engines.mariadb.test_undo import removed

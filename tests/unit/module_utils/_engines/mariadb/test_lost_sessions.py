@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import swap
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
 from tests.codes import failed
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, engine_of, schemas_beside

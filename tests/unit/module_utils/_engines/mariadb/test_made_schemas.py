@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import swap
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.swap_state import SwapState, names_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, engine_of, restore, schemas_beside

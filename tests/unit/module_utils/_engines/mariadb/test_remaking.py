@@ -12,8 +12,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import swap
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.scripts import NotMade
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.codes import failed, refused
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, schemas_beside

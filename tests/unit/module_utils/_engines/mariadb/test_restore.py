@@ -17,9 +17,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.data impo
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import beside, swap
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import select_table_lines
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.swap_state import names_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of, write_tracker_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.shell import CommandFailed

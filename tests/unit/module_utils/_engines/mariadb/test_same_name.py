@@ -17,7 +17,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.n
     not_transactional,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.written_tables import read_catalog
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import write_tracker_of
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.mariadb import MariaDBServer

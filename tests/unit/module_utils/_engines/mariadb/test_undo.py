@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import differences
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.statements import render_for_journal
 from tests.integration.targets import MariaDBTarget

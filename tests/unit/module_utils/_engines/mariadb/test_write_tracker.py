@@ -14,9 +14,8 @@ from pymysql.cursors import SSCursor
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.session_counters import Sessions
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of, write_tracker_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlalchemy_import import sa
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_restore import engine_of, schemas_beside
 from tests.unit.stage import in_process

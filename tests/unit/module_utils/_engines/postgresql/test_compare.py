@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import write_tracker_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import run_sessions
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY, Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import find_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
@@ -20,7 +21,6 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.session import major_version
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.lab.fixtures import Database as Postgres
 
 SCHEMA = """

@@ -21,9 +21,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Identity
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import rehearser_of, restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from tests.codes import failed, refused
 from tests.unit.stage import database, names, script, sql, tables
 

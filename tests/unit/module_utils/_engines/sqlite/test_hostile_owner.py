@@ -21,10 +21,12 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import J
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import (
+    rehearser_of,
+    restorer_of,
+    write_tracker_of,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.rehearsers import rehearser_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.write_trackers import write_tracker_of
 from tests.codes import failed, refused
 from tests.unit.stage import database, script, sql
 

@@ -20,8 +20,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import J
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Restored
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.restorers import restorer_of
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import held_folder, in_place
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import restore as sqlite_restore
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import HeldFolder
