@@ -41,7 +41,7 @@ def is_participle(word: str) -> bool:
 def functions(path: Path) -> Iterator[ast.FunctionDef]:
     """Yield each function and each method of a file, but for properties and what is made within another function.
 
-    That is called where it stands, and a callback is named by what has happened.
+    A callback is named by what has happened.
     """
     waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while waiting:
