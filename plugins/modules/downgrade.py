@@ -97,6 +97,10 @@ databases:
         - Rows that others may have written into what the run had made, and the backup that they are in.
       type: list
       elements: str
+    elsewhere:
+      description: Other databases that the run has written to, or may have, in words. They are in no backup of it.
+      type: list
+      elements: str
     reason:
       description: Why it was restored and not downgraded.
       type: str

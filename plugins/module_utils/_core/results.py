@@ -91,6 +91,8 @@ class ResultDetails(TypedDict, total=False):
     method: str
     not_restored: list[str]
     notes: list[str]
+    #: What the run has written to other databases, or may have.
+    elsewhere: list[str]
     #: By what it does, the command to type for a database that is held.
     ways_out: dict[str, str]
     #: A rollback that failed, and was undone.

@@ -23,6 +23,8 @@ from .sqlalchemy_import import listening, sa
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+#: The note of a step that has.
+STARTED_PROGRAM = "it started another program"
 _STARTS_PROGRAM = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
 
 Note = Callable[[str], None]
@@ -68,8 +70,8 @@ class StartedPrograms:
         if self.note is None:
             return
         if event in _STARTS_PROGRAM:
-            self.note("it started another program")
-        elif event == "sqlite3.connect" and not OPENING_OWN.get() and _may_write(arguments[0]):
+            self.note(STARTED_PROGRAM)
+        elif event == "sqlite3.connect" and not OPENING_OWN.get() and may_write(arguments[0]):
             if self._expected:
                 self._expected -= 1
             else:
@@ -120,7 +122,7 @@ def is_memory(name: Any) -> bool:
     return name in (None, "", ":memory:") or "mode=memory" in str(name) or "/:memory:" in str(name)
 
 
-def _may_write(name: Any) -> bool:
+def may_write(name: Any) -> bool:
     """Return whether what SQLite opens under a name is a file, and not only to be read."""
     words = os.fsdecode(name) if isinstance(name, (bytes, os.PathLike)) else str(name)
     return not is_memory(words) and not (words.startswith("file:") and "mode=ro" in words)

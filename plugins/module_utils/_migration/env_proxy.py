@@ -107,6 +107,7 @@ class EnvironmentApart(Environment):
         handlers: dict[str, Callable[..., Any]] = {name: self._event(name) for name in _EVENTS}
         handlers["wrote_outside"] = self._wrote_outside
         handlers["touches"] = self._touches
+        handlers["wrote_elsewhere"] = self._wrote_elsewhere
         handlers["works_on"] = self._works_on
         handlers["begins"] = self._begins
         handlers["writes_unseen"] = self._writes_unseen
@@ -149,6 +150,10 @@ class EnvironmentApart(Environment):
     def _touches(self, facts: dict[str, Any]) -> None:
         if self.outside:
             self.outside.note_touched(texts(facts["names"]), str(facts["reason"]))
+
+    def _wrote_elsewhere(self, facts: dict[str, Any]) -> None:
+        if self.outside:
+            self.outside.note_elsewhere(str(facts["place"]), str(facts["how"]), bool(facts["seen"]))
 
     def _works_on(self, facts: Any, *_: Any) -> None:
         self.engine.take_facts_there(facts)

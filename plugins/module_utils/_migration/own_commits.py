@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._core.urls import backend_of
 from .._engines.connection import OWN
 from .._engines.data import Counted
+from .._engines.elsewhere import ELSEWHERE
 from .._engines.parts import write_tracker_of
 from .._engines.sqlalchemy_import import listening, sa
 
@@ -35,6 +36,8 @@ class OwnCommits:
         self._is_on = since_backup
         self._began: dict[int, Counted] = {}
         self._reading = False
+        #: What a result says of other databases that were written to.
+        self.notes: list[str] = []
         #: The connections whose steps count what is written.
         self._in_steps: list[Connection] = []
 
@@ -59,6 +62,12 @@ class OwnCommits:
         """Journal what statements name, and why it is unknown, if it is, what they write."""
         self._journal.write("touches", names=sorted(names), reason=reason)
 
+    def note_elsewhere(self, place: str, how: str, is_seen: bool) -> None:
+        """Journal a write to another database, before it lasts, and whether it is more than possible."""
+        self._journal.write("wrote_elsewhere", place=place, how=how, seen=is_seen)
+        if is_seen:
+            self.notes.append(f"it {how}: {place}, which its backup does not hold and no rollback takes back")
+
     def start(self, journal: Journal) -> None:
         """Begin, now that there is a backup, with a journal of this process."""
         self._is_on, self._journal = True, journal
@@ -76,6 +85,7 @@ class OwnCommits:
     def leave_out(self, connection: Connection, steps: Iterator[T]) -> Iterator[T]:
         """Yield the steps of a connection, which are counted one by one, without counting its transactions."""
         self._in_steps.append(connection)
+        ELSEWHERE.knows(connection)
         # The transaction that is open now ends after the last step.
         self._began.pop(id(connection), None)
         try:
@@ -97,7 +107,11 @@ class OwnCommits:
         with suppress(Exception):  # in a transaction that failed nothing can be read, and nothing is committed
             counted = self._count(connection, held=True)
             wrote, used = _count_growth(began.rows, counted.rows), _count_growth(began.used, counted.used)
-            if counted.number and self._engine.identity(connection) == self._engine.own_identity():
+            if not counted.number:
+                return
+            if self._engine.identity(connection) != self._engine.own_identity():
+                ELSEWHERE.wrote(connection)
+            else:
                 rows = write_tracker_of(self._engine).catalog_rows(connection, counted, []) if counted.catalogs else {}
                 replaced = {str(counted.number): rows} if rows else {}
                 self.note(wrote, counted.replaced, [counted.number], replaced, used)
@@ -121,11 +135,12 @@ class OwnCommits:
 
 @contextmanager
 def touching(outside: OwnCommits | None) -> Iterator[None]:
-    """Journal what env.py's statements name, while env.py runs in the block, once there is a backup."""
+    """Journal, once there is a backup, what env.py's statements name and what is written to other databases."""
     if outside is None or not outside.is_on:
         yield
         return
-    with write_tracker_of(outside._engine).noting_touched(outside.note_touched):
+    elsewhere = ELSEWHERE.reporting(outside._engine, outside.note_elsewhere)
+    with elsewhere, write_tracker_of(outside._engine).noting_touched(outside.note_touched):
         yield
 
 

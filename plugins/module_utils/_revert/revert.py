@@ -32,6 +32,7 @@ from . import verification
 from .data_loss import find_data_loss
 from .downgrade_attempts import DowngradeAttempts, still_applied
 from .downgrade_journal import DowngradeJournal, has_begun
+from .elsewhere import OTHER_DATABASE_WRITTEN, Elsewhere, by_hand, with_others
 from .later_writes import LaterWrites
 from .other_applications import list_changed_by_others, with_changes
 from .restore import bring_back
@@ -70,7 +71,7 @@ class Revert(OneDatabase):
             environment = environment_of(self.database, self.job, engine, outside)
             attempts = DowngradeAttempts(environment, self.journal, self.progress, self.run_record)
             with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.report) as self._lock:
-                return self._revert_locked(environment, on_purpose)
+                return self._with_others(engine, self._revert_locked(environment, on_purpose), on_purpose)
         except Refused as refusal:
             if on_purpose and not isinstance(refusal, Failed) and not has_begun(self.journal):
                 return self._result("refused", details={"error": refusal.facts()})
@@ -347,20 +348,27 @@ class Revert(OneDatabase):
     def _manifest(self) -> Manifest | None:
         return verification.backup_of(self.run_record)
 
+    def _with_others(self, engine: Engine, result: DatabaseResult, on_purpose: bool) -> DatabaseResult:
+        """Add what the run has written to other databases, which holds this one: a person decides about those."""
+        hold = None if on_purpose else lambda refusal: self._hold(engine, refusal)
+        return with_others(result, Elsewhere.of(self.run_record, self.journal), hold)
+
     def _hold(self, engine: Engine, failure: Refused) -> DatabaseResult:
         """Leave the database as it is and say both ways out."""
-        ways = {"forward": f"bring it to its new revision by hand, then: {retry_command(self.database.name)}"}
+        ways = {"forward": f"{by_hand(failure)}, then: {retry_command(self.database.name)}"}
         # Of a rollback on purpose, the backup that it took itself.
         manifest = self.backup or self._manifest()
         refused = self.later is not None and self.later.refused
         # It backs up all that is there before it downgrades, so it keeps more than a restore.
         keeps_more = refused and not self.undone and not self.run_record.may_have_left
-        if manifest and not keeps_more:
+        if manifest and not keeps_more and failure.code != OTHER_DATABASE_WRITTEN:
             ways |= restore_commands(engine, manifest, failure.code)
         elif refused:
             ways["back"] = self._rollback_command()
         self.journal.write("held", error=failure.facts(), ways_out=ways)
-        return self._result("held", self._where(engine), {"error": failure.facts(), "ways_out": ways})
+        found = Elsewhere.of(self.run_record, self.journal).describe(but=failure.code)
+        details: ResultDetails = {"error": failure.facts(), "ways_out": ways, "elsewhere": found}
+        return self._result("held", self._where(engine), details)
 
     def _rollback_command(self) -> str:
         return command_for(self.database.name, "rollback", migrate_rollback_run=self.run_record.run)

@@ -61,7 +61,7 @@ class Recovery(Revert):
             if not on_purpose:
                 self._recover_upgrade()
             try:
-                result = self._revert(environment, on_purpose)
+                result = self._with_others(engine, self._revert(environment, on_purpose), on_purpose)
             except Refused as refusal:
                 result = self._hold(engine, refusal)
             self.journal.write("done", result=result)

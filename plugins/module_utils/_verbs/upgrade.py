@@ -260,7 +260,7 @@ class Upgrade(OneDatabase):
             content = write_tracker_of(self.engine).content() if self.engine.exists() else None
             self.journal.write("failed", error=error.facts(), left=[], content=content, **after.facts())
             return self._result("failed", writer, after, error.facts())
-        notes = self._note_others(writer, pending) + self._note_further(streams, after)
+        notes = self._note_others(writer, pending) + self._note_further(streams, after) + self._outside.notes
         # Like the rows, it is not read where the database is large; a revert backs up once more then.
         digest = self._content_digest(after) if after.row_counts is not None else {}
         self.journal.write("verified", content_digest=digest, **after.facts())

@@ -111,7 +111,7 @@ _WORKED_ON: dict[str, Shape] = {
     **dict.fromkeys(("before", "after"), _LINES),
     **dict.fromkeys(("changed", "interrupted"), Flag()),
     **dict.fromkeys(("error", "upgrade_error"), _REASON),
-    **dict.fromkeys(("not_restored", "notes"), Items(_TEXT)),
+    **dict.fromkeys(("not_restored", "notes", "elsewhere"), Items(_TEXT)),
     "reason": _TEXT,
     "seconds": _NUMBER,
     "backup": _BACKUP,

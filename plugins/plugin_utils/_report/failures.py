@@ -189,6 +189,7 @@ def _lines(
     if reverted.held:
         why = str(_error_of(back))
         lines.append(f"  HELD {_where(back)}: {for_all(why, names)}")
+        lines += _each("Besides,", "elsewhere", members)
         return lines + _ways([{**(held or {}), "name": each["name"]} for each, held in members])
     one = len(names) == 1
     state = f"{'it is' if one else 'they are'} at {reverted.revision}, as before."
@@ -202,6 +203,7 @@ def _lines(
         lines.append(f"  Restored from {backups}, because {reverted.reason}; {_render_replaced(members)}")
         lines.append(f"  {state[0].upper()}{state[1:]}")
         lines += _each("But for", "not_restored", members)
+    lines += _each("Besides,", "elsewhere", members)
     if not with_next:
         return lines
     retried = names if len(names) <= MOST_TYPED else "true"

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..connection import OWN
+from ..elsewhere import ELSEWHERE
 from ..sqlalchemy_import import listening, sa
 from ..write_tracker import NoteTouched
-from .statement_targets import Catalog, Text, find_writes
+from .statement_targets import NAMES_ANOTHER, Catalog, Text, find_writes
 from .statements import commits
 from .taken_rows import IS_NOTED, TAKES_FROM_ANY, find_taken
 from .timeouts import is_autocommit
@@ -36,6 +37,9 @@ class NotedNames:
         self._heard: dict[str, set[str]] = {}
         #: What statements take rows from that are rolled back unless something commits them.
         self._open: set[str] = set()
+        #: Other databases that statements write into: by statement, and those of what is not committed yet.
+        self._named: dict[str, set[str]] = {}
+        self._elsewhere: set[str] = set()
         note([IS_NOTED], "")
 
     def hear(self, statement: str, stays: bool = True) -> None:
@@ -46,9 +50,10 @@ class NotedNames:
             stays: whether its session commits each statement.
         """
         ends = commits(statement) or statement.lstrip(" (;")[:6].upper() == "COMMIT"
-        if ends and self._open:
+        if ends:
             self._add(self._open)
             self._open = set()
+            self._report_elsewhere()
         taken = self._heard.get(statement)
         if taken is None:
             made = len(self._catalog.made)
@@ -57,8 +62,10 @@ class NotedNames:
                 self._heard.clear()  # another one may name what is new
             if len(statement) < _LONGEST_KEPT and len(self._heard) < _MOST_KEPT:
                 self._heard[statement] = taken
+        self._elsewhere |= self._named.get(statement, set())
         if ends or stays or not self._catalog.rolls_back:
             self._add(taken)
+            self._report_elsewhere()
         else:
             self._open |= taken
 
@@ -68,6 +75,8 @@ class NotedNames:
         written = find_writes(text, self._catalog)
         if written.unknown:
             self.doubt(written.unknown)
+        if written.unknown == NAMES_ANOTHER:
+            self._named[statement] = self._catalog.find_schemas_written(text)
         folded = statement[:_LONGEST_KEPT].casefold()
         self._catalog.rolls_back &= not ("engine" in folded and any(word in folded for word in _NOT_TRANSACTIONAL))
         self._add(written.names | {column_name(table, column) for table, column in written.columns})
@@ -77,6 +86,11 @@ class NotedNames:
         if names - self._known:
             self._note(names - self._known, "")
             self._known |= names
+
+    def _report_elsewhere(self) -> None:
+        for schema in sorted(self._elsewhere):
+            ELSEWHERE.note(f"the database {schema!r} of its server", "wrote to it", True)
+        self._elsewhere = set()
 
     def doubt(self, reason: str) -> None:
         """Note why it is not known what is written."""

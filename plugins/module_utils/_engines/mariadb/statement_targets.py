@@ -81,6 +81,10 @@ _READS = re.compile(
     r"\s*(?:(?:select|show|describe|desc|explain|set|savepoint|release|rollback)\s|(?:commit|rollback)\b)"
 )
 _USES = re.compile(r"(?:\A|[;/\n\r])\s*use\b(?!\s+(?:index|key)\b)")
+#: The reason why it is unknown what a statement writes that has the name of another database.
+NAMES_ANOTHER = "it names another database"
+#: What is in a definition of these is executed later, if ever.
+_BODIES = {"view", "trigger", "procedure", "function", "event", "package"}
 _COMMENTS = ("/*", "--", "#")
 #: What executes others that are not in the text, or has the server do so.
 _DYNAMIC = {"call", "execute", "prepare", "install", "event_scheduler", "init_connect", "binlog"}
@@ -164,6 +168,14 @@ class Catalog:
             each not in known and not _is_unqualified(each, read.folded) for each in {*before} if not each.isdigit()
         )
 
+    def find_schemas_written(self, text: Text) -> set[str]:
+        """Return the other databases that a statement names where it may write into them."""
+        folded, words = text.folded, text.words
+        if _changes_nothing(folded, words) or (_DEFINES.match(folded) and words & _BODIES):
+            return set()
+        target = _target(folded, words, self)
+        return _find_qualifying(text if target is None else Text(target), self.other_schemas)
+
     def refusal(self, text: str | Text) -> str:
         """Return why it is unknown what a text writes into, nothing if its names show it."""
         text = Text.of(text)
@@ -174,7 +186,7 @@ class Catalog:
             "it has the word USE": "use" in words and _has_use(text.folded),
             "it works on databases": bool(words & {"drop", "alter"} and words & {"database", "schema"}),
             "it names an engine that writes elsewhere": "engine" in words and bool(words & _FOREIGN_ENGINES),
-            "it names another database": bool(_find_qualifying(text, self.other_schemas)),
+            NAMES_ANOTHER: bool(_find_qualifying(text, self.other_schemas)),
             # These the server finds by other letters, too.
             "there are routines with names beyond ASCII": not all(map(str.isascii, self.routines)),
             "it may call a routine by other letters": bool(self.routines and _calls_beyond_ascii(text.folded)),

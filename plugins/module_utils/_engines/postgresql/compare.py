@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Failed, Refused
+from ..._core.errors import Failed, Refused, first_of
 from ..comparison import Comparison
 from ..data import Archive, WrittenRows
 from ..interface import Report
@@ -52,6 +52,8 @@ Pair = tuple[Relation, Relation, "TableContent | None", "TableContent | None"]
 #: What is named as schema.object, each in quotes where it has to be.
 _QUALIFIED = re.compile(r'("(?:[^"]|"")+"|[\w$]+)\.("(?:[^"]|"")+"|[\w$]+)')
 _ON_TABLE = re.compile(r"(?:index|policy|trigger) .*? on ", re.IGNORECASE)
+_FOREIGN = "select oid::regclass::text from pg_class where relkind = 'f' order by 1"
+_MOST_NAMED = 5
 _FILLED = """
 select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind = 'm' and c.relispopulated
@@ -100,7 +102,16 @@ class ArchiveComparison:
         except Failed as failure:
             self._found.not_compared.append(f"the content: {failure.what}: {failure.why}")
         found = self._found
+        notes += self._describe_foreign()
         return Comparison(schema, found.rows, found.not_compared, found.others, notes + found.notes)
+
+    def _describe_foreign(self) -> list[str]:
+        """Return a note about tables whose rows are in other databases, where the run has committed anything."""
+        if not self._written_rows.stayed and not self._written_rows.unseen:
+            return []
+        names = [str(name) for (name,) in self._engine.own_connection().rows(_FOREIGN)]
+        named = first_of(names, _MOST_NAMED)
+        return [f"the rows of foreign tables are in other databases, and were not compared: {named}"] if names else []
 
     def compare_schema(self) -> list[str]:
         """Compare the schema alone and return how it differs.

@@ -11,14 +11,13 @@ threads and sockets before.
 from __future__ import annotations
 
 import functools
-import importlib.abc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.machinery import ModuleSpec
 from typing import Any
 
 from ..connection import OPENING_OWN
+from ..importing import AtImport
 from .session import READ_ONLY, make_read_only, read_only_statement
 
 #: What was replaced: where, its name, and what it was.
@@ -29,7 +28,7 @@ Replaced = list[tuple[Any, str, Any]]
 def guarded_drivers(but: str = "") -> Iterator[None]:
     """Guard what drivers connect inside the block, unless it leads to the database of this name."""
     replaced: Replaced = []
-    importing = _Importing(lambda module: _guard(module, replaced, but))
+    importing = AtImport(_GUARDS, lambda module: _guard(module, replaced, but))
     for name in _GUARDS:
         if name in sys.modules:
             _guard(sys.modules[name], replaced, but)
@@ -40,29 +39,6 @@ def guarded_drivers(but: str = "") -> Iterator[None]:
         sys.meta_path.remove(importing)
         for place, name, original in reversed(replaced):
             setattr(place, name, original)
-
-
-class _Importing(importlib.abc.MetaPathFinder):
-    """Guards a driver at the end of its import, by whichever finder it is found."""
-
-    def __init__(self, guard: Callable[[Any], None]) -> None:
-        self._guard = guard
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
-        if fullname not in _GUARDS:
-            return None
-        finders = [finder for finder in sys.meta_path if finder is not self]
-        spec = next((found for found in (each.find_spec(fullname, path, target) for each in finders) if found), None)
-        loader: Any = spec.loader if spec else None
-        if loader is not None:
-            execute = loader.exec_module
-
-            def exec_module(module: Any) -> None:
-                execute(module)
-                self._guard(module)
-
-            loader.exec_module = exec_module
-        return spec
 
 
 def _guard(module: Any, replaced: Replaced, but: str) -> None:

@@ -292,6 +292,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
                 self._watch(driver_connection(connection), connection.info)
 
         listeners = [(sa.pool.Pool, "connect", opened), (sa.engine.Engine, "engine_connect", used)]
+        listeners.append((sa.engine.Engine, "after_cursor_execute", self.written.learn_attached))
         with listening(*listeners), self.schema_states.listen():
             yield
 

@@ -9,10 +9,11 @@ An attached file is neither backed up nor compared, so nothing is written to it:
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
 
@@ -33,7 +34,11 @@ _DEFINES = frozenset({1, 2, 7, 8, 10, 11, 16, 17, 29, 30})
 _CHANGES = frozenset({*_DEFINES, *_WRITES})
 _OWN_SCHEMAS = {"main", "temp", "vacuum_db", None}
 
+from ..elsewhere import ELSEWHERE
 from ..unseen_writes import is_memory
+
+if TYPE_CHECKING:
+    from ..beside_files import FileWatch
 
 
 class WrittenTables:
@@ -64,11 +69,13 @@ class WrittenTables:
         if self.is_deaf:
             return
         try:
+            watch = ELSEWHERE.file_watch(connection)
+            authorize = self._authorize if watch is None else functools.partial(self._passing_on, watch)
             driver = getattr(connection, "driver_connection", None)
             if driver is not None and hasattr(connection, "await_"):  # aiosqlite, which works in a thread of its own
-                connection.await_(driver._execute(driver._conn.set_authorizer, self._authorize))
+                connection.await_(driver._execute(driver._conn.set_authorizer, authorize))
             else:
-                connection.set_authorizer(self._authorize)
+                connection.set_authorizer(authorize)
         except Exception:  # noqa: BLE001 - a driver that has none
             self.counts[ANY] = 1
             self.rows.add(ANY)
@@ -82,6 +89,11 @@ class WrittenTables:
                 self._attached_a_file = True
             else:
                 self._in_memory.add(name)
+
+    def learn_attached(self, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        """Take what a statement has attached by a parameter, of which the authorizer knows nothing."""
+        if connection.dialect.name == "sqlite" and "attach" in statement.lower():
+            self.knows(list_attached(connection.connection))
 
     def counts_now(self) -> dict[str, int]:
         """Return the statements by table; ``ANY``, where it is among them, has grown with each call."""
@@ -111,6 +123,10 @@ class WrittenTables:
         self.rows.update(map(str, facts["rows"]))
         self.definitions.update(map(str, facts["definitions"]))
         self.schemas.update(dict.fromkeys(map(str, facts["schemas"])))
+
+    def _passing_on(self, watch: FileWatch, *facts: Any) -> int:
+        answer = self._authorize(*facts)
+        return answer if answer == _DENY else watch.authorize(*facts)
 
     def _authorize(self, action: int, first: Any, second: Any, schema: Any, _inner: Any) -> int:
         with suppress(Exception):  # an error in here would refuse the statement
