@@ -146,10 +146,12 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment, *, again: b
     plan.server = own.run(engine.describe)
     plan.identity = str(engine.own_identity())
     plan.instance = own.run(engine.instance) or engine.file_number()
-    before = engine.state_of_writes()
-    known = take_planned_streams(environment, plan.identity) if again else []
-    plan.streams = known or environment.streams(plan.instance)
-    written = engine.describe_writes_since(before)
+    written: list[str] = []
+    plan.streams = take_planned_streams(environment, plan.identity) if again else []
+    if not plan.streams:
+        before = engine.state_of_writes()
+        plan.streams = environment.streams(plan.instance)
+        written = engine.describe_writes_since(before)
     _compare_with_journals(plan, environment, _refuse_changed_meanwhile(plan.name, written))
     plan.obstacles += _find_unexpanded(plan)
     if plan.pending:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..._core.errors import Refused
 from ..connection import (
     LOCK_NOT_AVAILABLE,
+    OWN,
     OwnConnection,
     driver_connection,
     execute,
@@ -70,6 +71,10 @@ _VARIABLES = {
     "PGSSLCRL": "sslcrl",
     "PGTARGETSESSIONATTRS": "target_session_attrs",
 }
+#: The statement of a fingerprint on a connection of our own: to plan it takes the server longer than to execute it.
+_PREPARED = "hosting_alembic_fingerprint"
+#: What a connection of our own has read of its server, which stays as it is as long as the connection.
+_OF_SERVER = "hosting_alembic_of_server"
 _LOCK_TIMEOUT_STATES = (LOCK_NOT_AVAILABLE, "40P01")
 _SHORTEST_LOCK_WAIT = 1000
 
@@ -199,7 +204,7 @@ class PostgreSQLSession(ServerEngine):
 
     def instance(self, connection: Connection) -> str:
         """Return the cluster's number, port and start; clones of one image share only the first."""
-        return str(execute(connection, catalog_queries.INSTANCE)[0][0])
+        return _read_of_server(connection, catalog_queries.INSTANCE)
 
     def read_creation_id(self, connection: Connection) -> str | None:
         """Return the number that a database gets when it is made, with that of its schema if an entry means one."""
@@ -214,7 +219,7 @@ class PostgreSQLSession(ServerEngine):
         """Return the server's version and where it is."""
         options = options_of(self.url)
         return describe_server(
-            execute(connection, "show server_version")[0][0], options.get("host"), options.get("port")
+            _read_of_server(connection, "show server_version"), options.get("host"), options.get("port")
         )
 
     def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
@@ -240,7 +245,10 @@ class PostgreSQLSession(ServerEngine):
     def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return catalog facts, without the version tables and all that hangs on them."""
         if sends_as_transaction(connection):
-            rows = execute(connection, render_fixed_settings() + catalog_queries.FINGERPRINT)
+            if not connection.info.get(_PREPARED):
+                execute(connection, f"{render_fixed_settings()} prepare {_PREPARED} as {catalog_queries.FINGERPRINT}")
+                connection.info[_PREPARED] = True
+            rows = execute(connection, f"{render_fixed_settings()} execute {_PREPARED}")
         else:
             with fixed_rendering(connection):
                 rows = execute(connection, catalog_queries.FINGERPRINT)
@@ -333,6 +341,16 @@ class PostgreSQLSession(ServerEngine):
         """
         if self.held and self.held.is_suspended:
             self.held.take(self.connect())
+
+
+def _read_of_server(connection: Connection, statement: str) -> str:
+    """Return what a statement says of the server, which is read once on a connection of our own."""
+    if not connection.get_execution_options().get(OWN):
+        return str(execute(connection, statement)[0][0])
+    known: dict[str, str] = connection.info.setdefault(_OF_SERVER, {})
+    if statement not in known:
+        known[statement] = str(execute(connection, statement)[0][0])
+    return known[statement]
 
 
 def major_version(connection: Connection) -> int:
