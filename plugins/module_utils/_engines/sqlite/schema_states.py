@@ -46,6 +46,8 @@ _UNKNOWN = f"{_FOUND}unknown"
 #: What is kept with a driver's connection: whether it has the file open, which of its versions it saw last, and that
 #: its open transaction has changed the schema.
 _IS_OURS, _VERSION, _UNCOMMITTED = (f"hosting_alembic_{each}" for each in ("is_migrated", "version", "uncommitted"))
+#: The state that it saw last outside of a transaction, with the version and the changes of definitions until then.
+_STATE = "hosting_alembic_state"
 
 
 def read_state(connection: Any, schema: str = "main") -> str:
@@ -103,11 +105,20 @@ class SchemaStates:
         """Note the state that a connection of env.py's sees: it is not the run's for that."""
         self._note_committed(connection)
         pooled = connection.connection
-        state, self._changes_read = _UNKNOWN, self._written.changes
+        state, changes, self._changes_read = _UNKNOWN, self._written.changes, self._written.changes
         with suppress(Exception), _without_waiting(pooled):  # locked by others, who may change it
-            connection.info[_VERSION] = data_version(pooled)
-            state = f"{_FOUND}{read_state(pooled)}"
+            version = connection.info[_VERSION] = data_version(pooled)
+            known, unchanged_since = connection.info.get(_STATE, ("", ()))
+            if unchanged_since != (version, changes):
+                known = read_state(pooled)
+                self._keep(connection, known, changes)
+            state = f"{_FOUND}{known}"
         self._note(state)
+
+    @staticmethod
+    def _keep(connection: Connection, state: str, changes: int) -> None:
+        """Keep what was read of a connection: it is so until another one commits, or a definition is changed here."""
+        connection.info[_STATE] = state, (connection.info[_VERSION], changes)
 
     def _note(self, words: str) -> None:
         """Note a state, unless it is as it was."""
@@ -133,6 +144,7 @@ class SchemaStates:
                 connection.info[_UNCOMMITTED] = True
             else:
                 self._note(f"{_LEFT}{state}")
+                self._keep(connection, state, self._changes_read)
 
     def _note_committed(self, connection: Connection) -> None:
         """Note the state that a transaction has left, if it has ended and others have not written since."""
