@@ -57,8 +57,9 @@ def test_the_code_of_hosts_is_no_more_than_it_was() -> None:
     unfinished and held databases that are found no more, and lists that are damaged, 1 and 260,
     rows that are excluded or unreadable one by one, and names across sources, 200,
     records in one place with the number of their format 1 and 110, what to type next in the last errors 140,
-    databases that a run writes to besides its own 5 and 620.
+    databases that a run writes to besides its own 5 and 620,
+    what a plan leaves for the upgrade of its run, and readings that are not repeated, 1 and 180.
     """
     found = list((PLUGINS / "module_utils").rglob("*.py"))
-    assert len(found) <= 383
-    assert sum(len(path.read_text().splitlines()) for path in found) <= 48_640
+    assert len(found) <= 384
+    assert sum(len(path.read_text().splitlines()) for path in found) <= 48_820
