@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The record of what env.py said when a run planned a database, for the upgrade of the same run a few minutes later.
+"""The record of what env.py reports to the plan of a run, for the upgrade of the same run a few minutes later.
 
 An upgrade plans again under its lock. Of what env.py says it needs the version table alone, to read the database before
 it is backed up: where env.py leads is checked again before anything is migrated. So env.py need not run, in a process
@@ -52,7 +52,7 @@ class Planned:
 
 
 def keep_plan(environment: Environment, plan: Plan) -> None:
-    """Leave what env.py said for the upgrade of the same run, if it said all that an upgrade needs of it.
+    """Leave what env.py has reported for the upgrade of the same run, if that is all that an upgrade needs of it.
 
     Args:
         environment: of the database; env.py has run in it, and has written nothing.
