@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import batches, decide, manifest, window_fit
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation, results
@@ -26,7 +27,6 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit im
 
 display = Display()
 
-Result = dict[str, Any]
 
 _REPORT_EVERY = 60  # seconds
 

@@ -18,8 +18,7 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Requ
 
 from .._core.errors import Refused, describe_unknown_keys
 from .._core.masking import STARS
-
-Result = dict[str, Any]
+from .._core.results import Result
 
 _MOST_BYTES = 1 << 20
 

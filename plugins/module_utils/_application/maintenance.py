@@ -13,18 +13,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from .._core.errors import Failed, Refused
 from .._core.paths import Layout, locked_folder, private_directory, sync
 from .._core.playbook_command import playbook_command
+from .._core.results import Result
 from .._core.urls import can_be_pooled
 from .._journal.events import now
 from .maintenance_record import Maintenance, read_record, record_of, write_record
 from .pgbouncer import PgBouncer, place_of, pools_for, without_password
 from .services import Service
-
-Result = dict[str, Any]
 
 
 def begin(options: Result, *, check: bool = False) -> Result:

@@ -16,9 +16,8 @@ from .._core.paths import Layout
 from .._core.records import read_record as read_facts
 from .._core.records import select_known_facts
 from .._core.records import write_record as write_facts
+from .._core.results import Result
 from .._journal.run_state import last_run_state
-
-Result = dict[str, Any]
 
 _KEEPS = ("running", "cut_short", "held")
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._core.argument_specs import Options
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .manifest import Manifest, proven
 from .offsite import chunk, describe_copies, note_copy, waiting_for_controller
-
-Options = dict[str, Any]
 
 
 def waiting(options: Options) -> list[dict[str, Any]]:

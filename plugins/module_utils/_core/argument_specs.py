@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+#: The options of a module, as Ansible describes them.
 Spec = dict[str, Any]
+#: The options of a module, as Ansible has read them by such a description.
+Options = dict[str, Any]
 
 DATABASE: Spec = {
     "name": {"type": "str", "required": True},

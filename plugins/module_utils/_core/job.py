@@ -15,9 +15,6 @@ from .errors import Refused
 from .paths import Layout
 from .secrets import COMMANDS
 
-#: What a verb returns, as JSON would hold it.
-Answer = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Database:

@@ -14,6 +14,11 @@ from typing import Any, TypedDict
 
 from .errors import ErrorFacts
 
+#: What a module or a verb answers, whose keys are those of its documentation.
+Answer = dict[str, Any]
+#: A part of such an answer as the controller reads it: reduced by shapes, so that any key may be missing.
+Result = dict[str, Any]
+
 
 class RevisionFacts(TypedDict):
     """A revision to apply, with the first line of its message."""

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
+from .argument_specs import Options
 from .masking import Mask
-
-Options = dict[str, Any]
 
 _URLS = ("url", "direct_url", "admin_url", "rehearse_url")
 _PASSWORDS = ("password", "admin_password", "rehearse_password")

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .._core.argument_specs import Options
 from .._core.errors import NAME_TWICE, Refused, first_of
 from .._core.paths import Layout, key_of
 from .._core.results import PlanFacts
@@ -24,8 +25,6 @@ from .._discovery.template import Entry, Unfit, entry_of, make_refused_entry, pl
 from .._journal.history import list_touched
 from .._journal.run_state import list_unknown_folders
 from .unfinished import Unfinished
-
-Options = dict[str, Any]
 
 _MOST_NAMED = 20
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+from .._core.argument_specs import Options
 from .._core.errors import Refused
 from .._core.paths import Layout, check_run_id
 from .._core.playbook_command import playbook_command
@@ -23,8 +24,6 @@ from .._release.digest import is_as_shipped
 from .._release.lookup import release_of_database, virtualenv_python
 from .._worker.follow import result_of_dead
 from .call import call_verb
-
-Options = dict[str, Any]
 
 _POLL_INTERVAL = 0.1  # seconds
 

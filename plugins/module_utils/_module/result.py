@@ -22,8 +22,6 @@ from .._core.revisions import heads_or_base
 from .._core.secrets import mask_for
 from .._release.lookup import release_of_all
 
-Result = dict[str, Any]
-
 _REPORT_IT = "Run again; if it happens again, report it with the output of -vvv"
 
 #: Outcomes that need a person.
@@ -44,7 +42,7 @@ def module_of(spec: Spec) -> AnsibleModule:
     return module
 
 
-def options_of(module: AnsibleModule) -> Result:
+def options_of(module: AnsibleModule) -> dict[str, Any]:
     """Return a module's options, with the release of its databases where none is named."""
     options = dict(module.params)
     if not options.get("release"):
@@ -72,7 +70,7 @@ def answering(module: AnsibleModule) -> Iterator[None]:
         fail(module, str(crash), **_without_databases(crash))
 
 
-def _without_databases(error: Refused) -> Result:
+def _without_databases(error: Refused) -> dict[str, Any]:
     return {"error": error.facts(), "code": error.code, "changed": False, "databases": [], "finished": True}
 
 

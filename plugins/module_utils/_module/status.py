@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from .._backup.listing import list_backups
+from .._core.argument_specs import Options
 from .._core.errors import Refused
 from .._journal.history import make_unshipped_status
 from .._release.lookup import current_release, missing_release, release_of_database, virtualenv_python
 from .call import call_verb
-
-Options = dict[str, Any]
 
 
 def statuses(options: Options, *, named: bool) -> list[dict[str, Any]]:

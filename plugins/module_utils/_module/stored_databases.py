@@ -7,12 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
+from .._core.argument_specs import Options
 from .._core.selection import is_selected, patterns_of
 from .._discovery.found_list import last_list, lists_of_run
-
-Options = dict[str, Any]
 
 
 def list_kept_names(options: Options) -> list[str]:

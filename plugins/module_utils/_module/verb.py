@@ -7,19 +7,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .._core.job import Job
-from .._core.results import DatabaseResult, PlanFacts, RehearsalResult
+from .._core.results import DatabaseResult, PlanFacts, RehearsalResult, Result
 from .._release.by_application import answer_by_release, group_by_release
 from .._release.lookup import missing_release, virtualenv_python
 from .._worker.follow import still_at_work
 from .call import call_verb
 from .result import BAD, difference, fail, format_errors, leave
-
-Result = dict[str, Any]
 
 
 def have_done(verb: str, options: Result) -> Result:

@@ -17,7 +17,7 @@ from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.paths import private_directory
 from .._core.processes import Died, end_at_once, redirect_output, run_in_processes
-from .._core.results import PlanFacts
+from .._core.results import Answer, PlanFacts
 from .._migration.alembic_import import MISSING
 from .._migration.dry_run import WritesBefore, no_end
 from .._migration.explanations import explain_ended_process
@@ -25,8 +25,6 @@ from .._migration.preload import warm
 from .at_head import read_known_plans
 from .database import plan_database
 from .model import Plan
-
-Answer = dict[str, Any]
 
 #: A plan of no more databases is made in one call, however long it takes.
 _ONE_CALL = 12

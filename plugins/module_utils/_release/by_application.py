@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from .._core.argument_specs import Options
 from .._core.errors import Refused
 from .._core.paths import Layout
+from .._core.results import Answer
 from .._journal.events import read_events
 from .lookup import current_release, release_of_database
-
-Options = dict[str, Any]
-Answer = dict[str, Any]
 
 
 def group_by_release(options: Options) -> list[Options]:

@@ -10,9 +10,9 @@ from .._backup.restore_forecast import forecast_restore
 from .._backup.retention import prune_backups
 from .._backup.take import take
 from .._core.errors import Refused
-from .._core.job import Answer, Database, Job
+from .._core.job import Database, Job
 from .._core.progress import Progress
-from .._core.results import DatabaseResult
+from .._core.results import Answer, DatabaseResult
 from .._engines.interface import Engine
 from .._engines.registry import engine_for
 from .._journal.events import Journal

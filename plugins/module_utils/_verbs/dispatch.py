@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from .._core.job import Answer, Job
+from .._core.job import Job
+from .._core.results import Answer
 from .._plan.host import check, plan
 
 #: The file of each verb; its function is called like the verb.

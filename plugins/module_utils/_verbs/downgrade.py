@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 
 from .._core.errors import CORRECT_IT, Failed
-from .._core.job import Answer, Database, Job
+from .._core.job import Database, Job
 from .._core.progress import Progress
-from .._core.results import DatabaseResult
+from .._core.results import Answer, DatabaseResult
 from .._journal.events import Journal, ending, needs_revert, read_events, reject
 from .._revert.revert import Revert
 from .._revert.run_record import RunRecord

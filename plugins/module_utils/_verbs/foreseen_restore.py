@@ -11,9 +11,9 @@ from typing import Any
 from .._backup.command import TOOL, method_of
 from .._backup.manifest import Manifest, check
 from .._core.errors import REPORT_IT, Failed, Refused
-from .._core.job import Answer, Database, Job
+from .._core.job import Database, Job
 from .._core.progress import Progress
-from .._core.results import DatabaseResult
+from .._core.results import Answer, DatabaseResult
 from .._engines.data import RestoreMethod
 from .._engines.interface import Engine
 from .._engines.parts import restorer_of

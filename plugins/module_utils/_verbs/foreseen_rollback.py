@@ -11,8 +11,8 @@ from contextlib import closing
 from typing import Any
 
 from .._core.errors import REPORT_IT, Failed, Refused
-from .._core.job import Answer, Database, Job
-from .._core.results import DatabaseResult
+from .._core.job import Database, Job
+from .._core.results import Answer, DatabaseResult
 from .._engines.registry import engine_for
 from .._journal.events import read_events
 from .._journal.history import predict_rollback

@@ -10,8 +10,9 @@ import os
 from typing import Any
 
 from .._core.errors import Refused
-from .._core.job import Answer, Database, Job
+from .._core.job import Database, Job
 from .._core.processes import redirect_output, run_in_processes
+from .._core.results import Answer
 from .._engines.connection import first_line
 from .._engines.registry import engine_for
 from .._engines.sql import escape_colons

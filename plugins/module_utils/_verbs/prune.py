@@ -19,8 +19,9 @@ from typing import Any
 
 from .._backup.manifest import MANIFEST, proven
 from .._core.errors import CORRECT_IT, REPORT_IT, Failed, Refused
-from .._core.job import Answer, Database, Job
+from .._core.job import Database, Job
 from .._core.paths import Layout, is_run
+from .._core.results import Answer
 from .._engines.data import RetainedCopy
 from .._engines.interface import Engine
 from .._engines.parts import rehearser_of, restorer_of

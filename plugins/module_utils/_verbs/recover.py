@@ -13,10 +13,10 @@ from dataclasses import replace
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest, proven
 from .._core.errors import ErrorFacts, Failed, Refused, first_of
-from .._core.job import Answer, Database, Job
+from .._core.job import Database, Job
 from .._core.playbook_command import append_ways_out, playbook_command
 from .._core.progress import Progress
-from .._core.results import DatabaseResult, ResultDetails
+from .._core.results import Answer, DatabaseResult, ResultDetails
 from .._engines.comparison import Comparison
 from .._engines.interface import Engine
 from .._engines.parts import rehearser_of, restorer_of

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 from .._backup.retention import prune_backups
-from .._core.job import Answer, Job
+from .._core.job import Job
+from .._core.results import Answer
 from .._rehearsal.rehearse import rehearse_database
 from .._worker.worker import attend
 

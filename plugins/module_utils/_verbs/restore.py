@@ -11,10 +11,10 @@ import time
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest, proven
 from .._core.errors import HALF_WAY, Failed, Refused
-from .._core.job import Answer, Database, Job
+from .._core.job import Database, Job
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
-from .._core.results import DatabaseResult
+from .._core.results import Answer, DatabaseResult
 from .._engines.parts import restorer_of
 from .._engines.registry import engine_for
 from .._journal.events import Journal

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from .._core.job import Answer, Database, Job
+from .._core.job import Database, Job
 from .._core.progress import Progress
-from .._core.results import DatabaseResult
+from .._core.results import Answer, DatabaseResult
 from .._journal.events import Journal, read_events
 from .._journal.history import find_later_move, list_to_roll_back
 from .._revert.revert import Revert

@@ -11,8 +11,9 @@ from typing import Any
 from .._backup.manifest import Manifest, proven
 from .._backup.offsite import copies_of, waits_for_copies
 from .._core.errors import ErrorFacts, Refused
-from .._core.job import Answer, Database, Job
+from .._core.job import Database, Job
 from .._core.playbook_command import playbook_command
+from .._core.results import Answer
 from .._journal.events import net_outcome, newest_first
 from .._journal.run_state import RunState, last_run_state
 from .._plan.host import end_of_part, plan

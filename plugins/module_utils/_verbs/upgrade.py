@@ -14,10 +14,10 @@ from .._backup.manifest import Manifest
 from .._backup.retention import prune_backups
 from .._backup.take import take
 from .._core.errors import ErrorFacts, Failed, Refused, first_of
-from .._core.job import Answer, Database, Job, is_over, start_deadline
+from .._core.job import Database, Job, is_over, start_deadline
 from .._core.playbook_command import playbook_command
 from .._core.progress import Progress
-from .._core.results import DatabaseResult
+from .._core.results import Answer, DatabaseResult
 from .._core.revisions import Stream, heads_or_base
 from .._engines.data import WrittenRows
 from .._engines.interface import Engine, Lock

@@ -19,6 +19,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.copy_place
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CRASHED, Refused, cause_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .._report.causes import short_lines
 from .._run import results, selected
@@ -31,8 +32,6 @@ from .judge import answer_for, judge_answer, with_message
 from .progress import Progress
 from .reducing import interpreter_facts, reduce_answer, without_controls
 from .strategy import refuse_mitogen
-
-Result = dict[str, Any]
 
 display = Display()
 

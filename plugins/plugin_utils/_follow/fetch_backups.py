@@ -12,7 +12,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.copy_place import CONTROLLER
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
@@ -22,10 +21,10 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import
     private_directory,
     sync,
 )
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .answers import PART
 
-Result = dict[str, Any]
 #: Calls the module on the host and returns its answer.
 Call = Callable[[Result], Result]
 

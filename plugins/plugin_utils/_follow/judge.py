@@ -9,11 +9,8 @@ ansible-core returns neither ``msg`` nor the module's own keys for a module that
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CRASHED, Failed, Refused
-
-Result = dict[str, Any]
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 _DATABASES: dict[str, type] = {"databases": list}
 _FOLLOWED: dict[str, type] = {"databases": list, "finished": bool}

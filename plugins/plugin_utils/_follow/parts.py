@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .._run.screen import show
 from .progress import Progress
-
-Result = dict[str, Any]
 
 #: Seconds of the first call; most plans take less, and are one execution on the host.
 FIRST_PART = 4.0

@@ -13,17 +13,15 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .._report.causes import cause_key, short_lines
 from .._report.cells import seconds
 from .._report.failures import BAD
 from .._report.grouping import MOST_ROWS
 from .._run import invocation
-
-Result = dict[str, Any]
 
 #: Seconds between two lines at least, so that they can be read.
 SHORTEST_PAUSE = 1.0

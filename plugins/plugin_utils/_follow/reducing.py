@@ -14,11 +14,10 @@ from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .answers import answer_of, finds_in, names_in
 from .shapes import Unfit, check_total
-
-Result = dict[str, Any]
 
 display = Display()
 

@@ -11,14 +11,13 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 from ansible_collections.hosting.alembic.plugins.module_utils._core.revisions import heads_or_base
 
 from .cells import moment
 from .grouping import Column, View, listing, name_column
 from .sizes import size
 from .tables import table
-
-Result = dict[str, Any]
 
 #: Of each database so many are printed, the newest; the module's result has more.
 _MOST = 20

@@ -7,13 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 from ansible_collections.hosting.alembic.plugins.module_utils._core.revisions import heads_or_base
 
 from .sizes import size
-
-Result = dict[str, Any]
 
 
 def heads(revisions: Sequence[str] | None) -> str:

@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .cells import heads, moment, render_backup, seconds
 from .grouping import Column, backups_together, longest, name_column
 from .sizes import size
-
-Result = dict[str, Any]
 
 #: Outcomes that need a person; in check mode a database is refused as well.
 IN_NEED = ("deferred", "failed", "held", "interrupted", "refused")

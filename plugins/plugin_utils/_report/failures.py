@@ -9,19 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT, Refused, first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import (
     list_ways_out,
     playbook_command,
 )
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .causes import MOST_NAMED, cause_key, cause_line, for_all, hosts_of, same_as, text_or_host, without_name
 from .cells import heads
 from .grouping import View
-
-Result = dict[str, Any]
 
 #: So many databases are named in a command; of more, all that failed are tried again.
 MOST_TYPED = 3

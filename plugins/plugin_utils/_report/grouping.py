@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .causes import MOST_IN_SHORT, MOST_NAMED, cause_key, for_all, hosts_of
 from .sizes import size
 from .tables import table
-
-Result = dict[str, Any]
 
 #: So many databases have a line of their own each: what fits on a screen beside the rest of a run.
 MOST_ROWS = 12

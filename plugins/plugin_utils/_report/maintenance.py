@@ -6,14 +6,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .._run.results import has_failed
 from .cells import moment
-
-Result = dict[str, Any]
 
 #: What a report may be given, each with what is known of a maintenance.
 _GIVEN = ("maintenance", "plan", "status")

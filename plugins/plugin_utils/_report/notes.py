@@ -7,15 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .causes import group_notes
 from .cells import seconds
 from .grouping import View
-
-Result = dict[str, Any]
 
 #: So many lines have a revision of a database each; what is more is grouped by revision.
 _MOST_REVISIONS = 30

@@ -7,17 +7,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .causes import MOST_NAMED
 from .cells import seconds
 from .grouping import View
 from .notes import note_lines
 from .sizes import size
-
-Result = dict[str, Any]
 
 _MOST_REVISIONS = 30
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .._run.results import has_failed
 from .backup_lines import backup_lines
@@ -47,9 +47,6 @@ from .plan_lines import plan_block
 from .rehearsal_lines import render_rehearsal
 from .tally import kinds_of_plan, tally
 
-Result = dict[str, Any]
-Results = dict[str, Any]
-
 
 @dataclass
 class Report:
@@ -75,7 +72,7 @@ class Report:
         return "" if self.kinds is None else tally(self.kinds)
 
 
-def report(results: Results, view: View) -> Report:
+def report(results: Result, view: View) -> Report:
     """Return the report of whichever results there are."""
     for verb, make in _REPORTS.items():
         if results.get(verb):
@@ -97,7 +94,7 @@ class JointReport:
     without: list[str]
 
 
-def joint(results: Mapping[str, Results], view: View) -> JointReport:
+def joint(results: Mapping[str, Result], view: View) -> JointReport:
     """Return the report of several hosts, whose databases are in one table.
 
     Args:
@@ -113,7 +110,7 @@ def joint(results: Mapping[str, Results], view: View) -> JointReport:
     return JointReport(made.table, None if verb in _NOT_COUNTED else kinds, without)
 
 
-def merge_results(results: Mapping[str, Results]) -> Results:
+def merge_results(results: Mapping[str, Result]) -> Result:
     """Return the results of several hosts as one, in which each database names its host."""
     verb = next((verb for verb in _REPORTS for found in results.values() if found.get(verb)), "")
     answers = {host: found[verb] for host, found in results.items() if found.get(verb)}
@@ -137,14 +134,14 @@ def _kind(entry: Result, check_mode: bool) -> str:
     return "unknown" if entry.get("server") == "" else "to upgrade" if entry.get("pending") else "at head"
 
 
-def is_grouped(results: Results, view: View) -> bool:
+def is_grouped(results: Result, view: View) -> bool:
     """Return whether a report does not print each database."""
     counts = {name: len(result.get("databases") or []) for name, result in results.items() if isinstance(result, dict)}
     # A plan names each of a few, also where those that are alike are printed together.
     return any(view.groups(count) and (verb != "plan" or count > MOST_ROWS) for verb, count in counts.items())
 
 
-def _migration(results: Results, view: View) -> Report:
+def _migration(results: Result, view: View) -> Report:
     plan, upgrade = results.get("plan") or {}, results.get("upgrade") or {}
     done = {entry["name"]: entry for entry in upgrade.get("databases", [])}
     entries = [done.get(entry["name"], _at_head(entry)) for entry in plan.get("databases", [])]
@@ -158,7 +155,7 @@ def _at_head(plan: Result) -> Result:
     return {"name": plan["name"], "outcome": "unchanged", "before": plan["current"], "after": plan["current"]}
 
 
-def _failure(results: Results, view: View) -> Report:
+def _failure(results: Result, view: View) -> Report:
     """Return each cause once, what was undone for it, at which revision the databases are, and what to type next."""
     upgrade, downgrade = results.get("upgrade") or {}, results["downgrade"]
     found = Report(failure=[results["rejected"]] if results.get("rejected") else [])
@@ -179,7 +176,7 @@ def _failure(results: Results, view: View) -> Report:
     return found
 
 
-def _plan(results: Results, view: View) -> Report:
+def _plan(results: Result, view: View) -> Report:
     plan = results["plan"]
     if _is_unshipped(plan):
         ships = playbook_command("ship")
@@ -196,7 +193,7 @@ def _plan(results: Results, view: View) -> Report:
     )
 
 
-def _status(results: Results, view: View) -> Report:
+def _status(results: Result, view: View) -> Report:
     entries = results["status"]["databases"]
     table = listing(status_columns(), entries, view, has_trouble)
     problems = [(entry["name"], problem) for entry in entries for problem in entry["problems"]]
@@ -219,7 +216,7 @@ def _old(entries: list[Result]) -> list[str]:
     ]
 
 
-def _prune(results: Results, view: View) -> Report:
+def _prune(results: Result, view: View) -> Report:
     prune = results["prune"]
     entries = [
         {**leftover, "name": entry["name"], "place": leftover["name"], "host": entry.get("host", "")}
@@ -230,7 +227,7 @@ def _prune(results: Results, view: View) -> Report:
     return Report(table, [], str(prune.get("msg", "")).splitlines())
 
 
-def _backups(results: Results, view: View) -> Report:
+def _backups(results: Result, view: View) -> Report:
     backup = results["backup"]
     entries = backup.get("databases", [])
     table = listing(backup_columns(view.check_mode), entries, view, needs_person)
@@ -238,11 +235,11 @@ def _backups(results: Results, view: View) -> Report:
     return Report(table, lines, failure_of(backup, view))
 
 
-def _report_listing(results: Results, view: View) -> Report:
+def _report_listing(results: Result, view: View) -> Report:
     return Report(*backup_lines(results["backups"], view))
 
 
-def _rollback(results: Results, view: View) -> Report:
+def _rollback(results: Result, view: View) -> Report:
     rollback = results["rollback"]
     entries = rollback.get("databases", [])
     table = listing(rollback_columns(view.check_mode), entries, view, needs_person)
@@ -252,7 +249,7 @@ def _rollback(results: Results, view: View) -> Report:
     return Report(table, lines, failure_of(rollback, view))
 
 
-def _restore(results: Results, view: View) -> Report:
+def _restore(results: Result, view: View) -> Report:
     restore = results["restore"]
     entries = restore.get("databases", [])
     table = listing(restore_columns(view.check_mode), entries, view, needs_person)
@@ -266,7 +263,7 @@ def _restore(results: Results, view: View) -> Report:
     return Report(table, lines, failure_of(restore, view))
 
 
-def _rehearsal(results: Results, view: View) -> Report:
+def _rehearsal(results: Result, view: View) -> Report:
     rehearsal = results["rehearse"]
     entries = rehearsal.get("databases", [])
     table = listing(rehearsal_columns(view.check_mode), entries, view, needs_person)
@@ -275,7 +272,7 @@ def _rehearsal(results: Results, view: View) -> Report:
     return Report(table + render_rehearsal(entries, view), [], failure_of(rehearsal, view))
 
 
-def _recover(results: Results, view: View) -> Report:
+def _recover(results: Result, view: View) -> Report:
     recover = results["recover"]
     entries = recover.get("databases", [])
     table = listing(recovery_columns(), entries, view, needs_person) if entries else ["No run has left anything."]
@@ -286,7 +283,7 @@ def _recover(results: Results, view: View) -> Report:
 
 
 # The first verb that has a result decides what is reported; an upgrade is reported with its plan.
-_REPORTS: dict[str, Callable[[Results, View], Report]] = {
+_REPORTS: dict[str, Callable[[Result, View], Report]] = {
     "downgrade": _failure,
     "rehearse": _rehearsal,
     "upgrade": _migration,

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .._run import invocation, results, selected
 from .._run.command_line import this_invocation
 from . import batches, contract, decide, manifest
 from .manifest import Host, Manifest
-
-Result = dict[str, Any]
 
 _WANTED = "rollout"
 

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .._report.cells import heads
 from .batches import Limits
 from .manifest import GOOD, Database, Host, Manifest
-
-Result = dict[str, Any]
 
 _HELD = ("held", "failed", "refused")
 #: So many databases are named one by one.

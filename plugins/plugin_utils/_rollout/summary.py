@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import ROW_UNFIT, first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import FAILED_BEFORE
 
 from .._report.cells import heads, seconds
@@ -23,8 +23,6 @@ from .._run.details import where_line
 from .decide import STATES
 from .manifest import GOOD, Database, Manifest
 from .tally import FINE, causes_of_run, tally_of_run, word_of
-
-Result = dict[str, Any]
 
 _PREDICTED = {
     "migrated": "would be migrated",

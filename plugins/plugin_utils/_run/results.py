@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import invocation
+from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
-Result = dict[str, Any]
+from . import invocation
 
 #: Modules of which the last answer is kept, by what it is called in a run's results.
 _KEPT = {

@@ -15,13 +15,13 @@ import json
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from ..._core.argument_specs import Options
 from ..data import Identity, Probe
 from .quoting import qualify_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-Options = dict[str, Any]
 
 CONNECT_TIMEOUT = 10
 _LOCK_TIMEOUT = 2  # seconds; the plan in full has more time

@@ -15,6 +15,7 @@ import socket
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from ..._core.argument_specs import Options
 from ..data import Identity, Probe
 from ..sql import qualify_name
 from . import catalog_queries
@@ -23,7 +24,6 @@ from .scope import setting_of
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-Options = dict[str, Any]
 
 _CONNECT_TIMEOUT = 10
 _LOCK_TIMEOUT = 2000  # milliseconds; the plan in full has more time
