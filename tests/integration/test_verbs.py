@@ -177,7 +177,8 @@ def test_a_backup_brings_the_rows_back_into_a_new_postgresql_database(site: Site
     assert manifest["heads"] == {"public.alembic_version": ["0002"]}
     assert manifest["row_counts"] == {"public.alembic_version": 1, "public.item": 500}
 
-    (listed,) = list_backups(str(site.root), [postgres.name])
+    found: Any = list_backups(str(site.root), [postgres.name])
+    (listed,) = found
     sizes = {
         path: sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         for path in site.backups(postgres.name)

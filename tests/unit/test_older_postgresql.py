@@ -92,7 +92,7 @@ def older(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[Older]:
 def test_the_status_the_plan_and_the_backups_are_what_the_older_version_left(older: Older) -> None:
     found = {name: older.status(name) for name in NAMES}
     codes = {name: {problem["code"] for problem in status["problems"]} for name, status in found.items()}
-    listed = list_backups(str(older.host.root), NAMES)
+    listed: Any = list_backups(str(older.host.root), NAMES)
 
     assert {name: status["last_run"]["outcome"] for name, status in found.items()} == {
         "rolled": "upgraded",

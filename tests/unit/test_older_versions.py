@@ -113,7 +113,8 @@ def test_the_status_is_what_the_older_version_left(older: Older) -> None:
 
 
 def test_every_backup_is_listed_and_proven(older: Older) -> None:
-    for entry in list_backups(str(older.host.root), NAMES):
+    listed: Any = list_backups(str(older.host.root), NAMES)
+    for entry in listed:
         folder = older.host.layout.backups_of(entry["name"])
         there = names(folder) if folder.is_dir() else []
         assert sorted(backup["run"] for backup in entry["backups"]) == there

@@ -16,9 +16,10 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
+from .._core.argument_specs import Options
 from .._core.errors import Refused, describe_unknown_keys
 from .._core.masking import STARS
-from .._core.results import Result
+from .._core.results import Answer
 
 _MOST_BYTES = 1 << 20
 
@@ -121,7 +122,7 @@ class _NoRedirect(HTTPRedirectHandler):
 QueryDatabases = Callable[[list[int]], dict[int, str]]
 
 
-def attend(checks: list[Check], options: Result, query_databases: QueryDatabases) -> Result:
+def attend(checks: list[Check], options: Options, query_databases: QueryDatabases) -> Answer:
     """Try what has not passed yet, again and again, for as long as a call may take.
 
     Args:
@@ -155,7 +156,7 @@ def attend(checks: list[Check], options: Result, query_databases: QueryDatabases
 
 
 def failing_statements(
-    checks: list[Check], numbers: list[int], query: Callable[[list[Result]], dict[str, Any]]
+    checks: list[Check], numbers: list[int], query: Callable[[list[Answer]], dict[str, Any]]
 ) -> dict[int, str]:
     """Return what is wrong with the statements of some checks, in the words of the first database that differs."""
     statements = [

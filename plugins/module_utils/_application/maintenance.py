@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .._core.argument_specs import Options
 from .._core.errors import Failed, Refused
 from .._core.paths import Layout, locked_folder, private_directory, sync
 from .._core.playbook_command import playbook_command
-from .._core.results import Result
+from .._core.results import Answer
 from .._core.urls import can_be_pooled
 from .._journal.events import now
 from .maintenance_record import Maintenance, read_record, record_of, write_record
@@ -25,7 +26,7 @@ from .pgbouncer import PgBouncer, place_of, pools_for, without_password
 from .services import Service
 
 
-def begin(options: Result, *, check: bool = False) -> Result:
+def begin(options: Options, *, check: bool = False) -> Answer:
     """Put the flag file up, stop the services in their order, pause the pools.
 
     Raises:
@@ -60,7 +61,7 @@ def begin(options: Result, *, check: bool = False) -> Result:
         return {"changed": bool(done), "done": done, "maintenance": found.facts(layout)}
 
 
-def end(options: Result, *, check: bool = False) -> Result:
+def end(options: Options, *, check: bool = False) -> Answer:
     """Undo what a maintenance has done, the last first, unless a database is where no application may use it.
 
     Raises:
@@ -91,7 +92,7 @@ def difference(state: str, done: list[str]) -> dict[str, str]:
     return {"before": runs, "after": stopped} if state == "begun" else {"before": stopped, "after": runs}
 
 
-def _undo(found: Maintenance, options: Result, layout: Layout) -> None:
+def _undo(found: Maintenance, options: Options, layout: Layout) -> None:
     problems: list[Refused] = []
     for pool in list(found.pools):
         try:
@@ -126,7 +127,7 @@ def _resume(console: PgBouncer, pool: str) -> None:
         console.resume(pool)
 
 
-def _console(options: Result, found: Maintenance) -> PgBouncer:
+def _console(options: Options, found: Maintenance) -> PgBouncer:
     """Return the console that was written down; its password is not, so it comes from the inventory."""
     url = options["pgbouncer_url"]
     if not url or place_of(url) != place_of(found.pgbouncer):
@@ -134,7 +135,7 @@ def _console(options: Result, found: Maintenance) -> PgBouncer:
     return PgBouncer(url, options["pgbouncer_password"] or "", options["pg_bin"], options["pgbouncer_timeout"])
 
 
-def _pools_to_pause(options: Result) -> tuple[PgBouncer | None, list[str]]:
+def _pools_to_pause(options: Options) -> tuple[PgBouncer | None, list[str]]:
     if not options["pgbouncer_url"]:
         return None, []
     console = PgBouncer(

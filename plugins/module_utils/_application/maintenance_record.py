@@ -16,7 +16,7 @@ from .._core.paths import Layout
 from .._core.records import read_record as read_facts
 from .._core.records import select_known_facts
 from .._core.records import write_record as write_facts
-from .._core.results import Result
+from .._core.results import MaintenanceFacts
 from .._journal.run_state import last_run_state
 
 _KEEPS = ("running", "cut_short", "held")
@@ -50,7 +50,7 @@ class Maintenance:
             if left.state in _KEEPS and left.run in self.runs
         ]
 
-    def facts(self, layout: Layout, ended: bool = False) -> Result:
+    def facts(self, layout: Layout, ended: bool = False) -> MaintenanceFacts:
         """Return what there is to say of it; at its end, of all that it was about."""
         services = [service["name"] for service in self.services]
         return {
@@ -67,7 +67,7 @@ class Maintenance:
         }
 
 
-def read_maintenance(root: str) -> Result | None:
+def read_maintenance(root: str) -> MaintenanceFacts | None:
     """Return what is known of a maintenance that goes on, or None."""
     layout = Layout(Path(root))
     found = read_record(layout)

@@ -21,9 +21,8 @@ from typing import Any
 from .._core.errors import Failed, Refused
 from .._core.paths import Layout, is_run
 from .._core.records import LaterFormat, check_format
+from .._core.results import BackupFacts, BackupsFacts
 from .manifest import COPIES, MANIFEST, Manifest, read_manifest, select_copies
-
-Facts = dict[str, Any]
 
 #: How many backups of one database are listed, the newest ones.
 MOST = 200
@@ -33,25 +32,25 @@ _LARGEST = 256 << 20
 _OF_OURS = (MANIFEST, COPIES)
 
 
-def list_backups(root: str, names: Sequence[str]) -> list[Facts]:
+def list_backups(root: str, names: Sequence[str]) -> list[BackupsFacts]:
     """Return the backups of each database, the newest first; what cannot be read is None, with the reason."""
     layout = Layout(Path(root))
-    return [{"name": name, **_backups_in(layout.backups_of(name), name)} for name in names]
+    return [_backups_in(layout.backups_of(name), name) for name in names]
 
 
-def _backups_in(folder: Path, name: str) -> Facts:
+def _backups_in(folder: Path, name: str) -> BackupsFacts:
     try:
         with os.scandir(folder) as entries:
             # A hidden one is a backup that is being made, or copied.
             places = [(_estimate_taken(Path(entry.path)), entry.path) for entry in entries if is_run(entry.name)]
     except FileNotFoundError:
-        return {"backups": [], "more": 0, "problem": None}
+        return {"name": name, "backups": [], "more": 0, "problem": None}
     except OSError as error:
-        return {"backups": None, "more": 0, "problem": _unreadable(folder, _words(error)).facts()}
+        return {"name": name, "backups": None, "more": 0, "problem": _unreadable(folder, _words(error)).facts()}
     newest = sorted(places, reverse=True)[:MOST]
     found = [(when, backup) for when, place in newest if (backup := _backup_at(Path(place), name))]
     backups = [backup for _when, backup in sorted(found, key=_read_taken, reverse=True)]
-    return {"backups": backups, "more": len(places) - len(newest), "problem": None}
+    return {"name": name, "backups": backups, "more": len(places) - len(newest), "problem": None}
 
 
 def _estimate_taken(place: Path) -> float:
@@ -65,25 +64,33 @@ def _estimate_taken(place: Path) -> float:
     return 0
 
 
-def _read_taken(found: tuple[float, Facts]) -> tuple[float, str]:
+def _read_taken(found: tuple[float, BackupFacts]) -> tuple[float, str]:
     estimate, backup = found
     return datetime.fromisoformat(backup["taken"]).timestamp() if backup["taken"] else estimate, backup["run"]
 
 
-def _backup_at(place: Path, name: str) -> Facts | None:
+def _backup_at(place: Path, name: str) -> BackupFacts | None:
     """Return what is known of one backup, or None where another run has removed it meanwhile."""
-    facts: Facts = {
-        **dict.fromkeys(("taken", "age", "size", "revision", "engine", "proven", "sealed", "copies", "problem")),
-        "run": place.name,
-        "path": str(place),
-    }
+    facts = BackupFacts(
+        run=place.name,
+        path=str(place),
+        taken=None,
+        age=None,
+        size=None,
+        revision=None,
+        engine=None,
+        proven=None,
+        sealed=None,
+        copies=None,
+        problem=None,
+    )
     try:
         if not stat.S_ISDIR(os.lstat(place).st_mode):
             raise ValueError("it is not a directory")
         sizes = dict(_sizes_in(place))
         facts["size"] = sum(sizes.values())
         manifest = _manifest_at(place)
-        facts.update(_describe_manifest(manifest))
+        _describe_manifest(facts, manifest)
         facts["copies"] = _copies_at(place)
         facts["sealed"] = bool(manifest.sealed)
         damage = _damage(manifest, sizes, place, name)
@@ -134,17 +141,13 @@ def _manifest_at(place: Path) -> Manifest:
         raise ValueError(f"{MANIFEST} is incomplete: {error}") from None
 
 
-def _describe_manifest(manifest: Manifest) -> Facts:
-    """Return what a manifest says of when it was taken, and of what."""
+def _describe_manifest(facts: BackupFacts, manifest: Manifest) -> None:
+    """Add what a manifest says of when it was taken, and of what; nothing where it cannot be read whole."""
     taken = datetime.fromisoformat(manifest.taken)
     age = (datetime.now(timezone.utc) - taken).total_seconds()
     heads = [str(head) for table in manifest.heads.values() for head in table]
-    return {
-        "taken": manifest.taken,
-        "age": max(round(age), 0),
-        "revision": sorted({*heads}),
-        "engine": str(manifest.engine),
-    }
+    facts["taken"], facts["age"] = manifest.taken, max(round(age), 0)
+    facts["revision"], facts["engine"] = sorted({*heads}), str(manifest.engine)
 
 
 def _copies_at(place: Path) -> dict[str, str]:

@@ -12,6 +12,8 @@ from typing import Any
 Spec = dict[str, Any]
 #: The options of a module, as Ansible has read them by such a description.
 Options = dict[str, Any]
+#: One entry of the option ``databases``: the keys of ``DATABASE``.
+Entry = dict[str, Any]
 
 DATABASE: Spec = {
     "name": {"type": "str", "required": True},

@@ -18,11 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .argument_specs import Entry
 from .kernel import show_to_user
 from .secrets import FOR_ADMIN
-
-Entry = dict[str, Any]
-
 
 # What the process that forks has to know of a database; all else may hold a secret.
 _PUBLIC = ("name", "target", "url_variables", "problem", "problem_code")

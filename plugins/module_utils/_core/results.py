@@ -130,3 +130,100 @@ class RehearsalResult(DatabaseResult, total=False):
     models: list[str] | None
     upgrade_seconds: float | None
     expected_seconds: float | None
+
+
+class LeftoverFacts(TypedDict):
+    """A retained copy, as ``Leftover``: when it was made is ISO 8601, its size bytes, its age days."""
+
+    kind: str
+    name: str
+    run: str
+    made: str
+    size: int | None
+    days: float | None
+    outcome: str
+    reason: str
+
+
+class PruneResult(_Outcome):
+    """The result of pruning the retained copies of a database."""
+
+    leftovers: list[LeftoverFacts]
+    error: ErrorFacts | None
+
+
+class RunFacts(TypedDict):
+    """The part of a run in a database: when it began, how it ended, and what of it is in effect."""
+
+    run: str
+    at: str
+    outcome: str
+    net_outcome: str
+    error: ErrorFacts | None
+
+
+class StatusFacts(TypedDict):
+    """The status of a database; what cannot be read is in its problems."""
+
+    name: str
+    server: str
+    current: list[str] | None
+    pending: list[RevisionFacts]
+    problems: list[ErrorFacts]
+    changed_history: list[ErrorFacts]
+    #: As ``LeftoverFacts``, and whether each is ``old``.
+    retained: list[dict[str, Any]]
+    last_run: RunFacts | None
+    last_change: RunFacts | None
+    #: As ``Manifest.facts``, and where its ``copies`` are.
+    last_backup: dict[str, Any] | None
+    backup_problems: list[ErrorFacts]
+
+
+class StatementFacts(TypedDict, total=False):
+    """The answer to a statement of a health check: its rows, or why there are none."""
+
+    rows: list[list[Any]]
+    error: str
+
+
+class BackupFacts(TypedDict):
+    """A backup as it lies on the disk; None is what its manifest would say and does not."""
+
+    run: str
+    path: str
+    taken: str | None
+    #: Seconds.
+    age: int | None
+    #: Bytes.
+    size: int | None
+    revision: list[str] | None
+    engine: str | None
+    proven: bool | None
+    sealed: bool | None
+    #: Where copies of it are, each with the time that it was made.
+    copies: dict[str, str] | None
+    problem: ErrorFacts | None
+
+
+class BackupsFacts(TypedDict):
+    """The backups of a database, the newest first, None if they cannot be read; how many more there are."""
+
+    name: str
+    backups: list[BackupFacts] | None
+    more: int
+    problem: ErrorFacts | None
+
+
+class MaintenanceFacts(TypedDict):
+    """A maintenance that goes on, or at its end all that it was about."""
+
+    since: str
+    run: str
+    databases: list[str]
+    services: list[str]
+    file: str
+    pools: list[str]
+    seconds: float
+    #: The name, the state and the run of each database that keeps it.
+    kept_by: list[dict[str, str]]

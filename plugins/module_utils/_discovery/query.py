@@ -13,7 +13,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .._core.argument_specs import Options
+from .._core.argument_specs import Entry, Options
 from .._core.errors import CORRECT_IT, Failed, Refused, first_of
 from .._core.printable import printable
 from .._engines.select_rows import select_rows
@@ -24,7 +24,7 @@ from .found_list import FoundList, Row, last_list, now
 from .names import names_for, safe_name
 from .schemas import rows_of_schemas
 from .source import Source
-from .template import Entry, Unfit, Unreadable, columns_in, entry_of, make_refused_entry, place_of, read_used_values
+from .template import Unfit, Unreadable, columns_in, entry_of, make_refused_entry, place_of, read_used_values
 
 _LONGEST_SHOWN = 80
 _MOST_NAMED = 20

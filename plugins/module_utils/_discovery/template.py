@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
+from .._core.argument_specs import Entry
 from .._core.errors import ROW_UNFIT, Refused
 from .._core.url_parts import parts_of, spans_of
 from .._core.urls import backend_of
 
-Entry = dict[str, Any]
 Row = Mapping[str, Any]
 
 #: Characters of one value.

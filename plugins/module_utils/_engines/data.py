@@ -17,6 +17,9 @@ from .._core.results import RestoreFacts
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
+#: What a driver connects with, by its own names.
+ConnectOptions = dict[str, Any]
+
 #: Means each table in ``WrittenRows.replaced``.
 ANY_TABLE = "*"
 #: Why a step has written rows that were not counted, though their transactions are known, and none was there before.

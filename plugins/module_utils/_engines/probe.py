@@ -10,9 +10,8 @@ An engine leaves its ``connect_options`` with the record of what it verified; a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from .data import Probe
+from .data import ConnectOptions, Probe
 from .places import ENGINES, load_part
 
 #: Imported at once: the processes that probe are forked, and each would import them for itself.
@@ -20,7 +19,7 @@ _PROBES: dict[str, Callable[..., Probe | None]] = {name: load_part(name, "probe"
 
 
 def probe_database(
-    engine: str, connect_options: dict[str, Any], password: str | None, table: str, schema: str = ""
+    engine: str, connect_options: ConnectOptions, password: str | None, table: str, schema: str = ""
 ) -> Probe | None:
     """Return the heads of a version table (schema.table), None if that takes a full plan.
 

@@ -19,6 +19,7 @@ from .._core.masking import mask_data
 from .._core.paths import Layout, key_of, private_directory, sync
 from .._core.records import FORMAT, check_format
 
+#: One event of a journal, whose keys are those of its kind; docs/reference/journals_and_manifests.md names them.
 Event = dict[str, Any]
 
 

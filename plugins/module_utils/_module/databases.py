@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._core.argument_specs import Options
+from .._core.argument_specs import Entry, Options
 from .._core.errors import NAME_TWICE, Refused, first_of
 from .._core.paths import Layout, key_of
 from .._core.results import PlanFacts
@@ -21,7 +21,7 @@ from .._core.selection import is_selected, patterns_of, refuse_unmatched
 from .._discovery.found_list import FoundList, forget_lists, keep_lists, last_list, lists_of_run, path_of_lists
 from .._discovery.names import safe_name
 from .._discovery.source import Source
-from .._discovery.template import Entry, Unfit, entry_of, make_refused_entry, place_of
+from .._discovery.template import Unfit, entry_of, make_refused_entry, place_of
 from .._journal.history import list_touched
 from .._journal.run_state import list_unknown_folders
 from .unfinished import Unfinished

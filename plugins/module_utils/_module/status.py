@@ -11,6 +11,7 @@ from typing import Any
 from .._backup.listing import list_backups
 from .._core.argument_specs import Options
 from .._core.errors import Refused
+from .._core.results import BackupsFacts
 from .._journal.history import make_unshipped_status
 from .._release.lookup import current_release, missing_release, release_of_database, virtualenv_python
 from .call import call_verb
@@ -39,7 +40,7 @@ def statuses(options: Options, *, named: bool) -> list[dict[str, Any]]:
     return [_with_backups(found[each["name"]], each) for each in listed]
 
 
-def _with_backups(status: dict[str, Any], listed: dict[str, Any]) -> dict[str, Any]:
+def _with_backups(status: dict[str, Any], listed: BackupsFacts) -> dict[str, Any]:
     problems = [listed["problem"]] if listed["problem"] else []
     return {
         **status,

@@ -14,11 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .._core.argument_specs import Entry
 from .._core.errors import ROW_LOST, Refused
 from .._core.paths import Layout, key_of
 from .._discovery.found_list import FoundList, Row, lists_of_run
 from .._discovery.source import Source
-from .._discovery.template import Entry, Unfit, entry_of, make_refused_entry, place_of
+from .._discovery.template import Unfit, entry_of, make_refused_entry, place_of
 from .._journal.run_state import RunState, find_unrecovered, last_run_state, list_unknown_folders
 
 _REMEDY = "have its source return it again, or name it in migrate_databases; if it is gone for good, remove"

@@ -9,25 +9,24 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .._core.argument_specs import Options
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.processes import redirect_output, run_in_processes
-from .._core.results import Answer
+from .._core.results import Answer, StatementFacts
 from .._engines.connection import first_line
 from .._engines.registry import engine_for
 from .._engines.sql import escape_colons
 from .._engines.sqlalchemy_import import sa
 from .._migration.preload import warm
 
-Facts = dict[str, Any]
 
-
-def statements_for(job: Job, database: Database) -> list[Facts]:
+def statements_for(job: Job, database: Database) -> list[Options]:
     """Return the statements to execute in a database; those without a name are for each."""
     return [statement for statement in job.statements if statement["database"] in ("", database.name)]
 
 
-def run_statements(database: Database, job: Job) -> dict[int, Facts]:
+def run_statements(database: Database, job: Job) -> dict[int, StatementFacts]:
     """Return for each statement, by its number, the rows or the error."""
     try:
         engine = engine_for(database, job)
@@ -38,7 +37,7 @@ def run_statements(database: Database, job: Job) -> dict[int, Facts]:
     except (Refused, sa.exc.SQLAlchemyError) as error:
         why = str(error) if isinstance(error, Refused) else first_line(error)
         return {statement["number"]: {"error": why} for statement in statements_for(job, database)}
-    found: dict[int, Facts] = {}
+    found: dict[int, StatementFacts] = {}
     for statement in statements_for(job, database):
         try:
             # A colon is a colon here: the statement has no parameters.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -21,7 +21,7 @@ from .._backup.manifest import MANIFEST, proven
 from .._core.errors import CORRECT_IT, REPORT_IT, Failed, Refused
 from .._core.job import Database, Job
 from .._core.paths import Layout, is_run
-from .._core.results import Answer
+from .._core.results import Answer, LeftoverFacts, PruneResult
 from .._engines.data import RetainedCopy
 from .._engines.interface import Engine
 from .._engines.parts import rehearser_of, restorer_of
@@ -29,8 +29,6 @@ from .._engines.registry import engine_for
 from .._journal.events import Journal, find_unrecovered, read_events
 from .._journal.run_state import last_run_state
 from .._worker.each import do_each
-
-Facts = dict[str, Any]
 
 #: What an earlier run may have left of which a person, or a recovery, may need the retained copies.
 _UNRECOVERED_STATES = ("running", "cut_short", "held")
@@ -49,8 +47,21 @@ class Leftover:
     outcome: str = "kept"
     reason: str = ""
 
+    def facts(self) -> LeftoverFacts:
+        """Return it as plain data."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "run": self.run,
+            "made": self.made,
+            "size": self.size,
+            "days": self.days,
+            "outcome": self.outcome,
+            "reason": self.reason,
+        }
 
-def leftovers_of(database: Database, job: Job) -> list[Facts]:
+
+def leftovers_of(database: Database, job: Job) -> list[LeftoverFacts]:
     """Return what earlier restores of a database left, oldest first; for the status, which drops nothing.
 
     Raises:
@@ -58,12 +69,12 @@ def leftovers_of(database: Database, job: Job) -> list[Facts]:
     """
     engine = engine_for(database, job)
     try:
-        return [asdict(leftover) for leftover in _list_retained(engine, job.layout)]
+        return [leftover.facts() for leftover in _list_retained(engine, job.layout)]
     finally:
         engine.close()
 
 
-def prune_database(database: Database, job: Job) -> Facts:
+def prune_database(database: Database, job: Job) -> PruneResult:
     """List the retained copies of a database, drop what is old enough if that was requested, and return the result."""
     found: list[Leftover] = []
     error: Refused | None = None
@@ -93,13 +104,13 @@ def _what(database: Database) -> str:
     return f"Not all retained copies of {database.name!r} could be dropped"
 
 
-def _result(database: Database, found: list[Leftover], error: Refused | None) -> Facts:
+def _result(database: Database, found: list[Leftover], error: Refused | None) -> PruneResult:
     changed = [leftover for leftover in found if leftover.outcome != "kept"]
     return {
         "name": database.name,
         "outcome": ("failed" if changed else "refused") if error else ("pruned" if changed else "unchanged"),
         "changed": bool(changed),
-        "leftovers": [asdict(leftover) for leftover in found],
+        "leftovers": [leftover.facts() for leftover in found],
         "error": error.facts() if error else None,
     }
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .._backup.manifest import Manifest, proven
@@ -13,20 +14,18 @@ from .._backup.offsite import copies_of, waits_for_copies
 from .._core.errors import ErrorFacts, Refused
 from .._core.job import Database, Job
 from .._core.playbook_command import playbook_command
-from .._core.results import Answer
-from .._journal.events import net_outcome, newest_first
+from .._core.results import Answer, LeftoverFacts, PlanFacts, RunFacts, StatusFacts
+from .._journal.events import Event, net_outcome, newest_first
 from .._journal.run_state import RunState, last_run_state
 from .._plan.host import end_of_part, plan
 from .._worker.each import do_each
 from .prune import leftovers_of
 
-Facts = dict[str, Any]
-
 #: How a run has ended, whatever was refused since: a person has yet to decide.
 _UNFINISHED_STATES = {"held": "held", "failed": "failed", "cut_short": "interrupted"}
 
 
-def status_of(database: Database, job: Job, planned: Facts | None, retained: list[Facts]) -> Facts:
+def status_of(database: Database, job: Job, planned: PlanFacts | None, retained: list[LeftoverFacts]) -> StatusFacts:
     """Return the status of a database; what cannot be read is in ``problems``.
 
     Args:
@@ -35,7 +34,7 @@ def status_of(database: Database, job: Job, planned: Facts | None, retained: lis
         planned: its plan against the current release, None if there is no release.
         retained: what restores have replaced.
     """
-    plan = planned or {}
+    plan: Mapping[str, Any] = planned or {}
     runs = [_run(run, events) for run, events in newest_first(job.layout.journals_of(database.name))]
     taken = proven(job.layout.backups_of(database.name))
     last = {**taken[0].facts(), "copies": copies_of(taken[0])} if taken else None
@@ -55,7 +54,7 @@ def status_of(database: Database, job: Job, planned: Facts | None, retained: lis
     }
 
 
-def _last_run(runs: list[Facts], left: RunState) -> Facts | None:
+def _last_run(runs: list[RunFacts], left: RunState) -> RunFacts | None:
     """Return the last run; where an earlier one left something that is still unresolved, that one."""
     for run in runs if left.state in _UNFINISHED_STATES else ():
         if run["run"] == left.run:
@@ -76,10 +75,10 @@ def _not_copied(newest: list[Manifest], job: Job) -> list[ErrorFacts]:
     ]
 
 
-def _run(run: str, events: list[Facts]) -> Facts:
+def _run(run: str, events: list[Event]) -> RunFacts:
     """Sum a journal up by its last ending; one without an ending is still running or was cut short."""
-    results = [event["result"] for event in events if event["event"] == "done"]
-    last = results[-1] if results else {"outcome": "unfinished"}
+    results: list[dict[str, Any]] = [event["result"] for event in events if event["event"] == "done"]
+    last: dict[str, Any] = results[-1] if results else {"outcome": "unfinished"}
     return {
         "run": run,
         "at": events[0]["at"],
@@ -107,6 +106,6 @@ def status(job: Job) -> Answer:
     }
 
 
-def _list_retained(retained: Any) -> list[Answer]:
+def _list_retained(retained: Any) -> list[LeftoverFacts]:
     """Return the retained copies; a database that could not be read has the error in its plan."""
     return retained if isinstance(retained, list) else []

@@ -58,8 +58,9 @@ def test_the_code_of_hosts_is_no_more_than_it_was() -> None:
     rows that are excluded or unreadable one by one, and names across sources, 200,
     records in one place with the number of their format 1 and 110, what to type next in the last errors 140,
     databases that a run writes to besides its own 5 and 620,
-    what a plan leaves for the upgrade of its run, and readings that are not repeated, 1 and 180.
+    what a plan leaves for the upgrade of its run, and readings that are not repeated, 1 and 180,
+    what a status, a pruning and a list of backups are made of, as types, 110.
     """
     found = list((PLUGINS / "module_utils").rglob("*.py"))
     assert len(found) <= 384
-    assert sum(len(path.read_text().splitlines()) for path in found) <= 48_820
+    assert sum(len(path.read_text().splitlines()) for path in found) <= 48_930

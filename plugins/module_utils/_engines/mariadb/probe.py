@@ -15,8 +15,7 @@ import json
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ..._core.argument_specs import Options
-from ..data import Identity, Probe
+from ..data import ConnectOptions, Identity, Probe
 from .quoting import qualify_name
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ select connection_id() + 0, version(), identity.server, identity.name, ({started
 """
 
 
-def connect_options_of(url: URL) -> Options | None:
+def connect_options_of(url: URL) -> ConnectOptions | None:
     """Return the options of a driver for a URL, without its password, or None where its module connects otherwise."""
     dialect = url.get_dialect()
     if dialect.driver not in _MODULES:
@@ -55,7 +54,7 @@ def connect_options_of(url: URL) -> Options | None:
     return {"driver": dialect.driver, "options": options}
 
 
-def read_probe(connect_options: Options, password: str | None, table: str) -> Probe | None:
+def read_probe(connect_options: ConnectOptions, password: str | None, table: str) -> Probe | None:
     """Return the heads of a version table, or None behind a proxy or on another server than MariaDB.
 
     Raises:

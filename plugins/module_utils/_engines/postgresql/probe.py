@@ -15,8 +15,7 @@ import socket
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ..._core.argument_specs import Options
-from ..data import Identity, Probe
+from ..data import ConnectOptions, Identity, Probe
 from ..sql import qualify_name
 from . import catalog_queries
 from .scope import setting_of
@@ -36,7 +35,7 @@ select pg_backend_pid(), current_setting('server_version'), identity.*, ({instan
 """
 
 
-def connect_options_of(url: URL) -> Options | None:
+def connect_options_of(url: URL) -> ConnectOptions | None:
     """Return the options of a driver for a URL, without its password, or None if there are other secrets in it."""
     dialect = url.get_dialect()
     _words, options = dialect().create_connect_args(url)
@@ -45,7 +44,7 @@ def connect_options_of(url: URL) -> Options | None:
     return {"driver": dialect.driver, "options": {key: options[key] for key in options if key != "password"}}
 
 
-def read_probe(connect_options: Options, password: str | None, table: str) -> Probe | None:
+def read_probe(connect_options: ConnectOptions, password: str | None, table: str) -> Probe | None:
     """Return the heads of a version table, or None behind a pooler.
 
     Raises:
@@ -74,7 +73,7 @@ def describe_server(version: str, host: Any, port: Any) -> str:
     return f"PostgreSQL {version} at {host or 'a local socket'}:{port or 5432}"
 
 
-def _query(driver: str, options: Options, settings: str, question: str) -> tuple[int, Any]:
+def _query(driver: str, options: ConnectOptions, settings: str, question: str) -> tuple[int, Any]:
     """Return the process id that was given at the connect_options, and the answer; for psycopg2 and psycopg.
 
     Args:
@@ -92,7 +91,7 @@ def _query(driver: str, options: Options, settings: str, question: str) -> tuple
         return connection.info.backend_pid, cursor.fetchone()
 
 
-def _query_asyncpg(driver: str, options: Options, settings: str, question: str) -> tuple[int, Any]:
+def _query_asyncpg(driver: str, options: ConnectOptions, settings: str, question: str) -> tuple[int, Any]:
     import asyncio  # noqa: PLC0415 - the others do without, and it costs as much as a probe
 
     connect = importlib.import_module(driver).connect

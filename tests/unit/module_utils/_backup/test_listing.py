@@ -208,7 +208,7 @@ def test_a_folder_that_cannot_be_traversed_is_unknown_and_the_others_are_listed(
     host.result("backup", database(filled))
     host.layout.backups_of("app").chmod(0)
 
-    found = in_process(
+    found: Any = in_process(
         lambda: as_unprivileged(host.layout.backups, lambda: list_backups(str(host.root), ["app", "other"]))
     )
 
@@ -223,7 +223,10 @@ def test_backups_in_a_folder_that_can_be_read_and_not_traversed_are_unknown(host
     host.result("backup", database(filled))
     host.layout.backups_of("app").chmod(0o444)
 
-    (found,) = in_process(lambda: as_unprivileged(host.layout.backups, lambda: list_backups(str(host.root), ["app"])))
+    answer: Any = in_process(
+        lambda: as_unprivileged(host.layout.backups, lambda: list_backups(str(host.root), ["app"]))
+    )
+    (found,) = answer
 
     host.layout.backups_of("app").chmod(0o700)
     (backup,) = found["backups"]
@@ -273,7 +276,8 @@ def test_many_backups_are_listed_up_to_a_number_and_the_others_are_not_opened(
 
     monkeypatch.setattr(listing, "_read", watched)
 
-    (entry,) = list_backups(str(host.root), ["app"])
+    answer: Any = list_backups(str(host.root), ["app"])
+    (entry,) = answer
 
     assert [backup["run"] for backup in entry["backups"]] == runs[:25]
     assert entry["more"] == 5

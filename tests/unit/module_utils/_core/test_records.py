@@ -72,6 +72,11 @@ def make_early(path: Path) -> None:
     change(path, lambda facts: {key: value for key, value in facts.items() if key != "format"})
 
 
+def backups_of(host: Host) -> list[Any]:
+    (found,) = list_backups(str(host.root), ["app"])
+    return list(found["backups"] or [])
+
+
 def test_each_record_is_written_by_one_function() -> None:
     """What is written as JSON by another way lives no longer than the run that reads it."""
     found = {
@@ -131,7 +136,7 @@ def test_the_record_of_copies_is_read_of_each_version(host: Host, file: Path) ->
 
     note_copy(backup, "/mnt/other")
     assert (facts_of(path)["format"], list(copies_of(backup))) == (FORMAT, ["/mnt/format", "/mnt/other"])
-    (listed,) = list_backups(str(host.root), ["app"])[0]["backups"]
+    (listed,) = backups_of(host)
     assert sorted(listed["copies"]) == ["/mnt/format", "/mnt/other"]
 
     make_later(path)
@@ -139,7 +144,7 @@ def test_the_record_of_copies_is_read_of_each_version(host: Host, file: Path) ->
     with refused(OF_LATER_VERSION, str(path)):
         note_copy(backup, "/mnt/third")
     assert path.read_bytes() == was
-    (listed,) = list_backups(str(host.root), ["app"])[0]["backups"]
+    (listed,) = backups_of(host)
     assert listed["problem"]["code"] == OF_LATER_VERSION
 
 
