@@ -56,7 +56,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             show(every)
             total = [] if {*batch} >= {*(facts.get("ansible_play_hosts") or [])} else total
         else:
-            printed = [*report.lines, *self._where(host, view, report.lines), *filter(None, [report.tally])]
+            printed = [*report.lines, *self._keep_where(host, view, report.lines), *filter(None, [report.tally])]
         lines = _complete_lines(printed, host, self._task.args)
         failure = _complete_lines(report.failure, host, self._task.args)
         failure = failure or str(self._task.args.get("failure") or "").splitlines()
@@ -90,9 +90,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         made = reporting.joint(found, every)
         count = len(hosts) - len(made.without)
         total = [f"{count} hosts, {tally(made.kinds)}"] if made.kinds and count else []
-        return [*made.table, *self._where(host, every, made.table, found), *total]
+        return [*made.table, *self._keep_where(host, every, made.table, found), *total]
 
-    def _where(
+    def _keep_where(
         self, host: str, view: View, lines: list[str], of_hosts: dict[str, dict[str, Any]] | None = None
     ) -> list[str]:
         """Keep what is known of each database where it is not printed, and return the line that says where."""

@@ -63,6 +63,24 @@ def test_no_function_is_named_by_a_participle() -> None:
     assert found == []
 
 
+#: Words that name no function by themselves: what it does to which thing is in none of them.
+NO_NAMES = {
+    *("above", "again", "alike", "all", "early", "each", "elsewhere", "few", "how", "inside", "many", "more", "near"),
+    *("nothing", "once", "one", "perhaps", "same", "there", "twice", "what", "which", "who", "why"),
+}
+
+
+def test_no_function_is_named_by_an_adverb_or_a_question() -> None:
+    found = [
+        f"{path.relative_to(PLUGINS)}:{node.lineno}: {node.name}"
+        for path in sorted(PLUGINS.rglob("*.py"))
+        for node in functions(path)
+        if node.name.strip("_") in NO_NAMES
+    ]
+
+    assert found == []
+
+
 def test_each_exception_is_a_context_manager() -> None:
     managers = {
         node.name

@@ -177,7 +177,7 @@ def _is_ordinary(text: str, start: int, stop: int) -> bool:
     while stop < len(text) and _WORD.match(text[stop]):
         stop += 1
     before, word, after = text[:start], text[start:stop].lower(), text[stop:]
-    words, texts = _words_of(_ours())
+    words, texts = _words_of(_list_ours())
     return word in words and (_is_in_sentence(before, after) or _is_between(before, word, after, texts))
 
 
@@ -198,7 +198,7 @@ def _is_between(before: str, word: str, after: str, texts: str) -> bool:
     return ends or (bool(right[0]) and f"{behind}{right[0].lower()}" in texts)
 
 
-def _ours() -> tuple[str, ...]:
+def _list_ours() -> tuple[str, ...]:
     return tuple(name for name in list(sys.modules) if name.startswith(_OURS))
 
 

@@ -81,10 +81,10 @@ def _matching(pattern: str, budget: _Budget) -> Iterator[str]:
             "Correct the pattern, or mount the folder",
             code="discovery-failed",
         ) from error
-    yield from _below(top, parts[fixed:], budget)
+    yield from _walk_below(top, parts[fixed:], budget)
 
 
-def _below(folder: str, parts: list[str], budget: _Budget) -> Iterator[str]:
+def _walk_below(folder: str, parts: list[str], budget: _Budget) -> Iterator[str]:
     try:
         entries = os.scandir(folder)
     except OSError:  # a customer's folder that is gone, or closed to us
@@ -98,6 +98,6 @@ def _below(folder: str, parts: list[str], budget: _Budget) -> Iterator[str]:
                 continue
             if len(parts) > 1:
                 if entry.is_dir(follow_symlinks=False):
-                    yield from _below(entry.path, parts[1:], budget)
+                    yield from _walk_below(entry.path, parts[1:], budget)
             elif not entry.name.endswith(_BESIDE) and stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
                 yield entry.path

@@ -34,7 +34,7 @@ Report = Callable[[str], None]
 Part = TypeVar("Part")
 
 
-def _same(table: str) -> str:
+def _keep_name(table: str) -> str:
     return table
 
 
@@ -47,7 +47,7 @@ class Scratch:
     #: Makes it anew from the backup, and returns in words what that could not bring.
     fill: Callable[[], list[str]]
     #: Returns what a table of the database (schema.table) is called in it.
-    name_of: Callable[[str], str] = _same
+    name_of: Callable[[str], str] = _keep_name
     #: Returns in words what was written in the database itself since; raises Failed where that cannot be others' rows.
     check_database: Callable[[], list[str]] = list
 

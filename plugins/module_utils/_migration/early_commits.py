@@ -64,7 +64,7 @@ class EarlyCommits:
 
         @contextmanager
         def announced() -> Iterator[None]:
-            self._early()
+            self._note_early_commit()
             self._announced = True
             try:
                 with original():
@@ -87,7 +87,7 @@ class EarlyCommits:
         """Return the step that has not finished."""
         return self._begun[-1] if self._begun and not self._begun[-1].ran else None
 
-    def _early(self) -> None:
+    def _note_early_commit(self) -> None:
         step = self._step()
         if step is None:
             return
@@ -105,7 +105,7 @@ class EarlyCommits:
 
     def _commits(self, _connection: Connection) -> None:
         if not self._announced and not self._in_block:
-            self._early()
+            self._note_early_commit()
         self._past_commit, self._writer = False, None
         self._counter.end()
 
@@ -130,12 +130,12 @@ class EarlyCommits:
             if self._in_block or self._past_commit or self._engine.rows_stay(connection):
                 self._rows_stay(step)
         elif word in _COMMITS:
-            self._early()
+            self._note_early_commit()
             self._counter.end()
             # The driver does not know of it, so it begins no transaction: the rest of the step is permanent at once.
             self._past_commit = True
         if self._engine.commits_by_itself(statement):
-            self._early()
+            self._note_early_commit()
             self._counter.end()
             self._writer = None
             self._watcher.executes(step, render_for_journal(statement))

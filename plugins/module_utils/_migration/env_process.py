@@ -75,7 +75,7 @@ class _EnvProcess:
             "sha256_of": self._of_environment("sha256_of"),
             "outside": lambda: list(self.environment.locations.outside()),
             "may_be_named_by_env": lambda: bool(self.environment.locations.may_be_named_by_env()),
-            "fingerprint": lambda leave_out: self._engine.fingerprint(self._there(), frozenset(leave_out)),
+            "fingerprint": lambda leave_out: self._engine.fingerprint(self._get_connection(), frozenset(leave_out)),
             "contents": self._contents,
             "still_writes": self._still_writes,
             "version_there": lambda: int(self._engine.version_there()),
@@ -95,7 +95,7 @@ class _EnvProcess:
     def _engine(self) -> Engine:
         return self.environment.engine
 
-    def _there(self) -> Connection:
+    def _get_connection(self) -> Connection:
         if self.connection is None:
             raise Refused("env.py has no connection yet", remedy=REPORT_IT, code=CRASHED)
         return self.connection
@@ -190,11 +190,11 @@ class _EnvProcess:
             return self.environment.compare_models()
 
     def _contents(self, leave_out: list[str], in_full: bool) -> dict[str, Any]:
-        found = rehearser_of(self._engine).contents(self._there(), frozenset(leave_out), in_full)
+        found = rehearser_of(self._engine).contents(self._get_connection(), frozenset(leave_out), in_full)
         return {table: [content.rows, content.digest, content.columns] for table, content in found.items()}
 
     def _still_writes(self, written_rows: dict[str, Any]) -> list[Any]:
-        writes = write_tracker_of(self._engine).still_writes(self._there(), unpack_written_rows(written_rows))
+        writes = write_tracker_of(self._engine).still_writes(self._get_connection(), unpack_written_rows(written_rows))
         return [writes.tables, writes.unknown]
 
 

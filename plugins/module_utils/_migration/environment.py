@@ -35,7 +35,7 @@ from .command_line import command_options, context_options, render_config_option
 from .contexts import end_reading
 from .dry_run import Elsewhere, Found, read_env_py, run_dry, run_here
 from .env_exit import Runs
-from .explanations import elsewhere, env_py_failed, unreachable
+from .explanations import describe_elsewhere, env_py_failed, unreachable
 from .fork_guard import ending_copies, guarded_forks
 from .interrupted import Interrupted
 from .locations import Locations
@@ -235,7 +235,7 @@ class Environment(Revisions):
             scripts.sort(key=lambda script: places[script.revision])
             return [MigrationStep.downgrade_from_script(self.script.revision_map, script) for script in scripts]
 
-        return self._migrate(steps_of, watcher, "downgrade", self._below(committed))
+        return self._migrate(steps_of, watcher, "downgrade", self._name_below(committed))
 
     def compare_models(self) -> list[str] | None:
         """Return how the database differs from the models that env.py names, or None if it names none.
@@ -385,7 +385,9 @@ class Environment(Revisions):
         if theirs and theirs != (self._instance or self.engine.own_connection().run(self.engine.instance)):
             found = f"another server with the number of {found}"
         if found != expected:
-            raise elsewhere(self.database, self.source.folder, self._url, found, expected, engine_names(self.config))
+            raise describe_elsewhere(
+                self.database, self.source.folder, self._url, found, expected, engine_names(self.config)
+            )
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:

@@ -81,7 +81,7 @@ def unreachable(name: str, target: str, heads: list[str], error: Exception) -> R
     )
 
 
-def elsewhere(
+def describe_elsewhere(
     database: Database, source: Path, url: str, found: object, expected: object, engines: list[str]
 ) -> Refused:
     """Return the refusal for an env.py that connects to another database, with what sent it there.

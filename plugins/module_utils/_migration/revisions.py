@@ -101,7 +101,7 @@ class Revisions(ABC):
     def _steps_ahead(self, heads: Heads) -> list[Any]:
         return list(self.script._upgrade_revs(self.target, heads))  # type: ignore[arg-type]
 
-    def _below(self, committed: dict[str, list[str]]) -> str:
+    def _name_below(self, committed: dict[str, list[str]]) -> str:
         """Return the argument of ``alembic downgrade`` that would undo the same in the first version table."""
         first = next((revisions[0] for revisions in committed.values() if revisions), "")
         down = self.script.get_revision(first).down_revision if first and self.knows(first) else None

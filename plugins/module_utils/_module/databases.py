@@ -85,7 +85,7 @@ def use_databases(
         else:
             continue
         entries += [(source.name, entry) for entry in made]
-    every = [*listed, *_beside(listed, entries)]
+    every = [*listed, *_select_unlisted(listed, entries)]
     names = [str(entry["name"]) for entry in every]
     if is_lost:
         _refuse_without_list(options, reverted[0], names)
@@ -152,7 +152,7 @@ def _refuse_without_list(options: Options, run: str, names: list[str]) -> None:
         )
 
 
-def _beside(listed: list[Entry], found: list[tuple[str, Entry]]) -> list[Entry]:
+def _select_unlisted(listed: list[Entry], found: list[tuple[str, Entry]]) -> list[Entry]:
     """Return the found databases that are not listed themselves, with a name of their own each.
 
     Of those that want one name each is refused, whichever source was first: journals and backups go by names, and the

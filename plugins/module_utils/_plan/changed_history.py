@@ -182,11 +182,11 @@ def find_applied_elsewhere(environment: Environment, streams: Iterable[Stream], 
         for stream in streams:
             again = [revision.revision for revision in stream.pending if revision.revision in there]
             if again:
-                found.append(_twice(environment.database.name, stream.table, table, heads, again))
+                found.append(_describe_twice(environment.database.name, stream.table, table, heads, again))
     return found
 
 
-def _twice(name: str, now: str, before: str, heads: Iterable[str], again: list[str]) -> Refused:
+def _describe_twice(name: str, now: str, before: str, heads: Iterable[str], again: list[str]) -> Refused:
     return Refused(
         f"Revisions would be applied to database {name!r} a second time: {_join_revisions(again)}",
         f"version table {before} is at {', '.join(heads)}, and env.py keeps {now} instead",

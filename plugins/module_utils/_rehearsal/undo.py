@@ -74,12 +74,12 @@ class Undoing:
             self._undo(verdict)
             clean = verdict.verdict == REVERSIBLE
             if verdict.verdict == LOSSY:
-                self._again([verdict])
+                self._upgrade_again([verdict])
             while todo and not clean and not self.environment.can_be_undone(todo[-1].step.revision):
                 _condemn(todo.pop(), _NO_DOWNGRADE)
         if clean:
             self._judge_copy(compare())
-            traces = self._again(self.observer.verdicts)
+            traces = self._upgrade_again(self.observer.verdicts)
             if traces and top and traces.latest and differences(top.fingerprint, traces.latest.fingerprint):
                 self.notes.append("the second upgrade led to another schema than the first")
         for verdict in self.observer.verdicts:
@@ -118,7 +118,7 @@ class Undoing:
         if before and traces.latest:
             verdict.judge(before, traces.latest)
 
-    def _again(self, verdicts: Sequence[Verdict]) -> Traces | None:
+    def _upgrade_again(self, verdicts: Sequence[Verdict]) -> Traces | None:
         """Apply revisions a second time; a downgrade that leaves something behind is known by this."""
         self.progress.phase("upgrades again")
         traces = self._traces()

@@ -63,7 +63,7 @@ class DowngradeAttempts:
             self._progress,
             lambda: self._attempt(watcher),
             lambda _interruption: True,
-            lambda: self._again(lock, watcher, later),
+            lambda: self._try_again(lock, watcher, later),
         )
 
     def _attempt(self, watcher: DowngradeJournal) -> None:
@@ -72,7 +72,7 @@ class DowngradeAttempts:
         if any(applied.values()):
             self._environment.downgrade(applied, watcher)
 
-    def _again(self, lock: Lock, watcher: DowngradeJournal, later: LaterWrites | None) -> None:
+    def _try_again(self, lock: Lock, watcher: DowngradeJournal, later: LaterWrites | None) -> None:
         if self._environment.in_own_process:
             self._attempt(watcher)
             return

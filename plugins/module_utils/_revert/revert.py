@@ -368,12 +368,12 @@ class Revert(OneDatabase):
         self.journal.write("held", error=failure.facts(), ways_out=ways)
         found = Elsewhere.of(self.run_record, self.journal).describe(but=failure.code)
         details: ResultDetails = {"error": failure.facts(), "ways_out": ways, "elsewhere": found}
-        return self._result("held", self._where(engine), details)
+        return self._result("held", self._read_where(engine), details)
 
     def _rollback_command(self) -> str:
         return command_for(self.database.name, "rollback", migrate_rollback_run=self.run_record.run)
 
-    def _where(self, engine: Engine) -> Position | None:
+    def _read_where(self, engine: Engine) -> Position | None:
         """Read the revisions of the database once more; None if it is unknown."""
         try:
             return read_position(engine, list(self.run_record.before.heads))

@@ -90,17 +90,17 @@ def prune_database(database: Database, job: Job) -> PruneResult:
                     error = (
                         problem
                         if isinstance(problem, Refused)
-                        else Failed(_what(database), str(problem), CORRECT_IT, code="prune-failed")
+                        else Failed(_describe_what(database), str(problem), CORRECT_IT, code="prune-failed")
                     )
                     leftover.reason = str(error)
         return _result(database, found, error)
     except Refused as refusal:
         return _result(database, found, refusal)
     except OSError as problem:
-        return _result(database, found, Failed(_what(database), str(problem), CORRECT_IT, code="prune-failed"))
+        return _result(database, found, Failed(_describe_what(database), str(problem), CORRECT_IT, code="prune-failed"))
 
 
-def _what(database: Database) -> str:
+def _describe_what(database: Database) -> str:
     return f"Not all retained copies of {database.name!r} could be dropped"
 
 

@@ -109,7 +109,7 @@ class Upgrade(OneDatabase):
                 self.progress,
                 lambda: self._attempt(environment, writer),
                 lambda interruption: not self._find_left(environment, writer, interruption.steps),
-                lambda: self._again(environment, writer, lock),
+                lambda: self._try_again(environment, writer, lock),
             )
         except Interrupted as interruption:
             return self._describe_interruption(environment, writer, interruption)
@@ -147,7 +147,7 @@ class Upgrade(OneDatabase):
         answer: Found = self._standby.call(request, lock, self.progress, self.job.plan_timeout * SHARE)
         return answer
 
-    def _again(self, environment: Environment, writer: JournalWriter, lock: Lock) -> None:
+    def _try_again(self, environment: Environment, writer: JournalWriter, lock: Lock) -> None:
         """Make another attempt, in a process in which env.py has not run."""
         if environment.in_own_process:
             self._attempt(environment, writer)

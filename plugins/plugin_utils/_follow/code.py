@@ -33,7 +33,7 @@ def with_code(module: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def pack_code() -> dict[str, str]:
     """Return the ``archive`` on the controller and its ``digest``."""
-    found: dict[str, str] = invocation.once("code", _pack)
+    found: dict[str, str] = invocation.make_once("code", _pack)
     return found
 
 

@@ -115,14 +115,14 @@ def _fetch_one(host: str, backup: Result, options: Result, call: Call) -> None:
     try:
         parts = _Parts(backup, options, call)
         for file in backup["files"]:
-            _receive(beside / _inside(file["name"]), file, parts)
+            _receive(beside / _refuse_outside(file["name"]), file, parts)
         os.rename(beside, place)
         sync(parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _inside(name: str) -> PurePosixPath:
+def _refuse_outside(name: str) -> PurePosixPath:
     """Return a name that leads nowhere else, whatever a host says."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:

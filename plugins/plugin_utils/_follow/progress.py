@@ -108,14 +108,14 @@ class Progress:
             details: what happened in each of them, for where they are few.
         """
         each = (self._shows_all and details) or max(total, self._expected or total * self._hosts) <= MOST_ROWS
-        lines = self._few(details) if each else self._many(results, total, details)
+        lines = self._render_few(details) if each else self._render_many(results, total, details)
         self.printed += lines
         return lines
 
-    def _few(self, details: Sequence[str]) -> list[str]:
+    def _render_few(self, details: Sequence[str]) -> list[str]:
         return [f"{self._host} | {line}" for line in details]
 
-    def _many(self, results: Sequence[Result], total: int, details: Sequence[str]) -> list[str]:
+    def _render_many(self, results: Sequence[Result], total: int, details: Sequence[str]) -> list[str]:
         bad = [each for each in results if each.get("outcome") in BAD]
         new = [each for each in results if each["name"] not in self._known]
         now = self._clock()
@@ -134,7 +134,7 @@ class Progress:
         if not is_due:
             return []
         self._known |= {each["name"] for each in results}
-        which = self._about(bad if unheard else new, details)
+        which = self._describe_one(bad if unheard else new, details)
         return [self._line(shared, which, now)]
 
     def _is_due(self, shared: Shared, now: float, *, waits: bool) -> bool:
@@ -149,11 +149,11 @@ class Progress:
     def _total(self, shared: Shared) -> int:
         return max(shared.total, self._expected)
 
-    def _about(self, ended: Sequence[Result], details: Sequence[str]) -> str:
+    def _describe_one(self, ended: Sequence[Result], details: Sequence[str]) -> str:
         """Return what one database is about: the last that has ended, else what is being done, or waited for."""
         if ended:
             last = ended[-1]
-            return f"{last['name']} {_how(last)}"
+            return f"{last['name']} {_describe_end(last)}"
         waiting = [line for line in details if _WAITS in line]
         return (waiting or list(details) or ["at work"])[-1]
 
@@ -186,7 +186,7 @@ class Progress:
         invocation.share("progress", self._verb, asdict(shared))
 
 
-def _how(result: Result) -> str:
+def _describe_end(result: Result) -> str:
     """Return how a database has ended, in few words."""
     outcome = str(result["outcome"]).replace("_", " ")
     if result.get("error"):

@@ -51,12 +51,12 @@ def problems(options: dict[str, Any]) -> list[str]:
         *_databases(options.get("databases"), sources=bool(options.get("discover"))),
         *discover_problems(options.get("discover", [])),
         *window_problems(options.get("windows", [])),
-        *_each("services", options.get("services", []), Service.of),
-        *_each("health_checks", options.get("health_checks", []), Check.of),
+        *_check_each("services", options.get("services", []), Service.of),
+        *_check_each("health_checks", options.get("health_checks", []), Check.of),
     ]
 
 
-def _each(name: str, entries: Any, make: Callable[[Any], object]) -> Iterator[str]:
+def _check_each(name: str, entries: Any, make: Callable[[Any], object]) -> Iterator[str]:
     """Yield why entries of a list are none."""
     if not isinstance(entries, list):
         yield f"migrate_{name} must be a list and is {_kind(entries)}."

@@ -29,7 +29,7 @@ def pack_once(run_id: str, source: Path, **options: Any) -> dict[str, Any]:
         Refused: as ``pack``.
     """
     key = hashlib.sha256(json.dumps([run_id, str(source), sorted(options.items())]).encode()).hexdigest()
-    packed: dict[str, Any] = invocation.once(f"packed-{key}", lambda: pack(source, **options))
+    packed: dict[str, Any] = invocation.make_once(f"packed-{key}", lambda: pack(source, **options))
     return packed
 
 

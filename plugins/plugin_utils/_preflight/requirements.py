@@ -41,7 +41,7 @@ def text_of(source: Path, name: str, exclude: Sequence[str] = ()) -> str:
 
 
 def _text(source: Path, name: str, exclude: Sequence[str], within: tuple[Path, ...]) -> str:
-    path = _inside(source, name, within)
+    path = _resolve_inside(source, name, within)
     place = path.resolve()
     if place in within:
         way = " -> ".join(str(each.relative_to(source.resolve())) for each in (*within, place))
@@ -81,7 +81,7 @@ def _join_paths(parent: Path, other: str) -> str:
     return place if Path(place).is_absolute() else str(parent / place)
 
 
-def _inside(source: Path, name: str, within: tuple[Path, ...]) -> Path:
+def _resolve_inside(source: Path, name: str, within: tuple[Path, ...]) -> Path:
     """Return the path of a file that is below the source, wherever dots and links lead."""
     path = source / name
     if not path.resolve().is_relative_to(source.resolve()):

@@ -45,7 +45,7 @@ def variable_problems(
         template: returns values without templates.
         prefix: what the names of those begin with that are compared.
     """
-    options = invocation.once("variables", _read_described)
+    options = invocation.make_once("variables", _read_described)
     described = {name: option for name, option in options.items() if name.startswith(prefix)}
     given = template({name: variables[name] for name in described if name in variables})
     found = ArgumentSpecValidator(described).validate(given)

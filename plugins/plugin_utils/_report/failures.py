@@ -82,12 +82,12 @@ def failure_lines(failures: Sequence[tuple[Result, Result | None]], view: View, 
         for together in [[member] for member in members] if single else [members]:
             first = printed.setdefault(cause, together[0][0])
             lines += _lines(
-                reverted, together, view, with_next, "" if view.shows_all else _above(first, together[0][0])
+                reverted, together, view, with_next, "" if view.shows_all else _find_above(first, together[0][0])
             )
     return lines + _more_causes([[entry["name"] for entry, _back in members] for _key, members in found[most:]])
 
 
-def _above(first: Result, entry: Result) -> str:
+def _find_above(first: Result, entry: Result) -> str:
     """Return where the cause of a database is printed already, or nothing where it is the first with it."""
     if first is entry:
         return ""
@@ -186,8 +186,8 @@ def _lines(
         return [*lines, "  Nothing was tried in it." if len(names) == 1 else "  Nothing was tried in them."]
     if reverted.held:
         why = str(_error_of(back))
-        lines.append(f"  HELD {_where(back)}: {for_all(why, names)}")
-        lines += _each("Besides,", "elsewhere", members)
+        lines.append(f"  HELD {_describe_where(back)}: {for_all(why, names)}")
+        lines += _render_each("Besides,", "elsewhere", members)
         return lines + _ways([{**(held or {}), "name": each["name"]} for each, held in members])
     one = len(names) == 1
     state = f"{'it is' if one else 'they are'} at {reverted.revision}, as before."
@@ -195,13 +195,13 @@ def _lines(
         lines.append(f"  Nothing of it was committed; {state}")
     elif reverted.outcome == "downgraded":
         lines.append(f"  Downgraded {reverted.undone}; {state}")
-        lines += _each("Note:", "notes", members)
+        lines += _render_each("Note:", "notes", members)
     else:
         backups = "its backup" if one else "their backups"
         lines.append(f"  Restored from {backups}, because {reverted.reason}; {_render_replaced(members)}")
         lines.append(f"  {state[0].upper()}{state[1:]}")
-        lines += _each("But for", "not_restored", members)
-    lines += _each("Besides,", "elsewhere", members)
+        lines += _render_each("But for", "not_restored", members)
+    lines += _render_each("Besides,", "elsewhere", members)
     if not with_next:
         return lines
     retried = names if len(names) <= MOST_TYPED else "true"
@@ -209,16 +209,16 @@ def _lines(
     return [*lines, f"  Next: correct the release, then: {command}"]
 
 
-def _each(title: str, key: str, members: Sequence[tuple[Result, Result | None]]) -> list[str]:
+def _render_each(title: str, key: str, members: Sequence[tuple[Result, Result | None]]) -> list[str]:
     """Return what is noted of any member, once where only paths differ."""
     found: dict[str, list[str]] = {}
     for entry, back in members:
         for words in (back or {}).get(key) or []:
             found.setdefault(_PATH.sub("", without_name(words, entry["name"])), []).append(words)
-    return [f"  {title} {texts[0]}{_more(texts)}." for texts in found.values()]
+    return [f"  {title} {texts[0]}{_count_more(texts)}." for texts in found.values()]
 
 
-def _more(texts: Sequence[str]) -> str:
+def _count_more(texts: Sequence[str]) -> str:
     return f" ({len(texts) - 1} more have their own)" if len(set(texts)) > 1 else ""
 
 
@@ -229,6 +229,6 @@ def _render_replaced(members: Sequence[tuple[Result, Result | None]]) -> str:
     return f"what they replaced is kept, and listed by: {playbook_command('prune')}"
 
 
-def _where(back: Result) -> str:
+def _describe_where(back: Result) -> str:
     """Return the revision of a held database, or that it could not be read: a guess would be worse than nothing."""
     return "where it is, which could not be read" if back.get("after") is None else f"at {heads(back['after'])}"

@@ -135,7 +135,7 @@ def listing(
         return table(headings, [[column.of_one(entry) for column in columns] for entry in entries])
     in_need = [entry for entry in entries if needs_person(entry)]
     single = in_need if len(in_need) * view.hosts <= MOST_ROWS else []
-    groups = _alike(columns, [entry for entry in entries if not (single and needs_person(entry))])
+    groups = _group_alike(columns, [entry for entry in entries if not (single and needs_person(entry))])
     shown, others = groups[:MOST_ROWS], groups[MOST_ROWS:]
     rows = [[_cell(column, members) for column in columns] for members in shown]
     rows += [[column.of_one(entry) for column in columns] for entry in single]
@@ -147,7 +147,7 @@ def _of_other_kinds(groups: Sequence[Sequence[Any]]) -> list[str]:
     return [f"and {sum(map(len, groups))} databases of {len(groups)} other kinds"] if groups else []
 
 
-def _alike(columns: Sequence[Column], entries: Iterable[Result]) -> list[list[Result]]:
+def _group_alike(columns: Sequence[Column], entries: Iterable[Result]) -> list[list[Result]]:
     """Return databases by what they have in common, the largest group first."""
     found: dict[tuple[str, ...], list[Result]] = {}
     for entry in entries:

@@ -201,14 +201,14 @@ def _program(here: Path) -> Iterator[str]:
     """Yield how ansible-playbook is called, with the collection's place where Ansible would not find it by itself."""
     settings = constants.CONFIG_FILE
     if "ANSIBLE_CONFIG" in os.environ and settings and not _is_found_from(here, Path(settings)):
-        yield f"ANSIBLE_CONFIG={shlex.quote(_near(settings, here))}"
+        yield f"ANSIBLE_CONFIG={shlex.quote(_shorten_path(settings, here))}"
     paths, origin = constants.config.get_config_value_and_origin("COLLECTIONS_PATHS")
     if str(origin).startswith("env") or not any(map(holds_this_collection, [*paths, *sys.path])):
         yield f"{_COLLECTIONS_PATH}={shlex.quote(str(COLLECTION.parents[2]))}"
     typed = Path(sys.argv[0])
     found = shutil.which("ansible-playbook")
     if typed.name == "ansible-playbook" and not (found and Path(found).resolve() == typed.resolve()):
-        yield shlex.quote(_near(str(typed.absolute()), here))
+        yield shlex.quote(_shorten_path(str(typed.absolute()), here))
     else:
         yield "ansible-playbook"
 
@@ -229,19 +229,19 @@ def holds_this_collection(folder: str) -> bool:
 
 
 def _folder(checkout: Path, here: Path) -> str:
-    return "" if checkout == here.resolve() else _near(str(checkout), here)
+    return "" if checkout == here.resolve() else _shorten_path(str(checkout), here)
 
 
 def _options(arguments: Mapping[str, Any], here: Path) -> Iterator[str]:
     sources = [str(source) for source in arguments.get("inventory") or ()]
     if sources != _lasting("DEFAULT_HOST_LIST"):
         for source in sources:
-            yield from ("-i", source if "," in source else _near(source, here))
+            yield from ("-i", source if "," in source else _shorten_path(source, here))
     for word in [*(arguments.get("vault_ids") or ()), *_of_this_shell("DEFAULT_VAULT_IDENTITY_LIST")]:
         yield from ("--vault-id", str(word))
     for path in [*(arguments.get("vault_password_files") or ()), *_of_this_shell("DEFAULT_VAULT_PASSWORD_FILE")]:
-        yield from ("--vault-password-file", _near(str(path), here))
-    yield from host_options(arguments, lambda path: _near(path, here))
+        yield from ("--vault-password-file", _shorten_path(str(path), here))
+    yield from host_options(arguments, lambda path: _shorten_path(path, here))
 
 
 def host_options(arguments: Mapping[str, Any], named: Callable[[str], str]) -> Iterator[str]:
@@ -293,10 +293,10 @@ def _is_secret(name: str, value: str) -> bool:
 
 def _from(word: str, here: Path) -> str:
     """Return a word of -e; a file in it, which Ansible has made an absolute path, is named from here."""
-    return f"@{_near(word[1:], here)}" if word.startswith("@") else word
+    return f"@{_shorten_path(word[1:], here)}" if word.startswith("@") else word
 
 
-def _near(path: str, here: Path) -> str:
+def _shorten_path(path: str, here: Path) -> str:
     """Return a path from a folder on, where it lies below it."""
     try:
         return str(Path(path).relative_to(here)) if os.path.isabs(path) else path

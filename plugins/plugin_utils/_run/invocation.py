@@ -68,7 +68,7 @@ def _own_id() -> str:
     return path.read_text()
 
 
-def once(name: str, make: Callable[[], Any]) -> Any:
+def make_once(name: str, make: Callable[[], Any]) -> Any:
     """Return what the first host has made."""
     with hold_lock(name):
         path = folder() / name
@@ -79,7 +79,7 @@ def once(name: str, make: Callable[[], Any]) -> Any:
 
 def first_with(text: str, host: str) -> str:
     """Return the first host that had a text; for the first one that is itself."""
-    return str(once(f"first-{hashlib.sha256(text.encode()).hexdigest()}", lambda: host))
+    return str(make_once(f"first-{hashlib.sha256(text.encode()).hexdigest()}", lambda: host))
 
 
 def first_before(cause: str, host: str) -> str:

@@ -116,7 +116,7 @@ class Machine:
         text = scheduling.script(schedule, places)
         wanted = [File(places.script, text, _EXECUTABLE), *self._files(schedule, places)]
         # What another kind has left would run it twice.
-        stale = [file for file in self._all(schedule.name) if file.path not in {one.path for one in wanted}]
+        stale = [file for file in self._list_all(schedule.name) if file.path not in {one.path for one in wanted}]
         return self._make(schedule.name, [*stale, *wanted], self._line(schedule, places), pretend=pretend)
 
     def _check_kind(self) -> None:
@@ -134,7 +134,7 @@ class Machine:
 
     def take_off(self, name: str, *, pretend: bool) -> list[File]:
         """Remove a schedule, whichever kind it is, and return the files that were there. The log stays."""
-        files = [*self._all(name), File(self.places(name).script)]
+        files = [*self._list_all(name), File(self.places(name).script)]
         return self._make(name, files, "", pretend=pretend)
 
     def _make(self, name: str, files: list[File], line: str, *, pretend: bool) -> list[File]:
@@ -163,7 +163,7 @@ class Machine:
     def _line(self, schedule: Schedule, places: Places) -> str:
         return scheduling.cron_line(schedule, places, "") if self.kind == "crontab" else ""
 
-    def _all(self, name: str) -> Iterator[File]:
+    def _list_all(self, name: str) -> Iterator[File]:
         """Yield what any kind of schedule of this name would consist of, as files that must not exist."""
         places = self.places(name)
         yield File(places.units / f"{name}.timer")

@@ -99,13 +99,13 @@ def _describe_failure(engine: MariaDBSession, why: str) -> Failed:
 def _make_definitions(engine: MariaDBSession, found: Definitions) -> list[str]:
     """Make triggers, views, routines and events by the copy's user itself: another one's would have other rights."""
     nothing, tables = Definitions(), found.all_tables()
-    run_pieces(engine, redo_pieces(_each(found, _without_definer), nothing, set(), tables))
+    run_pieces(engine, redo_pieces(_change_each(found, _without_definer), nothing, set(), tables))
     if found.views or found.triggers or found.routines:
         return ["views, triggers, routines and events of the copy have the rehearsal's user as definer"]
     return []
 
 
-def _each(found: Definitions, change: Callable[[Definition], Definition]) -> Definitions:
+def _change_each(found: Definitions, change: Callable[[Definition], Definition]) -> Definitions:
     """Return definitions with each of them changed."""
     return replace(
         found,

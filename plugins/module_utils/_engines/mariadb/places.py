@@ -231,7 +231,7 @@ class PrefixPlace(Place):
     def drop(self, own: OwnConnection) -> None:
         """Drop the tables, and at last the one that shows that they are ours."""
         state = self.state[1]
-        names = [name for name in self._there(own) if name != state] + [state]
+        names = [name for name in self._list_there(own) if name != state] + [state]
         # One by one: a name in a list that is gone already would leave all behind it.
         statements = [f"drop table if exists {qualify_name(self.schema, name)}" for name in names]
         if not self.prefix.startswith(_RETAINED):
@@ -243,12 +243,12 @@ class PrefixPlace(Place):
 
     def tables(self, own: OwnConnection, expected: Iterable[str]) -> list[str]:
         """Return those that were expected; another's name cannot be known from ours."""
-        there = set(self._there(own))
+        there = set(self._list_there(own))
         return sorted(table for table in set(expected) if self.where(table)[1] in there)
 
     def is_there(self, own: OwnConnection) -> bool:
         """Return whether there is any table."""
-        return bool(self._there(own))
+        return bool(self._list_there(own))
 
     def columns(self, own: OwnConnection, expected: Iterable[str]) -> dict[str, dict[str, Column]]:
         """Return those of the tables that were expected."""
@@ -271,14 +271,14 @@ class PrefixPlace(Place):
 
     def list_bound_from_outside(self, own: OwnConnection) -> list[str]:
         """Return those of the database itself, and of other schemas."""
-        there = set(self._there(own))
+        there = set(self._list_there(own))
         found = list(own.rows(_BONDS_FROM_OUTSIDE, schema=self.schema))
         found += [pair for pair in own.rows(_BONDS, schema=self.schema) if pair[0] not in there]
         return sorted({str(table) for table, other in found if other in there})
 
     def size(self, own: OwnConnection) -> int:
         """Return that of its tables."""
-        names = set(self._there(own))
+        names = set(self._list_there(own))
         statement = f"{_SIZE} and {same_name('table_name', ':name')}"
         return sum(int(own.rows(statement, schema=self.schema, name=name)[0][0] or 0) for name in names)
 
@@ -301,7 +301,7 @@ class PrefixPlace(Place):
 
     def is_unwritten(self, own: OwnConnection) -> bool:
         """Return whether there is the table for what it says of itself, with nothing in it, and no other."""
-        if self._there(own) != [self.state[1]]:
+        if self._list_there(own) != [self.state[1]]:
             return False
         table = qualify_name(*self.state)
         # HANDLER reads tables only: a view might execute a function of another user with our rights.
@@ -317,7 +317,7 @@ class PrefixPlace(Place):
     def _names(self, tables: Iterable[str]) -> dict[str, str]:
         return {table: self.where(table)[1] for table in tables}
 
-    def _there(self, own: OwnConnection) -> list[str]:
+    def _list_there(self, own: OwnConnection) -> list[str]:
         """Return the names in the database that begin as ours do."""
         names = our_tables(own, self.schema)
         return [name for name in names if name.startswith(f"{self.prefix}_")]

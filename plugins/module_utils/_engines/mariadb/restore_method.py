@@ -68,7 +68,7 @@ def missing(engine: MariaDBSession) -> list[str]:
     grants = own.run(read_grants)
     lacks = lacking(privileges_on(engine.name_on_server, grants), FOR_SWAP)
     found = [f"it lacks {', '.join(lacks)} on {engine.name_on_server}"] if lacks else []
-    elsewhere = _elsewhere(own, engine.name_on_server)
+    elsewhere = _find_elsewhere(own, engine.name_on_server)
     if elsewhere and is_within(own, engine.name_on_server):
         named = first_of(elsewhere, _MOST_NAMED)
         found.append(f"it may not make a schema beside it, and rows or foreign keys of {named} are elsewhere")
@@ -116,7 +116,7 @@ def may_not_make_code(own: OwnConnection, schema: str) -> bool:
     return has_code(own, schema) and is_distrusted(own)
 
 
-def _elsewhere(own: OwnConnection, schema: str) -> list[str]:
+def _find_elsewhere(own: OwnConnection, schema: str) -> list[str]:
     return sorted(str(name) for (name,) in own.rows(_ELSEWHERE, schema=schema))
 
 

@@ -145,7 +145,7 @@ class MariaDBWriteTracker(WriteTracker):
 
     def list_redefined_by_others(self, written_rows: WrittenRows, executed: Iterable[str]) -> list[str]:
         """Return what the run has changed that others may have defined anew, unless no one else had until its end."""
-        if _had_no_other_writers(written_rows):
+        if _has_had_no_other_writers(written_rows):
             return []
         return find_redefined(
             executed,
@@ -177,7 +177,7 @@ class MariaDBWriteTracker(WriteTracker):
 
     def list_taken_from_others(self, archive: Archive | None, written_rows: WrittenRows) -> list[str]:
         """Return the tables from which statements may have taken rows, unless no one else had written until then."""
-        if _had_no_other_writers(written_rows):
+        if _has_had_no_other_writers(written_rows):
             return []
         noted = names_taken(written_rows.touched)
         if noted is None:
@@ -278,7 +278,7 @@ class MariaDBWriteTracker(WriteTracker):
         return restorer
 
 
-def _had_no_other_writers(written_rows: WrittenRows) -> bool:
+def _has_had_no_other_writers(written_rows: WrittenRows) -> bool:
     """Return whether no one else had written until the end of a run, or its failure."""
     return bool(written_rows.content or written_rows.content_digest.get(_ONLY_OURS))
 

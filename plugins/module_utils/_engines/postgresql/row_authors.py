@@ -153,7 +153,7 @@ def _count(read: Read, made: _Made, written_rows: WrittenRows) -> tuple[int, int
     conditions = [is_since(XMIN, written_rows.activity), f"not {is_one_of(XMIN, written_rows.transactions)}"]
     if not made.whole:
         conditions.append(f"({' or '.join(made.filled)})")
-    perhaps = " or ".join(_perhaps(made, written_rows)) or "false"
+    perhaps = " or ".join(_allow_unwritten(made, written_rows)) or "false"
     statement = (
         f"select count(*) filter (where not ({perhaps})), count(*) filter (where {perhaps})"
         f" from {made.quoted} where {' and '.join(conditions)}"
@@ -162,7 +162,7 @@ def _count(read: Read, made: _Made, written_rows: WrittenRows) -> tuple[int, int
     return int(strange), int(unknown)
 
 
-def _perhaps(made: _Made, written_rows: WrittenRows) -> Iterator[str]:
+def _allow_unwritten(made: _Made, written_rows: WrittenRows) -> Iterator[str]:
     """Yield conditions under which a row need not have been written by another session."""
     for first, end in written_rows.spans:
         yield is_within(XMIN, first, end)

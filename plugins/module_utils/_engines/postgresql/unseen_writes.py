@@ -64,8 +64,8 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         with (
             _Opened(self._connection, self._note).listen(),
             listening(
-                (sa.engine.Engine, "before_cursor_execute", self._before),
-                (sa.engine.Engine, "after_cursor_execute", self._after),
+                (sa.engine.Engine, "before_cursor_execute", self._note_before),
+                (sa.engine.Engine, "after_cursor_execute", self._note_after),
                 (self._connection, "commit", self._ends),
                 (self._connection, "rollback", self._ends),
             ),
@@ -100,7 +100,7 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         """Return it as SQLAlchemy and the driver know it."""
         return self._open and not self._is_autocommit() and self._status() == _IN_TRANSACTION
 
-    def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    def _note_before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if connection.get_execution_options().get(OWN):
             return
         if driver_connection(connection) is not driver_connection(self._connection):
@@ -121,7 +121,7 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         if step is not None and (_MAKES_SAVEPOINTS.search(words) or words.upper().startswith("SAVEPOINT")):
             step.has_savepoints = True
 
-    def _after(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+    def _note_after(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
         if connection.get_execution_options().get(OWN):
             return
         if driver_connection(connection) is not driver_connection(self._connection):

@@ -16,7 +16,7 @@ from ..data import Archive, WrittenRows
 from ..sql import quote_name
 from .catalog import mentions
 from .definitions import same_meaning
-from .kept_rows import came_through
+from .kept_rows import is_as_before
 from .rows import Acting, beside, list_changed_tables
 from .settings import describe_changed_settings
 from .written_tables import ANY, SEQUENCE_NAMES, SEQUENCES
@@ -85,7 +85,7 @@ class FileComparison:
     def _compare_settings(self) -> None:
         self.found.settings.extend(describe_changed_settings(self._connection))
         before = self._archive.activity.get("journal_mode")
-        now = self._one("pragma main.journal_mode")
+        now = self._read_one("pragma main.journal_mode")
         # The others do not outlive a connection.
         if before and not self._is_copy and (before == "wal") != (now == "wal"):
             self.found.settings.append(f"journal_mode was {before} and is {now}")
@@ -156,12 +156,12 @@ class FileComparison:
         """Return whether all that differs was there before the downgrades, and was not written by the upgrade."""
         if table not in self._written_rows.unchanged:
             return False
-        return came_through(self._written_rows.kept_in, self._path, table, self._columns("backup", table), self._acting)
+        return is_as_before(self._written_rows.kept_in, self._path, table, self._columns("backup", table), self._acting)
 
     def _columns(self, schema: str, table: str) -> list[str]:
         return [row[1] for row in self._connection.execute(f"pragma {schema}.table_info({quote_name(table)})")]
 
-    def _one(self, statement: str) -> Any:
+    def _read_one(self, statement: str) -> Any:
         row = self._connection.execute(statement).fetchone()
         return row[0] if row else None
 

@@ -82,12 +82,12 @@ def overwrite(path: Path, archive: Path, timeout: float, is_wal: bool, end_lock:
             nonlocal begun
             if status in _BUSY:
                 if time.monotonic() > deadline:
-                    raise _nothing("The file is locked by others")
+                    raise _make_failure("The file is locked by others")
                 return
             if not begun and not remaining:  # all is written and committed
                 raise Failed("Whether others wrote while the restore began is not known", code=HALF_WAY)
             if not begun and state() != before:
-                raise _nothing("Others wrote while the restore began")
+                raise _make_failure("Others wrote while the restore began")
             begun = True
 
         with _several_pages(archive) as source:
@@ -109,7 +109,7 @@ def _several_pages(archive: Path) -> Iterator[sqlite3.Connection]:
             padded.execute("create table free (a)")
             padded.execute("drop table free")
             if _pages(padded) <= _PAGES:
-                raise _nothing("A backup of a single page cannot be written into a file that others may have open")
+                raise _make_failure("A backup of a single page cannot be written into a file that others may have open")
             yield padded
 
 
@@ -117,7 +117,7 @@ def _pages(connection: sqlite3.Connection) -> int:
     return int(connection.execute("pragma page_count").fetchone()[0])
 
 
-def _nothing(what: str) -> Failed:
+def _make_failure(what: str) -> Failed:
     return Failed(what, "the file is as it was", "Stop what uses it", code=REPLACED_NOTHING)
 
 

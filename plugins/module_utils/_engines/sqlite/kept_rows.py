@@ -65,7 +65,7 @@ def _is_same_tree(connection: sqlite3.Connection, table: str, before: dict[str, 
     return is_kept and list(now)[: len(before)] == list(before)
 
 
-def came_through(before: Path | None, path: Path, table: str, columns: Iterable[str], acting: Acting) -> bool:
+def is_as_before(before: Path | None, path: Path, table: str, columns: Iterable[str], acting: Acting) -> bool:
     """Return whether a table has the rows, and the position of its sequence, that it had right before the downgrades.
 
     Args:

@@ -98,7 +98,9 @@ class SchemaStates:
     def listen(self) -> Iterator[None]:
         """Listen inside of the block to all connections of SQLAlchemy's."""
         engine = sa.engine.Engine
-        with listening((engine, "before_cursor_execute", self._before), (engine, "after_cursor_execute", self._after)):
+        with listening(
+            (engine, "before_cursor_execute", self._note_before), (engine, "after_cursor_execute", self._note_after)
+        ):
             yield
 
     def read_found(self, connection: Connection) -> None:
@@ -158,13 +160,13 @@ class SchemaStates:
             if data_version(pooled) == connection.info[_VERSION]:
                 self._note(f"{_LEFT}{state}")
 
-    def _before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    def _note_before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         self._note_committed(connection)
         # In a transaction it would be read too late to show anything, and take a lock too early.
         if not _CHANGES_NONE.match(statement) and self._is_of_env(connection) and not _in_transaction(connection):
             self.read_found(connection)
 
-    def _after(self, connection: Connection, *_: Any) -> None:
+    def _note_after(self, connection: Connection, *_: Any) -> None:
         if self._written.changes != self._changes_read and self._is_of_env(connection):
             self.read_left(connection)
 
