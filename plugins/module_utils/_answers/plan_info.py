@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from .._application.maintenance_record import read_maintenance
+from .._core.masking import mask_data
+from .._core.packed_list import pack_list
 from .._core.results import PlanFacts
 from .._core.writable import refuse_if_root_cannot_be_written
 from .._discovery.query import query_source
@@ -23,6 +25,9 @@ from .._module.staged_plan import plan_with_unshipped
 from .._plan.model import Plan
 from .._release.by_application import group_by_release
 from .._release.lookup import missing_release, virtualenv_python
+
+#: Plans of more databases are sent as one text.
+_PACKED_BEYOND = 100
 
 
 def respond(module: AnsibleModule) -> NoReturn:
@@ -58,10 +63,17 @@ def respond(module: AnsibleModule) -> NoReturn:
         maintenance=maintenance,
         left_maintenance=maintenance is not None and not maintenance["kept_by"],
         refusals=format_errors(refused).splitlines(),
-        databases=databases,
+        **_pack_many(databases),
         found=found,
         **progress_of(options, databases if makes_plans else options["databases"]),
     )
+
+
+def _pack_many(databases: list[PlanFacts]) -> dict[str, Any]:
+    """Return the plans as a part of the answer; the action plugin unpacks those of many databases."""
+    if len(databases) <= _PACKED_BEYOND:
+        return {"databases": databases}
+    return {"databases": [], "packed": pack_list(map(mask_data, databases))}
 
 
 def _without_release(group: dict[str, Any]) -> list[PlanFacts]:

@@ -158,7 +158,11 @@ def _read_lists(path: Path) -> dict[str, FoundList]:
 
 
 def _list(facts: Mapping[str, Any], rows: list[Any]) -> FoundList:
-    return FoundList(str(facts["run"]), str(facts["at"]), tuple(Row(**select_known_facts(Row, row)) for row in rows))
+    made = []
+    rows.reverse()
+    while rows:  # each is let go: there may be thousands
+        made.append(Row(**select_known_facts(Row, rows.pop())))
+    return FoundList(str(facts["run"]), str(facts["at"]), tuple(made))
 
 
 def _of_run(root: str, run: str) -> Path:

@@ -55,12 +55,14 @@ def query_source(source: Source, options: Options) -> tuple[FoundList, list[Entr
     last = last_list(options["root"], source.name)
     lost, found = _split_lost_schemas(source, found, last)
     made, unfit = _make_entries(source, found)
+    del found  # thousands of rows, of which the entries have what they need
     made = [(entry, values) for entry, values in made if not _is_excluded(source, entry, values)]
     _refuse_same_database(source, made)
     known = [(row.name, row.place) for row in last.rows] if last else []
     names = names_for([entry["name"] for entry, _values in made], [place_of(entry) for entry, _values in made], known)
-    named = [({**entry, "name": name}, values) for name, (entry, values) in zip(names, made)]
-    kept = [(entry, values) for entry, values in named if not _is_excluded(source, entry, values)]
+    for name, (entry, _values) in zip(names, made):
+        entry["name"] = name
+    kept = [(entry, values) for entry, values in made if not _is_excluded(source, entry, values)]
     refuse_if_too_few(source, [*(entry["name"] for entry, _values in kept), *(row.name for row in lost)])
     rows = [Row(entry["name"], place_of(entry), values) for entry, values in kept]
     rows += [*lost, *(Row(entry["name"], "", {}, entry["problem"]) for entry in unfit)]

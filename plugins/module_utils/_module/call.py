@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,21 @@ class Code:
 CODE = Code()
 
 
-def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:
+def call_python(
+    entry: str, python: Path, verb: str, options: dict[str, Any], *, shares: bool = False
+) -> dict[str, Any]:
     """Have a verb done by an entry, a module here whose ``main`` serves, and return its answer.
 
     The job goes through a pipe: a command line can be read by all users on the host. The databases' secrets go apart,
     and only the process that works on a database reads its own.
+
+    Args:
+        entry: the module's name.
+        python: of the virtualenv.
+        verb: what to do.
+        options: of the job.
+        shares: keep equal texts and lists of texts of the answer once, so that none may be changed: plans of thousands
+            of databases have most of theirs in common.
 
     Raises:
         Refused: the virtualenv's process refused, could not start, or stopped with an error of its own.
@@ -74,10 +85,11 @@ def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) ->
             pass_fds=(entries,),
         )
     what = f"The {verb} crashed under {python}"
-    texts: dict[str, str] = {}
+    printed = done.stdout.decode(errors="replace")
+    done.stdout = b""  # of thousands of plans it is long, and has been decoded
+    values: dict[Any, Any] = {}
     try:
-        # Plans of thousands of databases have most texts in common, which are kept once.
-        answer = json.loads(done.stdout, object_pairs_hook=lambda pairs: _share_texts(pairs, texts))
+        answer = json.loads(printed, object_pairs_hook=partial(_share_values, values) if shares else None)
     except ValueError:
         words = done.stderr.decode(errors="replace").strip().splitlines()
         why = words[-1] if words else f"it ended with exit code {done.returncode} and printed nothing"
@@ -91,9 +103,17 @@ def call_python(entry: str, python: Path, verb: str, options: dict[str, Any]) ->
     return dict(answer)
 
 
-def _share_texts(pairs: list[tuple[str, Any]], texts: dict[str, str]) -> dict[str, Any]:
-    """Return a dictionary whose texts are those that are known already, where there are equal ones."""
-    return {key: texts.setdefault(value, value) if isinstance(value, str) else value for key, value in pairs}
+def _share_values(known: dict[Any, Any], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a dictionary with the texts and lists of texts that are known already, where there are equal ones."""
+    shared = {}
+    for key, value in pairs:
+        if isinstance(value, str):
+            shared[key] = known.setdefault(value, value)
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            shared[key] = known.setdefault(tuple(value), value)
+        else:
+            shared[key] = value
+    return shared
 
 
 def call_plan(python: Path, options: dict[str, Any]) -> list[PlanFacts]:
@@ -102,7 +122,7 @@ def call_plan(python: Path, options: dict[str, Any]) -> list[PlanFacts]:
     Raises:
         Refused: as ``call_python``.
     """
-    return list(call_python("_plan.entry", python, "plan", options)["databases"])
+    return list(call_python("_plan.entry", python, "plan", options, shares=True)["databases"])
 
 
 def call_verb(python: Path, verb: str, options: dict[str, Any]) -> dict[str, Any]:

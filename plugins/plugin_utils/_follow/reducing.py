@@ -12,16 +12,19 @@ from typing import Any
 
 from ansible.utils.display import Display
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.packed_list import unpack_list
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .answers import answer_of, finds_in, names_in
-from .shapes import Unfit, check_total
+from .shapes import LONGEST_ANSWER, Unfit, check_total
 
 display = Display()
 
 _PREFIX = "hosting.alembic."
+#: The modules that send what they say of many databases as one text.
+_PACKING = ("plan_info",)
 # An interpreter that Ansible has found on the host; without it, it is searched for again at each task.
 _INTERPRETER = re.compile(r"/[A-Za-z0-9._/+-]{1,200}")
 # Printed by Ansible before we see it. Not what JSON itself may hold, and written as JSON writes it.
@@ -52,6 +55,8 @@ def reduce_answer(module: str, answer: Mapping[str, Any], arguments: Mapping[str
         value["msg"] = _words(value.get("exception")) or "The module failed and did not say why."
     declared = answer_of(module.removeprefix(_PREFIX), names_in(arguments), finds=finds_in(arguments))
     try:
+        if "packed" in value and module.removeprefix(_PREFIX) in _PACKING:
+            value["databases"] = _unpack(value.pop("packed"))
         kept: Result = declared.reduce(value)
         check_total(kept)
     except Unfit as unfit:
@@ -66,6 +71,13 @@ def reduce_answer(module: str, answer: Mapping[str, Any], arguments: Mapping[str
     else:
         del kept["failed"]
     return kept
+
+
+def _unpack(packed: Any) -> list[Any]:
+    try:
+        return unpack_list(packed, LONGEST_ANSWER)
+    except ValueError as error:
+        raise Unfit(str(error), "packed") from error
 
 
 def unfitting(problem: str) -> Result:

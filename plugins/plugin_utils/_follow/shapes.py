@@ -17,7 +17,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.printable im
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
 #: What 10,000 databases with a few thousand characters each take.
-_LONGEST_ANSWER = 64 << 20
+LONGEST_ANSWER = 64 << 20
 
 
 class Unfit(Exception):
@@ -50,8 +50,8 @@ def check_total(value: Any) -> None:
         elif isinstance(each, (list, tuple)):
             rest += each
         characters += len(each) if isinstance(each, str) else 1
-        if characters > _LONGEST_ANSWER:
-            raise Unfit(f"is longer than {_LONGEST_ANSWER} characters")
+        if characters > LONGEST_ANSWER:
+            raise Unfit(f"is longer than {LONGEST_ANSWER} characters")
 
 
 class Shape:

@@ -59,8 +59,9 @@ def test_the_code_of_hosts_is_no_more_than_it_was() -> None:
     records in one place with the number of their format 1 and 110, what to type next in the last errors 140,
     databases that a run writes to besides its own 5 and 620,
     what a plan leaves for the upgrade of its run, and readings that are not repeated, 1 and 180,
-    what a status, a pruning and a list of backups are made of, as types, 110.
+    what a status, a pruning and a list of backups are made of, as types, 110,
+    plans of many databases as one text 1 and 90.
     """
     found = list((PLUGINS / "module_utils").rglob("*.py"))
-    assert len(found) <= 384
-    assert sum(len(path.read_text().splitlines()) for path in found) <= 48_930
+    assert len(found) <= 385
+    assert sum(len(path.read_text().splitlines()) for path in found) <= 49_010

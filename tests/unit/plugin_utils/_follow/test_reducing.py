@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.hosting.alembic.plugins.module_utils._core.packed_list import pack_list
 from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.answers import answer_of
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import (
@@ -182,3 +183,18 @@ def test_an_answer_that_is_too_long_as_a_whole_is_a_failed_one(key: str) -> None
     assert len(str(kept)) < 10_000
     answer["databases"][0][key] = ["x" * 20_000] * 100  # type: ignore[index]
     assert "failed" not in reduce_answer("upgrade", answer, SHOP)
+
+
+def test_plans_of_many_databases_are_unpacked_and_reduced_as_others() -> None:
+    plans = [{"name": "shop", "pending": [], "ansible_facts": {"x": 1}}]
+    answer = {"changed": False, "databases": [], "packed": pack_list(plans)}
+
+    assert reduce_answer("hosting.alembic.plan_info", answer, SHOP)["databases"] == [{"name": "shop", "pending": []}]
+    assert reduce_answer("hosting.alembic.upgrade", answer, SHOP)["databases"] == []
+
+
+@pytest.mark.parametrize("packed", [None, "x", {"name": "shop"}, pack_list([{"name": "other"}]), pack_list([1])])
+def test_what_cannot_be_unpacked_is_no_answer(packed: Any) -> None:
+    answer = {"changed": False, "databases": [], "packed": packed}
+
+    assert "cannot be used" in reduce_answer("hosting.alembic.plan_info", answer, SHOP)["msg"]
