@@ -40,7 +40,7 @@ def unpack_list(text: Any, longest: int) -> list[Any]:
         longest: bytes that it may have as JSON.
 
     Raises:
-        ValueError: it is no such text, or is longer.
+        ValueError: it is something else, or is longer.
     """
     if not isinstance(text, str):
         raise ValueError("is not text")  # noqa: TRY004 - what was sent is a value

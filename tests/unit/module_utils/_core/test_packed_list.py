@@ -21,7 +21,7 @@ def test_a_list_comes_back_as_it_was(items: list[Any]) -> None:
     assert unpack_list(pack_list(iter(items)), 1000) == items
 
 
-def test_plans_that_are_alike_take_little_room() -> None:
+def test_plans_that_are_alike_take_few_bytes() -> None:
     plans = [{"name": f"t{number}", "heads": ["r0020"], "obstacles": []} for number in range(2000)]
 
     assert len(pack_list(plans)) < len(json.dumps(plans)) / 8

@@ -194,7 +194,7 @@ def test_plans_of_many_databases_are_unpacked_and_reduced_as_others() -> None:
 
 
 @pytest.mark.parametrize("packed", [None, "x", {"name": "shop"}, pack_list([{"name": "other"}]), pack_list([1])])
-def test_what_cannot_be_unpacked_is_no_answer(packed: Any) -> None:
+def test_what_cannot_be_unpacked_is_refused(packed: Any) -> None:
     answer = {"changed": False, "databases": [], "packed": packed}
 
     assert "cannot be used" in reduce_answer("hosting.alembic.plan_info", answer, SHOP)["msg"]
