@@ -162,9 +162,34 @@ def ending(events: list[Event], verb: str) -> Event | None:
     return None
 
 
+#: How many folders' journals a process keeps: those of a database, and of its rehearsals.
+_FOLDERS_KEPT = 2
+#: What was read of each journal of a folder, with what shows that it has changed.
+_KNOWN: dict[Path, dict[str, tuple[tuple[int, int, int], list[Event]]]] = {}
+
+
+def _read_if_changed(path: Path) -> list[Event]:
+    """Return the events of a journal, which a process that works on one database reads several times.
+
+    A journal that has another event is longer.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return []
+    while path.parent not in _KNOWN and len(_KNOWN) >= _FOLDERS_KEPT:
+        del _KNOWN[next(iter(_KNOWN))]
+    known = _KNOWN.setdefault(path.parent, {})
+    # Before it is read: what is written meanwhile is a change for the next time.
+    state = (found.st_ino, found.st_size, found.st_mtime_ns)
+    if path.name not in known or known[path.name][0] != state:
+        known[path.name] = state, read_events(path)
+    return list(known[path.name][1])
+
+
 def newest_first(folder: Path) -> Iterator[tuple[str, list[Event]]]:
     """Yield (run id, events) of each journal of a database, the run that began last first."""
-    journals = [(path.stem, read_events(path)) for path in folder.glob("*.jsonl")]
+    journals = [(path.stem, _read_if_changed(path)) for path in folder.glob("*.jsonl")]
     begun = [(events[0]["at"], run, events) for run, events in journals if events]
     for _at, run, events in sorted(begun, key=lambda row: row[:2], reverse=True):
         yield run, events

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.hosting.alembic.plugins.module_utils._journal import events as events_module
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import (
     Event,
     Journal,
@@ -244,3 +245,22 @@ def test_a_clock_that_was_put_back_changes_nothing_about_which_run_was_the_last(
     assert later.path.stat().st_mtime_ns > journal.path.stat().st_mtime_ns
     first, second = later.events()
     assert first["at"] < second["at"]
+
+
+def test_a_journal_that_has_not_changed_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def reading(path: Path) -> list[Event]:
+        read.append(path.stem)
+        return read_events(path)
+
+    monkeypatch.setattr(events_module, "read_events", reading)
+    for run in ("r1", "r2"):
+        Journal(tmp_path / f"{run}.jsonl", "upgrade").write("planned")
+    assert [run for run, _events in newest_first(tmp_path)] == ["r2", "r1"]
+    assert sorted(read) == ["r1", "r2"]
+
+    Journal(tmp_path / "r1.jsonl", "upgrade").write("locked")
+
+    assert [len(events) for _run, events in newest_first(tmp_path)] == [1, 2]
+    assert sorted(read) == ["r1", "r1", "r2"]
