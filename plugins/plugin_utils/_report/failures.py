@@ -193,6 +193,7 @@ def _lines(
     state = f"{'it is' if one else 'they are'} at {reverted.revision}, as before."
     if reverted.outcome == "untouched":
         lines.append(f"  Nothing of it was committed; {state}")
+        lines += _render_each("Note:", "notes", members)
     elif reverted.outcome == "downgraded":
         lines.append(f"  Downgraded {reverted.undone}; {state}")
         lines += _render_each("Note:", "notes", members)

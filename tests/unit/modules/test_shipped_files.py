@@ -60,8 +60,9 @@ def test_the_code_of_hosts_is_no_more_than_it_was() -> None:
     databases that a run writes to besides its own 5 and 620,
     what a plan leaves for the upgrade of its run, and readings that are not repeated, 1 and 180,
     what a status, a pruning and a list of backups are made of, as types, 110,
-    plans of many databases as one text, and journals that are read once, 1 and 120.
+    plans of many databases as one text, and journals that are read once, 1 and 120,
+    the owner and the mode of a file of SQLite 20.
     """
     found = list((PLUGINS / "module_utils").rglob("*.py"))
     assert len(found) <= 385
-    assert sum(len(path.read_text().splitlines()) for path in found) <= 49_040
+    assert sum(len(path.read_text().splitlines()) for path in found) <= 49_060

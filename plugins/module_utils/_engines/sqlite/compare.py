@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ..data import Archive, WrittenRows
 from ..sql import quote_name
 from .catalog import mentions
 from .definitions import same_meaning
+from .held_folder import HeldFolder
 from .kept_rows import is_as_before
 from .rows import Acting, beside, list_changed_tables
 from .settings import describe_changed_settings
@@ -24,6 +26,8 @@ from .written_tables import ANY, SEQUENCE_NAMES, SEQUENCES
 _OBJECTS = """select type, name, tbl_name, coalesce(sql, '') from {}.sqlite_master
     where name not like 'sqlite\\_%' escape '\\'"""
 _STATISTICS = "sqlite_stat1"
+#: What a manifest keeps of the file itself.
+_OF_FILE = {"uid": "owner", "gid": "group", "mode": "mode", "list": "access control list"}
 _VIRTUAL = "create virtual "
 
 Object = tuple[str, str]
@@ -89,6 +93,18 @@ class FileComparison:
         # The others do not outlive a connection.
         if before and not self._is_copy and (before == "wal") != (now == "wal"):
             self.found.settings.append(f"journal_mode was {before} and is {now}")
+        if not self._is_copy:
+            self._compare_file()
+
+    def _compare_file(self) -> None:
+        """Note another owner or mode of the file: a revision may have put another one into its place."""
+        kept = self._archive.activity.get("file") or {}
+        with suppress(OSError), HeldFolder(self._path.parent) as folder:
+            now = folder.appearance(self._path.name).facts()
+            for part, words in _OF_FILE.items():
+                if part in kept and kept[part] != now[part]:
+                    was, is_now = (f"{facts[part]:04o}" if part == "mode" else facts[part] for facts in (kept, now))
+                    self.found.notes.append(f"the {words} of the file was {was} when it was backed up, and is {is_now}")
 
     def _compare_definitions(self) -> None:
         before, now = _Side.of(self._connection, "backup"), _Side.of(self._connection, "main")

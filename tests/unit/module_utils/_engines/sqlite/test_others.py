@@ -125,6 +125,42 @@ def test_an_attached_file_can_be_read_and_memory_be_written(host: Host, mine: Pa
     assert sql(mine, "select a from mine") == [(1,), (5,), (9,)]
 
 
+# A revision that puts another file into the place of the database
+
+
+@pytest.mark.parametrize("wal", [False, True])
+def test_a_file_that_a_revision_has_replaced_is_held_and_restored(
+    host: Host, mine: Path, beside: Path, *, wal: bool
+) -> None:
+    if wal:
+        script(mine, "pragma journal_mode = wal")
+    before = dump(mine)
+    release(host)
+    replace = f"__import__('shutil').copyfile({str(beside)!r}, {str(mine)!r}); raise RuntimeError('no')"
+    host.revise("generic", "r1", None, replace)  # type: ignore[arg-type]
+    host.result("upgrade", database(mine))
+
+    assert host.result("downgrade", database(mine))["outcome"] == "held"
+    restored = host.result("restore", database(mine), run="r2", of_run="r1", restore_loses_writes=True)
+
+    assert restored["outcome"] == "restored", restored["error"]
+    assert dump(mine) == before
+
+
+def test_the_mode_that_a_copy_in_the_place_of_the_database_has_is_noted(host: Host, mine: Path) -> None:
+    mine.chmod(0o600)
+    release(host)
+    copy = str(mine.with_name("copy.db"))
+    moves = f"__import__('shutil').copyfile({str(mine)!r}, {copy!r}); __import__('os').replace({copy!r}, {str(mine)!r})"
+    host.revise("generic", "r1", None, f"{moves}; raise RuntimeError('no')")  # type: ignore[arg-type]
+    host.result("upgrade", database(mine))
+
+    result = host.result("downgrade", database(mine))
+
+    assert result["outcome"] == "untouched"
+    assert [note for note in result["notes"] if "mode" in note and "0600" in note and "0644" in note]
+
+
 # Others who write
 
 #: Where a session writes: while the first revision runs, while the one that fails does, or after the failure.
