@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pymysql
@@ -22,6 +23,7 @@ from tests.integration.targets import MariaDBTarget, PostgresTarget
 from tests.integration.test_recover import at_first, backends, kill_all, kill_in_a_long_query
 from tests.integration.typed import printed, typed, types
 from tests.integration.virtualenvs import virtualenv
+from tests.lab.proxy import Cut
 from tests.lab.waiting import wait_until
 
 #: The lock of the backend that migrates: the two halves of its number, and who has it.
@@ -100,3 +102,28 @@ def test_a_lock_that_another_run_took_meanwhile_is_explained_by_the_status(
 
     assert " 0001 " in shown.output
     assert postgres.dump() == before
+
+
+def test_a_restore_of_mariadb_that_lost_its_server_is_ended_by_the_printed_command(
+    site: Site, mariadb: MariaDBTarget
+) -> None:
+    site.variables["migrate_virtualenv"] = str(virtualenv("pymysql"))
+    mariadb.allow_reverts()
+    server = mariadb.database.server
+    with closing(Cut(server)) as cut:
+        mariadb.url = mariadb.url.replace(f":{server.port}/", f":{cut.port}/")
+        settings = at_first(site, mariadb)
+        site.run("backup", migrate_run="taken", **settings)
+        before = mariadb.dump()
+        mariadb.rows("UPDATE item SET name = 'since'")
+        cut.words = f"to `{mariadb.name}`.".encode()
+        requested: dict[str, Any] = {"migrate_restore_run": "taken", "migrate_restore_loses_writes": True}
+        failed = site.run("restore", code=2, **settings, **requested)
+        assert cut.is_lost
+        assert_code(failed, "restore-half-way", database=mariadb.name)
+        assert mariadb.tables() == []
+        cut.repair()
+
+        typed(printed(failed.output, "to continue: ")).ended()
+
+        assert mariadb.dump() == before

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import HALF_WAY, Failed, Refused
 from ..._core.paths import write_durably
-from ..._core.playbook_command import playbook_command
 from ..connection import first_line
 from .made_schemas import MadeSchemas
 from .privileges import has_everywhere, is_distrusted, read_grants
@@ -104,7 +103,9 @@ def half_way(engine: MariaDBSession, error: BaseException) -> Failed:
         return error
     what = f"The restore of {engine.database.name!r} stopped half-way"
     why = f"{error.what}: {error.why}" if isinstance(error, Refused) else first_line(error)
-    return Failed(what, why, f"Run: {playbook_command('recover')}", code=HALF_WAY)
+    # No recovery: a database that a restore holds is brought back by another one, whose lock does the rest.
+    remedy = "Once the server answers, type the restore that is printed: it first undoes what was begun, or ends it"
+    return Failed(what, why, remedy, code=HALF_WAY)
 
 
 def not_made(engine: MariaDBSession, ended: Ended) -> Failed:
