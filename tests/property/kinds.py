@@ -27,6 +27,8 @@ class Kind:
     make: Statements
     drop: Statements
     changes: tuple[Change, ...] = ()
+    #: Only a superuser makes it.
+    superuser: bool = False
 
     def all_changes(self) -> tuple[Change, ...]:
         """What a revision may do to an object that is there."""

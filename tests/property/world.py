@@ -30,6 +30,9 @@ _STAMP = (
     "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, PRIMARY KEY (version_num))",
     "INSERT INTO alembic_version VALUES ('0001')",
 )
+_SUBSCRIPTIONS = """
+SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _OPTIONS = {"lock_timeout": 1, "lock_wait": 2, "database_wait": 10, "backup_jobs": 1, "follow": 120}
 _FIRST = '"""as it was"""\nrevision = "0001"\ndown_revision = None\n\n\ndef upgrade():\n    pass\n'
 
@@ -157,7 +160,8 @@ class PostgresWorld(World):
         self.owner, self._password = owner
         self.name = self._create()
         self.url = self._url(self.name)
-        server.execute(f'ALTER ROLE "{self.owner}" {"CREATEDB" if example.may_create else "NOCREATEDB"}')
+        rights = ("" if example.may_create else "NO") + "CREATEDB " + ("" if example.superuser else "NO") + "SUPERUSER"
+        server.execute(f'ALTER ROLE "{self.owner}" {rights}')
         super().__init__(folder, example)
         self._make(self.name)
         self._dump = folder / "old.dump"
@@ -215,6 +219,9 @@ class PostgresWorld(World):
     def close(self) -> None:
         owned = self.server.execute(f"SELECT datname FROM pg_database WHERE datdba = '\"{self.owner}\"'::regrole")
         for (name,) in owned:
+            # A database with a subscription is not dropped.
+            for (subscription,) in self.server.execute(_SUBSCRIPTIONS, name):
+                self.server.execute(f'DROP SUBSCRIPTION "{subscription}"', name)
             self.server.drop_database(name)
 
 

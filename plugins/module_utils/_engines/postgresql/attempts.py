@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from ..._core.errors import CORRECT_IT, HALF_WAY, NOT_PERMITTED, NOT_POSSIBLE, Failed, Refused
 from ..data import Archive, Restored, RestoreMethod
 from ..interface import Guard, Report
-from . import restore_method
+from . import catalog_queries, client_tools, restore_method
+from .psql import Contents
 from .restore_in_place import InPlace
 from .restore_method import BY_HAND
 from .restore_swap import Swap
+from .session import major_version
 
 if TYPE_CHECKING:
     from .session import PostgreSQLSession
@@ -38,6 +40,7 @@ def restore_by(
     Raises:
         Refused, Failed: as ``Restorer.restore``.
     """
+    there = _list_subscriptions(engine)
     path = str(archive.activity.get("search_path") or engine.own_connection().rows("show search_path")[0][0])
     reason, last = "", Failed(f"Database {engine.database.name!r} was not restored", code="restore-failed")
     for number, (name, search_path) in enumerate(_ways(engine, method, path)):
@@ -61,10 +64,27 @@ def restore_by(
             reason = f"{reason}; {refusal.why}"
             continue
         left_out = method if name == method.name else restore_method.method_in_place(engine)
-        return replace(restored, not_restored=left_out.not_restored + restored.not_restored)
+        lost = _find_lost_subscriptions(engine, archive, there, report)
+        return replace(restored, not_restored=left_out.not_restored + restored.not_restored + lost)
     if not _NOT_PERMITTED.search(reason):
         raise Failed(last.what, reason, last.remedy, code=last.code)
     raise Failed(last.what, reason, last.remedy if last.remedy != CORRECT_IT else BY_HAND, code=NOT_PERMITTED)
+
+
+def _list_subscriptions(engine: PostgreSQLSession) -> set[str]:
+    own = engine.own_connection()
+    found = catalog_queries.subscriptions(own.run(major_version))
+    return {str(name) for (name,) in own.rows(f"select s.subname from {found} s")}
+
+
+def _find_lost_subscriptions(engine: PostgreSQLSession, archive: Archive, there: set[str], report: Report) -> list[str]:
+    """Return in words which subscriptions the backup has and the database had not any more: no restore makes one."""
+    version = engine.own_connection().run(major_version)
+    tools = client_tools.usable(engine.job.pg_bin, engine.database.name, version, archive.path)
+    lines = Contents.of(tools, archive.path, report).only(["SUBSCRIPTION"])
+    names = {line.partition(" SUBSCRIPTION - ")[2].rpartition(" ")[0] for line in lines}
+    lost = ", ".join(sorted(names - there))
+    return [f"subscriptions, which were dropped since the backup, and which no restore makes: {lost}"] if lost else []
 
 
 def _ways(engine: PostgreSQLSession, method: RestoreMethod, search_path: str) -> list[tuple[str, str]]:
