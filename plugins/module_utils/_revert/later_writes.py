@@ -4,7 +4,8 @@
 
 """The writes of others into what a run has made: a downgrade drops them, and no backup of the run has them.
 
-What is another session's for certain holds the database. What may be is backed up before it is dropped.
+What is another session's for certain holds the database. What may be is backed up before it is dropped. A rollback on
+purpose backs up all of it, and does not go on where others have written there since.
 """
 
 from __future__ import annotations
@@ -40,12 +41,15 @@ class LaterWrites:
         self._run_record = run_record
         self._activity = manifest.activity if manifest else {}
         self._cleared: dict[str, Any] = {}
-        #: What the engine had counted when all was last backed up.
+        #: What the engine had counted when all was last backed up, and that dump, if it was after the run.
         self._secured = self._activity
+        self._kept_in: Path | None = None
+        #: Whether that is the backup of a rollback on purpose.
+        self._is_rollback = False
         self._journal = journal
         self._progress = progress
-        #: Whether a downgrade was refused for them.
-        self.refused = False
+        #: Whether a downgrade was refused for them, and whether one had been begun.
+        self.refused = self.has_begun = False
 
     def keep(self, now: Position) -> str:
         """Back up what may be others', and return a note about it; nothing if there is none.
@@ -65,10 +69,19 @@ class LaterWrites:
         reason = "; ".join([*([later.unknown] if later else []), *touched])
         if not reason:
             return ""
+        write_tracker_of(self._engine).note_rows(self._collect_written_rows())
         taken = self._take_again(now)
-        self._secured = taken.activity
-        self._journal.write("secured", path=taken.path, dump=str(Path(taken.path) / taken.dump), reason=reason)
+        self._secured, self._kept_in = taken.activity, dump_of(taken)
+        self._journal.write("secured", path=taken.path, dump=str(dump_of(taken)), reason=reason)
         return f"{reason}; all is in the backup {taken.path}, taken before the downgrade"
+
+    def begin_rollback(self) -> None:
+        """Note what the engine has to compare with, right before a rollback on purpose backs up."""
+        write_tracker_of(self._engine).note_rows(self._collect_written_rows())
+
+    def secure(self, backup: Manifest) -> None:
+        """Search for what others have written since the backup of a rollback on purpose, not since that of the run."""
+        self._secured, self._kept_in, self._is_rollback = backup.activity, dump_of(backup), True
 
     def check(self, connection: Connection) -> None:
         """Search in the transaction of a downgrade, where no other session can write any more.
@@ -76,8 +89,30 @@ class LaterWrites:
         Raises:
             Refused: others have written since ``keep`` read.
         """
-        written_rows = replace(self._collect_written_rows(), secured=self._secured, cleared=self._cleared)
-        self._refuse(still_writes_on(self._engine, connection, written_rows))
+        self._refuse(still_writes_on(self._engine, connection, self._collect_since_secured()))
+
+    @property
+    def checks_each_statement(self) -> bool:
+        """Return whether ``check`` keeps no session out, so it is repeated before each statement."""
+        return write_tracker_of(self._engine).checks_each_statement and self._kept_in is not None
+
+    def check_statement(self, connection: Connection, statement: str) -> None:
+        """Search right before a statement that may take rows away.
+
+        Raises:
+            Refused: others have written there.
+        """
+        write_tracker_of(self._engine).keep_others_out(connection, statement)
+        self.check(connection)
+
+    def end_statement(self, connection: Connection) -> None:
+        """Note what a statement of a downgrade has left."""
+        write_tracker_of(self._engine).let_others_in(connection)
+        self.note_own()
+
+    def note_own(self) -> None:
+        """Note what a downgrade has left."""
+        write_tracker_of(self._engine).note_rows_again()
 
     def check_written(self, connection: Connection, wrote: dict[str, int]) -> None:
         """Check what a downgrade has written, before it is committed.
@@ -85,7 +120,16 @@ class LaterWrites:
         Raises:
             Refused: others have written there, and it was not known before that the downgrade would.
         """
-        written_rows = replace(self._collect_written_rows(), secured=self._secured, cleared=self._cleared)
+        written_rows = self._collect_since_secured()
+        if self._is_rollback:  # what was there at its backup was not made by it, and is counted from there
+            written_rows = WrittenRows(
+                before=[],
+                version_tables=written_rows.version_tables,
+                activity=self._secured,
+                secured=self._secured,
+                transactions=written_rows.transactions,
+                kept_in=self._kept_in,
+            )
         self._refuse(write_tracker_of(self._engine).find_overwritten(connection, written_rows, wrote))
 
     def describe(self, backup: Manifest) -> str:
@@ -95,7 +139,8 @@ class LaterWrites:
 
     def hand_over(self) -> dict[str, Any]:
         """Return what it remembers, for one in another process."""
-        return {name: getattr(self, name) for name in ("_activity", "_secured", "_cleared", "refused")}
+        names = ("_activity", "_secured", "_kept_in", "_cleared", "_is_rollback", "refused", "has_begun")
+        return {name: getattr(self, name) for name in names}
 
     def take_over(self, remembered: dict[str, Any]) -> None:
         """Go on from what another one remembers."""
@@ -104,15 +149,21 @@ class LaterWrites:
     def _collect_written_rows(self) -> WrittenRows:
         return self._run_record.collect_written_rows(self._activity)
 
+    def _collect_since_secured(self) -> WrittenRows:
+        known = self._collect_written_rows()
+        kept_in = self._kept_in or known.kept_in
+        return replace(known, secured=self._secured, cleared=self._cleared, kept_in=kept_in)
+
     def _refuse(self, later: Writes) -> None:
         if later.tables:
             self.refused = True
             self._journal.write("writes", tables=later.tables, unknown=later.unknown)
+            remedy = "Choose one of the commands below; the rollback backs these rows up first"
             raise Refused(
                 f"A downgrade of {self._engine.database.name!r} would lose what others wrote",
                 f"it went into what run {self._run_record.run} has made or the downgrade changes;"
                 f" {Writes(later.tables)}",
-                "Choose one of the commands below; the rollback backs these rows up first",
+                "Stop the application" if self._is_rollback else remedy,
                 code="others-wrote",
             )
 
@@ -122,3 +173,8 @@ class LaterWrites:
         folder = job.layout.backups_of(self._engine.database.name)
         name = find_unused_path(folder / f"{self._run_record.run[:50]}-downgraded").name
         return take(self._engine, now.heads, replace(job, run=name), self._progress.report)
+
+
+def dump_of(backup: Manifest) -> Path:
+    """Return where the dump of a backup lies."""
+    return Path(backup.path) / backup.dump

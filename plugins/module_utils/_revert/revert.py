@@ -116,29 +116,39 @@ class Revert(OneDatabase):
     def _roll_back(self, environment: Environment, now: Position) -> DatabaseResult:
         # What was there before an interrupted rollback, no backup taken now can hold.
         before = verification.backup_of_interrupted(self.journal)
+        self.later = self._later_writes(environment.engine)
+        self.later.begin_rollback()
         taken = self._back_up(environment.engine, now)
         self.backup = before or taken
-        self._note(self._later_writes(environment.engine).describe(taken))
+        self._note(self.later.describe(taken))
+        self.later.secure(taken)
         try:
-            return self._downgrade_and_verify(environment, None)
-        except Failed as failure:
+            return self._downgrade_and_verify(environment, None, self.later)
+        except Refused as failure:
+            if not (isinstance(failure, Failed) or self.later.refused):
+                raise
             return self._undo_rollback(environment.engine, self.backup, failure, own_backup=before is None)
 
-    def _undo_rollback(self, engine: Engine, backup: Manifest, failure: Failed, own_backup: bool) -> DatabaseResult:
+    def _undo_rollback(self, engine: Engine, backup: Manifest, failure: Refused, own_backup: bool) -> DatabaseResult:
         """Bring back what was there before a failed rollback, if no session has written since, and return the failure.
 
         Raises:
             Failed: it cannot be brought back; then a person decides.
         """
         why = f"{failure.what}: {failure.why}"
-        now, restored = verification.undo_rollback(
-            engine, backup, self.journal, self.progress, why, self.job.compare_limit, own_backup
-        )
+        restored = None
+        if self.later and self.later.refused and not self.later.has_begun:
+            now = read_position(engine, list(backup.heads))  # nothing was executed
+        else:
+            now, restored = verification.undo_rollback(
+                engine, backup, self.journal, self.progress, why, self.job.compare_limit, own_backup
+            )
         self.undone = []
+        first = failure.remedy if failure.code == "others-wrote" else "Correct the downgrade"
         error = Failed(
             f"The rollback of {self.database.name!r} failed, and the database is as before it",
             why,
-            f"Correct the downgrade, then: {self._rollback_command()}",
+            f"{first}, then: {self._rollback_command()}",
             code="rollback-failed",
         ).facts()
         details: ResultDetails = {"error": error, "as_before": True}

@@ -26,6 +26,7 @@ from .beside import Beside, cannot_compare
 from .compare import WrittenTables, both_definitions, compare, compare_definitions, doubtful_rows, doubtful_since
 from .dump_text import definitions_of
 from .noted_names import NotedNames, listen_to_statements
+from .noted_rows import NotedRows, list_altered
 from .redefined import DEFINED, find_redefined, select_definition_counters
 from .restorer import MariaDBRestorer
 from .sent_statements import DRIVER, SENT
@@ -60,6 +61,7 @@ class MariaDBWriteTracker(WriteTracker):
         self._own_base: tuple[int, Counts] = 0, {}
         #: What env.py's sessions have written since.
         self.sessions = Sessions()
+        self._noted: NotedRows | None = None
 
     def begins_dump(self) -> dict[str, Any]:
         """Return what the server has counted, right before a dump; from here on it is known whether others write."""
@@ -90,7 +92,8 @@ class MariaDBWriteTracker(WriteTracker):
 
     def hand_over(self) -> Any:
         """Return the counters, and what env.py's sessions have written."""
-        return {"base": self._base, "own": list(self._own_base), "sessions": self.sessions.facts()}
+        noted = self._noted.facts() if self._noted else None
+        return {"base": self._base, "own": list(self._own_base), "sessions": self.sessions.facts(), "noted": noted}
 
     def take_over(self, known: Any) -> None:
         """Add what env.py's sessions have written in another process."""
@@ -98,6 +101,9 @@ class MariaDBWriteTracker(WriteTracker):
             self._base = known["base"]
             self._own_base = int(known["own"][0]), known["own"][1]
             self.sessions.take(known["sessions"])
+            if known["noted"] is not None:
+                self._noted = NotedRows(self.engine.own_connection(), self.engine.name_on_server)
+                self._noted.take(known["noted"])
 
     @contextmanager
     def noting_touched(self, note: NoteTouched) -> Iterator[None]:
@@ -222,8 +228,27 @@ class MariaDBWriteTracker(WriteTracker):
         return [] if self._read_vouched() else ["others may have written since the backup"]
 
     def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
-        """Return nothing: all was backed up right before."""
+        """Compare the tables that may be dropped with what was noted right before all was backed up."""
+        if self._noted is None or self._read_vouched():
+            return Writes()
+        return Writes(self._noted.find_changed())
+
+    def note_rows_again(self) -> None:
+        """Read the checksums anew."""
+        if self._noted is not None:
+            self._noted.note_again()
+
+    def find_overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
+        """Read the checksums anew: what the downgrade has written is committed by its last statement."""
+        self.note_rows_again()
         return Writes()
+
+    def note_rows(self, written_rows: WrittenRows) -> None:
+        """Note the tables that the run has made or altered."""
+        own = self.engine.own_connection()
+        self._noted = NotedRows(own, self.engine.name_on_server)
+        now = own.run(self.engine.fingerprint, frozenset())
+        self._noted.note(list_altered(own, self.engine.name_on_server, written_rows.before, now))
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return nothing: to read it, the backup would have to be loaded, and a revert compares with it at its end."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
@@ -104,18 +104,25 @@ def find_others_writes(read: Read, written_rows: WrittenRows, counts: Mapping[st
     return Writes(certain, "; ".join(unknown))
 
 
-def lock_and_find_writes(connection: Connection, written_rows: WrittenRows) -> Writes:
-    """Lock the tables that the run has made until the transaction ends, then return what others wrote into them."""
-    if "relations" not in written_rows.activity:
-        return Writes()
+def lock_and_find_writes(connection: Connection, written_rows: WrittenRows) -> tuple[Writes, set[str]]:
+    """Lock the tables that the run has made until the transaction ends, then return what others wrote into them.
+
+    Second come the numbers of these tables. What others wrote before all was backed up last is in that backup. Without
+    the backup of the run, what was there before it is known by its names.
+    """
+    relations = written_rows.activity.get("relations")
+    if relations is None and not written_rows.secured:
+        return Writes(), set()
+    since = {**(written_rows.secured or written_rows.activity), "relations": relations or {}}
+    written_rows = replace(written_rows, activity=since)
     read = reading(connection)
-    tables = [made for made in _list_made(read, written_rows) if made.whole]
+    tables = [made for made in _list_made(read, written_rows) if made.whole or relations is None]
     if not tables:
-        return Writes()
+        return Writes(), set()
     names = ", ".join(made.quoted for made in tables)
     read(f"lock table {names} in share row exclusive mode")
     counted = {made.name: _count(read, made, written_rows)[0] for made in tables if made.readable}
-    return Writes({name: count for name, count in counted.items() if count})
+    return Writes({name: count for name, count in counted.items() if count}), {made.oid for made in tables}
 
 
 def _count_for_run(made: _Made, written_rows: WrittenRows) -> int:

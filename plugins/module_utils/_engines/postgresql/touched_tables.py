@@ -53,8 +53,10 @@ def find_touched_by_others(
     return [f"others may have written to {here.name}, which the run has changed" for here in written], clear
 
 
-def lock_and_find_later_writes(connection: Connection, written_rows: WrittenRows) -> Writes:
+def lock_and_find_later_writes(connection: Connection, written_rows: WrittenRows) -> tuple[Writes, set[str]]:
     """Lock the tables that the run has changed until the transaction ends, and return what others wrote since.
+
+    Second come the numbers of these tables.
 
     Args:
         connection: env.py's, which is about to change them.
@@ -62,10 +64,10 @@ def lock_and_find_later_writes(connection: Connection, written_rows: WrittenRows
     """
     tables = [here for _was, here in _find_touched(connection, written_rows)]
     if not tables:
-        return Writes()
+        return Writes(), set()
     names = ", ".join(here.quoted for here in tables)
     execute(connection, escape_colons(f"lock table {names} in share row exclusive mode"))
-    return Writes(_strange_rows(connection, tables, written_rows))
+    return Writes(_strange_rows(connection, tables, written_rows)), {here.oid for here in tables}
 
 
 def _strange_rows(connection: Connection, tables: list[Relation], written_rows: WrittenRows) -> dict[str, int]:
@@ -81,7 +83,11 @@ def _strange_rows(connection: Connection, tables: list[Relation], written_rows: 
 
 
 def find_overwritten(
-    engine: PostgreSQLSession, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]
+    engine: PostgreSQLSession,
+    connection: Connection,
+    written_rows: WrittenRows,
+    wrote: Iterable[str],
+    locked: Iterable[str],
 ) -> Writes:
     """Return what others wrote into tables that a downgrade has changed and the upgrade had not.
 
@@ -92,9 +98,11 @@ def find_overwritten(
         connection: env.py's, before the downgrade is committed.
         written_rows: what the run has done; ``secured`` is what was counted when all was backed up last.
         wrote: the tables whose rows the downgrade has written.
+        locked: the numbers of the tables that were locked before.
     """
     own = engine.own_connection()
     expected = {here.oid for _was, here in own.run(lambda mine: list(_find_touched(mine, written_rows)))}
+    expected.update(locked)
     before, now = own.run(relations_of), relations_of(connection)
     changed = [
         here

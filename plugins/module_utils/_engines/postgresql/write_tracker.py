@@ -53,6 +53,8 @@ class PostgreSQLWriteTracker(WriteTracker):
         self._nothing_lost: dict[str, int] = {}
         #: By number, tables to which no other session had written when that was counted.
         self._cleared: dict[str, dict[str, Any]] = {}
+        #: The numbers of the tables that env.py's transaction keeps to itself.
+        self._locked: set[str] = set()
 
     def unseen_writes(self, connection: Connection, note: Note, current: Current) -> UnseenWrites:
         """Follow its transactions, and what it opens beside them."""
@@ -148,13 +150,16 @@ class PostgreSQLWriteTracker(WriteTracker):
 
     def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
         """Lock the tables first; a session that waits for them finds them dropped."""
-        made = row_authors.lock_and_find_writes(connection, written_rows)
-        touched = lock_and_find_later_writes(connection, written_rows) if written_rows.secured else Writes()
+        made, self._locked = row_authors.lock_and_find_writes(connection, written_rows)
+        if not written_rows.secured:
+            return made
+        touched, locked = lock_and_find_later_writes(connection, written_rows)
+        self._locked = self._locked | locked
         return Writes({**made.tables, **touched.tables}, made.unknown)
 
     def find_overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
         """Read the transactions of the rows, or the counters where the downgrade keeps the table to itself."""
-        return find_overwritten(self.engine, connection, written_rows, wrote)
+        return find_overwritten(self.engine, connection, written_rows, wrote, self._locked)
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return those that the backend counted rows for."""
@@ -210,6 +215,8 @@ class PostgreSQLWriteTracker(WriteTracker):
         now = read_positions(self.engine)
         found = own.run(changes_of_sequences, archive, written_rows, positions, now, self.engine.sequence_reads)
         return found + own.run(changes_of_others, archive, written_rows.with_rows(self.engine.attempts_wrote))
+
+    checks_each_statement = False
 
     def positions(self) -> dict[str, Any]:
         """Read each sequence."""
