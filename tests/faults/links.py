@@ -13,6 +13,7 @@ import pytest
 from tests.faults.fault import fault
 from tests.faults.scene import Scene
 from tests.lab.link import Link
+from tests.lab.postgres import BIN
 from tests.lab.waiting import wait_until
 
 
@@ -22,6 +23,8 @@ def _reached_over_a_link(scene: Scene) -> Link:
         pytest.skip("a link of its own takes root, ip and podman")
     link = scene.kept.enter_context(Link(scene.folder / "link"))
     scene.site.connection = link.variables
+    if BIN in os.environ:  # a session over SSH has a PATH of its own
+        scene.settings["migrate_pg_bin"] = os.environ[BIN]
     return link
 
 
