@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.integration.targets import MariaDBTarget, PostgresTarget, SQLiteTarget
-from tests.integration.test_later_writes import ITEM, Application, by_another_session
+from tests.integration.test_later_writes import ITEM, Application
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host
 
@@ -106,26 +106,6 @@ def test_what_is_written_elsewhere_meanwhile_stays_and_holds_no_rollback(applica
     assert done["outcome"] == "downgraded", done["error"]
     assert application.target.revisions == []
     assert writer.ledger <= numbers(application, "mine", "a")
-
-
-@pytest.mark.parametrize("application", ["sqlite", "mariadb"], indirect=True)
-def test_what_is_written_while_a_downgrade_runs_is_not_dropped(application: Application) -> None:
-    """No lock keeps others out there, so it is read before each statement."""
-    theirs = "INSERT INTO item VALUES (7, 'theirs')"
-    if isinstance(application.target, MariaDBTarget):
-        url = application.target.url
-        other = f"c = sa.create_engine({url!r}).connect(); c.execute(sa.text({theirs!r})); c.commit(); c.close()"
-        writes = f"exec({other!r})"
-    else:
-        writes = by_another_session(application.target, theirs)
-    application.ship((ITEM, f"{writes}; {DROP}"))
-    assert application.do("upgrade")["outcome"] == "upgraded"
-
-    refused = roll_back(application)
-
-    assert (refused["outcome"], refused["error"]["code"]) == ("held", "others-wrote"), refused
-    assert application.target.revisions == ["0001"]
-    assert application.target.rows("SELECT * FROM item") == [(7, "theirs")]
 
 
 def test_what_several_downgrades_write_themselves_holds_nothing(application: Application) -> None:

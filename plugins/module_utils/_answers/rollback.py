@@ -23,6 +23,7 @@ from .._module.verb import follow, foretell, have_done
 from .._release.by_application import answer_by_release, group_by_release_of_run
 
 _MOST_NAMED = 20
+_ADD = "Add them to migrate_databases, or use the variables of their application"
 
 
 def respond(module: AnsibleModule) -> NoReturn:
@@ -53,7 +54,7 @@ def _refuse_unlisted(options: dict[str, Any], chosen: list[str]) -> None:
         Refused: the run moved others, and neither databases nor a selection are named.
     """
     of_run = options["of_run"]
-    if not chosen or of_run == options["run"] or options["only"] or patterns_of(options["select"]):
+    if of_run == options["run"] or options["only"] or patterns_of(options["select"]):
         return
     known = {key_of(entry["name"]) for entry in options["databases"]}
     unlisted = [name for name in list_moved(options["root"], of_run) if key_of(name) not in known]
@@ -62,7 +63,7 @@ def _refuse_unlisted(options: dict[str, Any], chosen: list[str]) -> None:
         raise Refused(
             f"Run {of_run} moved databases that are not in the inventory of this host",
             f"it does not list {first_of(unlisted, _MOST_NAMED)}",
-            f"Add them to migrate_databases, or roll back the others alone: {these}",
+            f"Add them to migrate_databases, or roll back the others alone: {these}" if chosen else _ADD,
             code="database-not-listed",
         )
 

@@ -203,23 +203,12 @@ class WriteTracker(ABC):
         """Return, as text, the tables that the run has changed and others may have written since."""
         return []
 
-    #: Whether ``still_writes`` locks nothing, so that it is to be called before each statement that takes anything.
-    checks_each_statement = True
-
     def note_rows(self, written_rows: WrittenRows) -> None:
         """Note, right before a backup, what ``still_writes`` compares with where nothing else shows who writes."""
         return
 
-    def keep_others_out(self, connection: Connection, statement: str) -> None:
-        """Keep others from writing while a statement of a downgrade is checked and executed, where that can be done."""
-        return
-
-    def let_others_in(self, connection: Connection) -> None:
-        """End that."""
-        return
-
-    def note_rows_again(self) -> None:
-        """Note what a statement of a downgrade has left."""
+    def forget_locks(self) -> None:
+        """Forget which tables ``still_writes`` has locked: their transaction ends."""
         return
 
     def count_cleared(self) -> dict[str, Any]:

@@ -126,7 +126,8 @@ def find_later_move(layout: Layout, database: str, by_run: str, of_run: str) -> 
             )
         undone = ending(events, "rollback")
         if undone and net_outcome(events):
-            rolled_back[undone["result"]["of_run"]] = run
+            if net_outcome(events) != "held":  # then it may be rolled back once more
+                rolled_back[undone["result"]["of_run"]] = run
         elif run != by_run and net_outcome(events) and run not in rolled_back:
             first = playbook_command("rollback", migrate_rollback_run=run)
             return Refused(

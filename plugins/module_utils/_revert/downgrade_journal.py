@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._core.progress import Progress
-from .._engines.sqlalchemy_import import sa
 from .._journal.events import Journal
-from .._migration.env_messages import RemoteConnection
 from .._migration.step import Step, Watcher
 from .run_record import RunRecord
 
@@ -19,10 +17,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .later_writes import LaterWrites
-
-
-#: First words of statements that may take rows away.
-_TAKES = {"ALTER", "DELETE", "DROP", "RENAME", "REPLACE", "TRUNCATE", "UPDATE"}
 
 
 class DowngradeJournal(Watcher):
@@ -36,8 +30,6 @@ class DowngradeJournal(Watcher):
         self._run_record = run_record
         self._later = later
         self._connection: Connection | None = None
-        #: Whether the function of a revision runs.
-        self._is_downgrading = False
         self.ran_steps: dict[str, Step] = {}
         #: Rows by table that the downgrades have written.
         self.wrote: dict[str, int] = {}
@@ -45,23 +37,6 @@ class DowngradeJournal(Watcher):
     def works_on(self, connection: Connection) -> None:
         """Take the connection."""
         self._connection = connection
-        if self._later and self._later.checks_each_statement and not isinstance(connection, RemoteConnection):
-            sa.event.listen(connection, "before_cursor_execute", self._check_before)
-            sa.event.listen(connection, "after_cursor_execute", self._note_after)
-
-    def _check_before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if self._later and self._is_downgrading and self._takes(statement):
-            self._later.check_statement(connection, statement)
-
-    def _note_after(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if self._later and self._is_downgrading and self._takes(statement):
-            self._later.end_statement(connection)
-
-    def _takes(self, statement: str) -> bool:
-        """Return whether a statement may take rows away; Alembic's own, of its version table, are left out."""
-        words = statement.split(None, 1)
-        names = [table.rpartition(".")[2] for table in self._run_record.committed]
-        return bool(words) and words[0].upper() in _TAKES and not any(name in statement for name in names)
 
     def begins(self, step: Step, number: int, count: int) -> None:
         """Journal the step."""
@@ -71,11 +46,13 @@ class DowngradeJournal(Watcher):
     def begins_revision(self) -> None:
         """Check a last time whether the step may run."""
         if self._connection is not None and self._later:
-            if self.ran_steps:  # what the one before has written is committed by now
-                self._later.note_own()
             self._later.check(self._connection)
             self._later.has_begun = True
-        self._is_downgrading = True
+
+    def commits_early(self, step: Step) -> None:
+        """Forget what was locked."""
+        if self._later:
+            self._later.forget_locks()
 
     def executes(self, step: Step, statement: str) -> None:
         """Journal it, as an upgrade does."""
@@ -91,7 +68,6 @@ class DowngradeJournal(Watcher):
 
     def on_failed(self, step: Step) -> None:
         """Journal what a downgrade wrote that has failed."""
-        self._is_downgrading = False
         written_rows = {**step.collect_written_rows(), "span": []}
         self._journal.write("downgrade_failed", revision=step.revision, table=step.table, **written_rows)
 
@@ -101,7 +77,6 @@ class DowngradeJournal(Watcher):
         Raises:
             Refused: it has; nothing of it is committed.
         """
-        self._is_downgrading = False
         if self._connection is not None and self._later:
             self._later.check_written(self._connection, step.wrote)
         # Without its span: what else was written meanwhile counts as others', for the next step may drop it.

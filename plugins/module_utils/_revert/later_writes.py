@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._backup.command import TOOL
 from .._backup.manifest import Manifest
 from .._backup.take import take
 from .._core.errors import Refused
@@ -23,7 +24,7 @@ from .._engines.data import Writes, WrittenRows
 from .._engines.interface import Engine
 from .._engines.parts import write_tracker_of
 from .._journal.events import Journal
-from .._migration.env_messages import still_writes_on
+from .._migration.env_messages import RemoteConnection, still_writes_on
 from .._migration.state import Position
 from .run_record import RunRecord
 
@@ -41,10 +42,10 @@ class LaterWrites:
         self._run_record = run_record
         self._activity = manifest.activity if manifest else {}
         self._cleared: dict[str, Any] = {}
-        #: What the engine had counted when all was last backed up, and that dump, if it was after the run.
+        #: What the engine had counted when all was last backed up, and the dump of a rollback on purpose.
         self._secured = self._activity
         self._kept_in: Path | None = None
-        #: Whether that is the backup of a rollback on purpose.
+        #: Whether it is one.
         self._is_rollback = False
         self._journal = journal
         self._progress = progress
@@ -69,10 +70,9 @@ class LaterWrites:
         reason = "; ".join([*([later.unknown] if later else []), *touched])
         if not reason:
             return ""
-        write_tracker_of(self._engine).note_rows(self._collect_written_rows())
         taken = self._take_again(now)
-        self._secured, self._kept_in = taken.activity, dump_of(taken)
-        self._journal.write("secured", path=taken.path, dump=str(dump_of(taken)), reason=reason)
+        self._secured = taken.activity
+        self._journal.write("secured", path=taken.path, dump=str(Path(taken.path) / taken.dump), reason=reason)
         return f"{reason}; all is in the backup {taken.path}, taken before the downgrade"
 
     def begin_rollback(self) -> None:
@@ -81,7 +81,8 @@ class LaterWrites:
 
     def secure(self, backup: Manifest) -> None:
         """Search for what others have written since the backup of a rollback on purpose, not since that of the run."""
-        self._secured, self._kept_in, self._is_rollback = backup.activity, dump_of(backup), True
+        self._secured, self._is_rollback = backup.activity, True
+        self._kept_in = None if backup.tool == TOOL else Path(backup.path) / backup.dump
 
     def check(self, connection: Connection) -> None:
         """Search in the transaction of a downgrade, where no other session can write any more.
@@ -91,29 +92,6 @@ class LaterWrites:
         """
         self._refuse(still_writes_on(self._engine, connection, self._collect_since_secured()))
 
-    @property
-    def checks_each_statement(self) -> bool:
-        """Return whether ``check`` keeps no session out, so it is repeated before each statement."""
-        return write_tracker_of(self._engine).checks_each_statement and self._kept_in is not None
-
-    def check_statement(self, connection: Connection, statement: str) -> None:
-        """Search right before a statement that may take rows away.
-
-        Raises:
-            Refused: others have written there.
-        """
-        write_tracker_of(self._engine).keep_others_out(connection, statement)
-        self.check(connection)
-
-    def end_statement(self, connection: Connection) -> None:
-        """Note what a statement of a downgrade has left."""
-        write_tracker_of(self._engine).let_others_in(connection)
-        self.note_own()
-
-    def note_own(self) -> None:
-        """Note what a downgrade has left."""
-        write_tracker_of(self._engine).note_rows_again()
-
     def check_written(self, connection: Connection, wrote: dict[str, int]) -> None:
         """Check what a downgrade has written, before it is committed.
 
@@ -121,16 +99,22 @@ class LaterWrites:
             Refused: others have written there, and it was not known before that the downgrade would.
         """
         written_rows = self._collect_since_secured()
-        if self._is_rollback:  # what was there at its backup was not made by it, and is counted from there
+        if self._is_rollback:
+            if isinstance(connection, RemoteConnection):
+                return  # only what is locked before the step is read there
+            # What was there at its backup was not made by it, and is counted from there.
             written_rows = WrittenRows(
                 before=[],
                 version_tables=written_rows.version_tables,
                 activity=self._secured,
                 secured=self._secured,
                 transactions=written_rows.transactions,
-                kept_in=self._kept_in,
             )
         self._refuse(write_tracker_of(self._engine).find_overwritten(connection, written_rows, wrote))
+
+    def forget_locks(self) -> None:
+        """Count no table as locked any more: a part of the downgrade is about to be committed."""
+        write_tracker_of(self._engine).forget_locks()
 
     def describe(self, backup: Manifest) -> str:
         """Return a note about what a backup has kept of them already; nothing if there is none."""
@@ -150,9 +134,9 @@ class LaterWrites:
         return self._run_record.collect_written_rows(self._activity)
 
     def _collect_since_secured(self) -> WrittenRows:
-        known = self._collect_written_rows()
-        kept_in = self._kept_in or known.kept_in
-        return replace(known, secured=self._secured, cleared=self._cleared, kept_in=kept_in)
+        # Once a downgrade has begun, the rows may differ from the dump by what it has written itself.
+        kept_in = None if self.has_begun else self._kept_in
+        return replace(self._collect_written_rows(), secured=self._secured, cleared=self._cleared, kept_in=kept_in)
 
     def _refuse(self, later: Writes) -> None:
         if later.tables:
@@ -173,8 +157,3 @@ class LaterWrites:
         folder = job.layout.backups_of(self._engine.database.name)
         name = find_unused_path(folder / f"{self._run_record.run[:50]}-downgraded").name
         return take(self._engine, now.heads, replace(job, run=name), self._progress.report)
-
-
-def dump_of(backup: Manifest) -> Path:
-    """Return where the dump of a backup lies."""
-    return Path(backup.path) / backup.dump

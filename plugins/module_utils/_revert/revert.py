@@ -137,7 +137,7 @@ class Revert(OneDatabase):
         """
         why = f"{failure.what}: {failure.why}"
         restored = None
-        if self.later and self.later.refused and not self.later.has_begun:
+        if self.later and self.later.refused and not self.later.has_begun and own_backup:
             now = read_position(engine, list(backup.heads))  # nothing was executed
         else:
             now, restored = verification.undo_rollback(

@@ -2,10 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The rows of the tables that downgrades may drop, between the dump right before them and each of their statements.
+"""The rows of the tables that a rollback may drop, between its dump and its first downgrade.
 
-A server has no lock that keeps others out of a table and lets env.py drop it, and commits each definition at once. So
-what others write between the checksum right before a statement and its execution is not seen.
+A definition is committed at once, and no lock is held for it: what others write while the downgrades run is not seen.
 """
 
 from __future__ import annotations
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
     from ..connection import OwnConnection
 
 
+#: The checksum of a table that the server does not read.
+_UNREADABLE = "None"
+
+
 class NotedRows:
     """The checksums of some tables, as the server computes them of their rows."""
 
@@ -29,17 +32,13 @@ class NotedRows:
         self._sums: dict[str, str] = {}
 
     def note(self, tables: Iterable[str]) -> None:
-        """Read the checksums of some tables; of one that is not there it is none."""
+        """Read the checksums of some tables; of what the server does not read it is none."""
         self._sums.update({table: self._read_sum(table) for table in tables})
 
     def find_changed(self) -> dict[str, int]:
         """Return the tables whose rows are not those that were noted, each with the 1 that counts as written."""
-        return {table: 1 for table, known in self._sums.items() if self._read_sum(table) != known}
-
-    def note_again(self) -> None:
-        """Read anew what a downgrade has left: it may have written into any of them."""
-        tables, self._sums = list(self._sums), {}
-        self.note(tables)
+        now = {table: self._read_sum(table) for table in self._sums}
+        return {table: 1 for table, known in self._sums.items() if now[table] != known or known == _UNREADABLE}
 
     def facts(self) -> dict[str, str]:
         """Return the checksums by table, for another process."""

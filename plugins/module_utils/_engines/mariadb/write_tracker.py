@@ -229,19 +229,9 @@ class MariaDBWriteTracker(WriteTracker):
 
     def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
         """Compare the tables that may be dropped with what was noted right before all was backed up."""
-        if self._noted is None or self._read_vouched():
+        if self._noted is None or written_rows.kept_in is None or self._read_vouched():
             return Writes()
         return Writes(self._noted.find_changed())
-
-    def note_rows_again(self) -> None:
-        """Read the checksums anew."""
-        if self._noted is not None:
-            self._noted.note_again()
-
-    def find_overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
-        """Read the checksums anew: what the downgrade has written is committed by its last statement."""
-        self.note_rows_again()
-        return Writes()
 
     def note_rows(self, written_rows: WrittenRows) -> None:
         """Note the tables that the run has made or altered."""

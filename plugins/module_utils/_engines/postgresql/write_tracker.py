@@ -157,6 +157,10 @@ class PostgreSQLWriteTracker(WriteTracker):
         self._locked = self._locked | locked
         return Writes({**made.tables, **touched.tables}, made.unknown)
 
+    def forget_locks(self) -> None:
+        """Forget their numbers."""
+        self._locked = set()
+
     def find_overwritten(self, connection: Connection, written_rows: WrittenRows, wrote: Iterable[str]) -> Writes:
         """Read the transactions of the rows, or the counters where the downgrade keeps the table to itself."""
         return find_overwritten(self.engine, connection, written_rows, wrote, self._locked)
@@ -215,8 +219,6 @@ class PostgreSQLWriteTracker(WriteTracker):
         now = read_positions(self.engine)
         found = own.run(changes_of_sequences, archive, written_rows, positions, now, self.engine.sequence_reads)
         return found + own.run(changes_of_others, archive, written_rows.with_rows(self.engine.attempts_wrote))
-
-    checks_each_statement = False
 
     def positions(self) -> dict[str, Any]:
         """Read each sequence."""

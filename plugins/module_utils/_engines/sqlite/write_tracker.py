@@ -24,7 +24,7 @@ from .catalog import (
 from .compare import compare, describe_changed_definitions
 from .kept_rows import find_unchanged_tables
 from .known_rows import KnownRows, await_clock, has_log
-from .later_writes import find_written_tables, keep_others_out
+from .later_writes import find_written_tables
 from .probe import reading
 from .row_authors import ContentDigest
 from .rows import attach, beside, columns_of, is_attached, list_changed_tables
@@ -54,8 +54,6 @@ class SQLiteWriteTracker(WriteTracker):
         self._unchanged: frozenset[str] = frozenset()
         self._known_rows = KnownRows()
         self._left: list[str] | None = None
-        #: Whether a statement is executed under a lock that ends with it.
-        self._is_locked = False
         #: How many states of the schema there were when ``definitions`` returned them.
         self._reported = 0
 
@@ -224,22 +222,15 @@ class SQLiteWriteTracker(WriteTracker):
             return Writes()
         self.check_other_writers(connection)
         now = self.engine.version_now()
-        if now is None or self.engine.write_witness.vouches(now):  # None: env.py holds the file for itself
+        if now is None:  # env.py holds the file for itself, so that its rows cannot be read
+            return Writes() if self.engine.write_witness.is_unshared else Writes({"any table": 1})
+        wrote = {name.removeprefix("main.") for name in written_rows.wrote}
+        names = {*written_rows.files, *written_rows.dropped, *wrote}
+        if not names or self.engine.write_witness.vouches(now):
             return Writes()
-        names = {*written_rows.files, *written_rows.dropped}
         return find_written_tables(
             written_rows.kept_in, self.engine.path, self.engine.acting, written_rows.version_tables, names
         )
-
-    def keep_others_out(self, connection: Connection, statement: str) -> None:
-        """Begin the transaction that the statement is in."""
-        self._is_locked = keep_others_out(connection.connection.dbapi_connection, statement)
-
-    def let_others_in(self, connection: Connection) -> None:
-        """Commit it, where the driver would have done so."""
-        if self._is_locked:
-            self._is_locked = False
-            connection.connection.commit()
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Compare with the backup: by whom they were changed does not count."""

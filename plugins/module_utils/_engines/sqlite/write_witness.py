@@ -119,6 +119,11 @@ class WriteWitness:
         """Return the state of the file, which ``starts`` has opened."""
         return state_of(path, self._counter) if self._counter else ""
 
+    @property
+    def is_unshared(self) -> bool:
+        """Return whether no other session had written when the versions were last compared."""
+        return self._is_unshared
+
     def vouches(self, ours: Version) -> bool:
         """Return whether no other session has written until now."""
         return self._is_unshared and ours == self._ours
