@@ -38,7 +38,18 @@ _WORDY = frozenset(
     {
         *("msg", "what", "why", "remedy", "reason", "notes", "note", "lines", "line", "again_error", "models"),
         *("server", "url", "not_restored", "refusals", "problems", "diff", "check", "exception", "warnings"),
-        *("ways_out", "message", "tool", "differences", "stdout", "stderr", "module_stdout", "module_stderr"),
+        *(
+            "place",
+            "elsewhere",
+            "ways_out",
+            "message",
+            "tool",
+            "differences",
+            "stdout",
+            "stderr",
+            "module_stdout",
+            "module_stderr",
+        ),
     }
 )
 

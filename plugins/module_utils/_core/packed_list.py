@@ -32,6 +32,10 @@ def pack_list(items: Iterable[Any]) -> str:
     return base64.b64encode(b"".join([*parts, packer.flush()])).decode()
 
 
+#: Values of another machine's list; each takes some 80 bytes once it is read.
+_MOST_VALUES = 2_000_000
+
+
 def unpack_list(text: Any, longest: int) -> list[Any]:
     """Return the list of such a text, which another machine has sent.
 
@@ -51,6 +55,8 @@ def unpack_list(text: Any, longest: int) -> list[Any]:
         raise ValueError(f"cannot be unpacked: {error}") from error
     if len(content) > longest:
         raise ValueError(f"is longer than {longest} bytes")
+    if sum(content.count(mark) for mark in (b"{", b"[", b",")) > _MOST_VALUES:
+        raise ValueError(f"has more than {_MOST_VALUES} values")
     try:
         items = json.loads(content)
     except RecursionError as error:

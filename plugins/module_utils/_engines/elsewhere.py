@@ -65,6 +65,9 @@ _FRAMES = 14
 _WROTE = "wrote to it"
 _NOT_KNOWN = "so what it wrote there is not known"
 
+#: Arguments of sqlite3.connect before its factory.
+_BEFORE_FACTORY = 5
+
 
 class Elsewhere:
     """Reports, for one database of a run, what this process writes elsewhere."""
@@ -213,7 +216,11 @@ class Elsewhere:
             finally:
                 self._opening_file_now.is_so = False
             if self._report is not None and not OPENING_OWN.get():
-                with suppress(Exception):  # a factory may make anything
+                # A factory may make anything, and may have an authorizer of its own, of which there is one.
+                if len(arguments) > _BEFORE_FACTORY or keywords.get("factory"):
+                    self._hear_event("sqlite3.connect", arguments or (keywords.get("database"),))
+                    return connection
+                with suppress(Exception):
                     watch = self.file_watch(connection)
                     if watch is not None:
                         connection.set_authorizer(watch.authorize)

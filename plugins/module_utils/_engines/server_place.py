@@ -6,12 +6,18 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 _HERE = {"", "none", "localhost", "127.0.0.1", "::1"}
+
+
+#: What a URL begins with, and what a name is that may be printed: neither a password nor options are.
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://")
+_NAME = re.compile(r"[\w.$:-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,9 @@ class ServerPlace:
         return (self.database, self.host) == (other.database, other.host) and (len(ports) == 1 or "" in ports)
 
     def __str__(self) -> str:
-        return f"{self.database or 'a database'} on {self.host}{':' + self.port if self.port else ''}"
+        database = self.database if _NAME.fullmatch(self.database) else "a database"
+        host = self.host if _NAME.fullmatch(self.host) else "a server"
+        return f"{database} on {host}{':' + self.port if self.port.isdigit() else ''}"
 
 
 def place_of_url(url: Any) -> ServerPlace:
@@ -61,7 +69,9 @@ def place_of_driver(connection: Any) -> ServerPlace | None:
 
 def place_of_arguments(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> ServerPlace | None:
     """Return the place that a driver is called with, None where that is not to be read: a text of options, for one."""
-    dsn = next((each for each in (*arguments, keywords.get("dsn")) if isinstance(each, str) and "://" in each), "")
+    # Only a URL: in a text of options, or in a password, there may be anything.
+    texts = [each for each in (*arguments[:1], keywords.get("dsn")) if isinstance(each, str)]
+    dsn = next((each for each in texts if _URL.match(each)), "")
     with suppress(ValueError):
         parts = urlsplit(dsn)
         database = keywords.get("database") or keywords.get("dbname") or keywords.get("db")

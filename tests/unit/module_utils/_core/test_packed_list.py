@@ -44,3 +44,8 @@ def test_plans_that_are_alike_take_few_bytes() -> None:
 def test_anything_else_is_refused_with_little_memory(text: Any, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         unpack_list(text, 200_000)
+
+
+def test_a_text_of_very_many_small_values_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than"):
+        unpack_list(packed(b"[" + b"{}," * 2_000_000 + b"1]"), 64 << 20)

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.server_place import (
+    ServerPlace,
+    place_of_arguments,
+)
 from tests.codes import assert_error
 from tests.unit.module_utils._engines.sqlite.test_others import release
 from tests.unit.stage import Answer, Host, database, script, sql
@@ -121,3 +125,22 @@ def test_what_env_py_writes_beside_its_revisions_is_named(host: Host, mine: Path
         written.write(f"    {WRITES['the driver'].format(str(beside))}\n    {FAILS}\n")
 
     assert_held(reverted(host, database(mine)), str(beside))
+
+
+def test_an_authorizer_of_the_customers_own_stays(host: Host, mine: Path, beside: Path) -> None:
+    """A connection has one; so what a factory makes is named as opened past SQLAlchemy."""
+    makes = "import sqlite3; C = type('C', (sqlite3.Connection,), {})"
+    body = f"{makes}; c = sqlite3.connect({str(beside)!r}, factory=C); c.execute('update other set a = 6'); c.commit()"
+    revisions(host, body)
+
+    assert_held(reverted(host, database(mine)), str(beside), "past SQLAlchemy")
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    ["host=db password=s3cret application_name=https://shop dbname=x", "p@s3cret://x", "postgresql://u:s3cret@db/x"],
+)
+def test_no_password_becomes_the_name_of_a_place(dsn: str) -> None:
+    assert "s3cret" not in str(place_of_arguments((dsn,), {}))
+    assert "s3cret" not in str(place_of_arguments(("db", "u", dsn), {}))
+    assert "s3cret" not in str(ServerPlace.of(dsn, dsn, dsn))
