@@ -189,7 +189,8 @@ def test_a_restore_that_stopped_half_way_goes_on_or_back(
     assert sqlite.rows("SELECT * FROM item") == []
     fails.unlink()
 
-    typed(printed(held.output, f"{way}: ")).ended()
+    purpose = {"forward": "To continue", "back": "To restore the old state"}[way]
+    typed(printed(held.output, f"{purpose}: ")).ended()
 
     assert sqlite.dump() == {"forward": forward, "back": back}[way]
 

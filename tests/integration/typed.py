@@ -30,7 +30,8 @@ def typed(command: str, folder: Path = PROJECT, env: Mapping[str, str] | None = 
 
 def printed(output: str, before: str) -> str:
     """The first command that is behind some words, to the end of its line or of its part of a sentence."""
-    line = rf"^(?!fatal|\[WARNING\]).*?{re.escape(before)}((?:\S+=\S+ )?\S*ansible-playbook (?:(?!; ).)*?)(?:;.*)?$"
+    command = r"((?:\S+=\S+ )?\S*ansible-playbook (?:(?!; ).)*?)"
+    line = rf"^(?!fatal|\[WARNING\]).*?(?i:{re.escape(before)}){command}(?:;.*)?$"
     found = re.search(line, output, re.MULTILINE)
     assert found, f"no command behind {before!r}:\n{output}"
     return found[1]

@@ -102,9 +102,9 @@ def test_what_may_be_made_the_next_time_is_ended_by_the_next_run(
         raise NotMade(Failed("no", why, code="client-program-failed"), pieces)
 
     monkeypatch.setattr(swap, "run_pieces", failing)
-    with failed(HALF_WAY, "ansible-playbook", "1205"):
+    with failed(HALF_WAY, "the restore that is printed", "1205"):
         restore_as_user(owned, archive)
-    with failed(HALF_WAY, "ansible-playbook", "1205"):
+    with failed(HALF_WAY, "the restore that is printed", "1205"):
         lock_as_user(owned)
     monkeypatch.undo()
     lock_as_user(owned)
