@@ -50,7 +50,7 @@ def _safety(host: Host, place: Place, turns: int) -> Difference:
     def upgrade(turn: int) -> float:
         name = f"{place.name}-{turn}".lower()
         begun = time.perf_counter()
-        host.do("plan", name, urls["ours"], remember=True)  # as the module does in a run
+        host.do("plan", name, urls["ours"])
         result = host.ended("upgraded", "upgrade", name, urls["ours"])
         return time.perf_counter() - begun - float(result["backup"]["seconds"])
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -53,18 +52,6 @@ def write_record(
         default: as of ``json.dumps``.
     """
     write_durably(path, json.dumps({"format": FORMAT, **facts}, indent=indent, default=default) + "\n")
-
-
-def write_passing_record(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write a record that may be lost in a crash or cut short: nothing is flushed to disk (mode 0600).
-
-    Args:
-        path: of the file, in a folder that is there.
-        facts: what the record holds, as plain data.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-        json.dump({"format": FORMAT, **facts}, handle)
 
 
 def read_record(path: Path) -> dict[str, Any]:

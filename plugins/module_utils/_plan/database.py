@@ -41,7 +41,6 @@ from .changed_history import (
     was_made_by_other_entry,
 )
 from .model import CHANGED_MEANWHILE, Plan
-from .planned_record import keep_plan, take_planned_streams
 from .rehearsal_record import missing_rehearsal
 
 #: The code of a database that was changed while env.py was run for its plan.
@@ -67,11 +66,8 @@ def plan_database(database: Database, job: Job, in_place: Callable[[bool], None]
         fill_plan(plan, engine, environment)
         # A database that was made anew is one of which nothing is known yet.
         anew = any(finding.code in (MADE_ANEW, CHANGED_MEANWHILE) for finding in plan.changed_history)
-        if job.remember and engine.exists() and not (plan.obstacles or anew):
-            if not plan.pending:
-                remember(environment, plan.identity, plan.heads, plan.changed_history)
-            elif in_place:  # else env.py has written
-                keep_plan(environment, plan)
+        if job.remember and engine.exists() and not (plan.pending or plan.obstacles or anew):
+            remember(environment, plan.identity, plan.heads, plan.changed_history)
     except WritesBefore:
         raise
     except Refused as refusal:
@@ -97,21 +93,20 @@ def plan_database(database: Database, job: Job, in_place: Callable[[bool], None]
     return plan
 
 
-def fill_plan(plan: Plan, engine: Engine, environment: Environment, *, again: bool = False) -> None:
+def fill_plan(plan: Plan, engine: Engine, environment: Environment, *, forecast: bool = True) -> None:
     """Read the revisions of a database.
 
     Args:
         plan: to fill.
         engine: aimed at the database.
         environment: of the release.
-        again: whether the run has planned it before: then it does not say how a restore would be done, and env.py need
-            not run where nothing has changed since.
+        forecast: whether it is to say how a restore would be done.
 
     Raises:
         Refused: that is unknown.
     """
-    _fill_plan(plan, engine, environment, again=again)
-    if not again and plan.pending and engine.exists():
+    _fill_plan(plan, engine, environment)
+    if forecast and plan.pending and engine.exists():
         plan.restore = forecast_restore(engine)
     job = environment.job
     left = last_run_state(_lasting(job), plan.name, besides=job.run)
@@ -124,7 +119,7 @@ def _lasting(job: Job) -> Layout:
     return Layout(Path(job.shipping_makes or job.root))
 
 
-def _fill_plan(plan: Plan, engine: Engine, environment: Environment, *, again: bool) -> None:
+def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     plan.engine = engine.name
     plan.url = engine.facts()["url"]
     plan.can_be_shared = engine.can_be_shared
@@ -146,17 +141,14 @@ def _fill_plan(plan: Plan, engine: Engine, environment: Environment, *, again: b
     plan.server = own.run(engine.describe)
     plan.identity = str(engine.own_identity())
     plan.instance = own.run(engine.instance) or engine.file_number()
-    written: list[str] = []
-    plan.streams = take_planned_streams(environment, plan.identity) if again else []
-    if not plan.streams:
-        before = engine.state_of_writes()
-        plan.streams = environment.streams(plan.instance)
-        written = engine.describe_writes_since(before)
+    before = engine.state_of_writes()
+    plan.streams = environment.streams(plan.instance)
+    written = engine.describe_writes_since(before)
     _compare_with_journals(plan, environment, _refuse_changed_meanwhile(plan.name, written))
     plan.obstacles += _find_unexpanded(plan)
     if plan.pending:
-        seconds = read_known_seconds(_lasting(environment.job), plan.name)
-        plan.expected_seconds = seconds[0] if seconds else None
+        known = read_known_seconds(_lasting(environment.job), plan.name)
+        plan.expected_seconds = known[0] if known else None
         plan.obstacles += backup_obstacles(environment.job)
         tables = [stream.table for stream in plan.streams]
         plan.obstacles += engine.obstacles(engine.own_connection(), environment.job.layout.root, tables)

@@ -80,7 +80,7 @@ class Upgrade(OneDatabase):
 
     def _upgrade_locked(self, environment: Environment, lock: Lock) -> DatabaseResult:
         self._refuse_if_gone()
-        fill_plan(self.plan, self.engine, environment, again=True)
+        fill_plan(self.plan, self.engine, environment, forecast=False)
         self.before = Position(self.plan.heads)
         if self.plan.obstacles:
             return self._result("refused", error=self.plan.obstacles[0].facts())
