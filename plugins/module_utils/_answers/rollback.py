@@ -23,7 +23,6 @@ from .._module.verb import follow, foretell, have_done
 from .._release.by_application import answer_by_release, group_by_release_of_run
 
 _MOST_NAMED = 20
-_ADD = "Add them to migrate_databases, or use the variables of their application"
 
 
 def respond(module: AnsibleModule) -> NoReturn:
@@ -59,11 +58,14 @@ def _refuse_unlisted(options: dict[str, Any], chosen: list[str]) -> None:
     known = {key_of(entry["name"]) for entry in options["databases"]}
     unlisted = [name for name in list_moved(options["root"], of_run) if key_of(name) not in known]
     if unlisted:
-        these = playbook_command("rollback", migrate_rollback_run=of_run, migrate_rollback_databases=chosen)
+        remedy = "Add them to migrate_databases, or use the variables of their application"
+        if chosen:
+            these = playbook_command("rollback", migrate_rollback_run=of_run, migrate_rollback_databases=chosen)
+            remedy = f"Add them to migrate_databases, or roll back the others alone: {these}"
         raise Refused(
             f"Run {of_run} moved databases that are not in the inventory of this host",
             f"it does not list {first_of(unlisted, _MOST_NAMED)}",
-            f"Add them to migrate_databases, or roll back the others alone: {these}" if chosen else _ADD,
+            remedy,
             code="database-not-listed",
         )
 

@@ -54,6 +54,11 @@ def list_ways_out(ways_out: Mapping[str, str]) -> list[str]:
     return [f"{purpose}: {ways_out[way]}" for way, purpose in _PURPOSES.items() if way in ways_out]
 
 
+def indent_ways_out(ways_out: Mapping[str, str]) -> list[str]:
+    """Return the same as lines below those of a held database."""
+    return [f"  {line[0].upper()}{line[1:]}" for line in list_ways_out(ways_out)]
+
+
 def append_ways_out(ways_out: Mapping[str, str]) -> str:
     """Return the ways out as the lines that end the message of a held database."""
-    return "".join(f"\n  {line[0].upper()}{line[1:]}" for line in list_ways_out(ways_out))
+    return "".join(f"\n{line}" for line in indent_ways_out(ways_out))

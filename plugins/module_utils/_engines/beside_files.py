@@ -14,10 +14,14 @@ from urllib.parse import unquote, urlsplit
 
 from .unseen_writes import is_memory
 
-_OK = 0
-_PRAGMA, _ATTACH, _ALTER = 19, 24, 26
-#: What makes or drops an object that lasts, or changes rows.
-_CHANGES = frozenset({1, 2, 7, 8, 9, 10, 11, 16, 17, 18, 23, 27, 28, 29, 30})
+# Python 3.9 names only some of them, and SQLite never changes them.
+OK, DENY = 0, 1
+WRITES = {9: "delete", 18: "insert", 23: "update"}
+PRAGMA, ATTACH, ALTER = 19, 24, 26
+#: What makes or drops an index, a table, a trigger, a view, a virtual table.
+DEFINES = frozenset({1, 2, 7, 8, 10, 11, 16, 17, 29, 30})
+#: What makes or drops an object that lasts, or changes rows: REINDEX and ANALYZE as well.
+_CHANGES = frozenset({*DEFINES, *WRITES, 27, 28})
 #: Settings that a file keeps and that are content of the application's.
 _LASTING = {"user_version", "application_id"}
 #: A file that was attached by a parameter, which the authorizer is not given.
@@ -41,13 +45,13 @@ class FileWatch:
     def authorize(self, action: int, first: Any, second: Any, schema: Any, _inner: Any = None) -> int:
         """Permit all: an authorizer, or what another one passes on."""
         with suppress(Exception):  # an error in here would refuse the statement
-            if action == _ATTACH:
+            if action == ATTACH:
                 self._attached += [path_of(first)] if first is None or not is_memory(first) else []
-            elif action == _ALTER:
+            elif action == ALTER:
                 self._changes(first)
-            elif action in _CHANGES or (action == _PRAGMA and second is not None and str(first).lower() in _LASTING):
+            elif action in _CHANGES or (action == PRAGMA and second is not None and str(first).lower() in _LASTING):
                 self._changes(schema)
-        return _OK
+        return OK
 
     def _changes(self, schema: Any) -> None:
         if schema in (None, "main"):

@@ -203,8 +203,13 @@ class WriteTracker(ABC):
         """Return, as text, the tables that the run has changed and others may have written since."""
         return []
 
-    def note_rows(self, written_rows: WrittenRows) -> None:
-        """Note, right before a backup, what ``still_writes`` compares with where nothing else shows who writes."""
+    def note_rows(self, written_rows: WrittenRows, now: list[str]) -> None:
+        """Note, right before a backup, what ``still_writes`` compares with where nothing else shows who writes.
+
+        Args:
+            written_rows: what the run has done.
+            now: the fingerprint of the database.
+        """
         return
 
     def forget_locks(self) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
-from .._core.revisions import CONTRACT, EXPAND, Heads, Revision, Stream
+from .._core.revisions import Heads, Stream
 from .._core.urls import backend_of
 from .._engines.data import Identity
 from .._engines.interface import Engine
@@ -46,7 +46,7 @@ from .revisions import Revisions
 from .scripts import configuration, engine_names, script_directory, set_url
 from .setup import run_setup
 from .step import Step, Watcher
-from .steps import connection_of, heads_after, watch_steps
+from .steps import connection_of, watch_steps
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -354,21 +354,6 @@ class Environment(Revisions):
         if kind != self.engine.name:
             return Identity(f"a server of {kind}", str(connection.engine.url.database))
         return self.engine.identity(connection)
-
-    def _plan_stream(self, table: str, heads: Heads) -> Stream:
-        steps = self._steps_ahead(heads)
-        pending = tuple(Revision(step.revision.revision, step.revision.doc or "") for step in steps)
-        return Stream(table, tuple(sorted(heads)), pending, heads_after(heads, steps), self._list_unexpanded(heads))
-
-    def _list_unexpanded(self, heads: Heads) -> tuple[str, ...]:
-        """Return what is missing of the expanding branch, where the target is to contract."""
-        if self.target != f"{CONTRACT}@head":
-            return ()
-        missing = self.script._upgrade_revs(f"{EXPAND}@head", heads)  # type: ignore[arg-type]
-        return tuple(step.revision.revision for step in missing)
-
-    def _steps_ahead(self, heads: Heads) -> list[Any]:
-        return list(self.script._upgrade_revs(self.target, heads))  # type: ignore[arg-type]
 
     def _table(self, context: MigrationContext) -> str:
         schema = self.engine.schema_of(connection_of(context), context.version_table_schema, context.version_table)

@@ -11,12 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Refused
-from .._core.revisions import Heads, Stream
+from .._core.revisions import CONTRACT, EXPAND, Heads, Revision, Stream
 from .alembic_import import CommandError, ScriptDirectory
 from .locations import Locations
+from .steps import heads_after
 
 if TYPE_CHECKING:
     from .._engines.interface import Engine
@@ -28,6 +29,11 @@ class Revisions(ABC):
     script: ScriptDirectory
     locations: Locations
     engine: Engine
+
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """Return what Alembic is to upgrade to."""
 
     @abstractmethod
     def streams(self, instance: str = "") -> list[Stream]:
@@ -79,6 +85,21 @@ class Revisions(ABC):
             return hashlib.sha256(Path(self.script.get_revision(revision).path).read_bytes()).hexdigest()
         except OSError:
             return ""
+
+    def _plan_stream(self, table: str, heads: Heads) -> Stream:
+        steps = self._steps_ahead(heads)
+        pending = tuple(Revision(step.revision.revision, step.revision.doc or "") for step in steps)
+        return Stream(table, tuple(sorted(heads)), pending, heads_after(heads, steps), self._list_unexpanded(heads))
+
+    def _list_unexpanded(self, heads: Heads) -> tuple[str, ...]:
+        """Return what is missing of the expanding branch, where the target is to contract."""
+        if self.target != f"{CONTRACT}@head":
+            return ()
+        missing = self.script._upgrade_revs(f"{EXPAND}@head", heads)  # type: ignore[arg-type]
+        return tuple(step.revision.revision for step in missing)
+
+    def _steps_ahead(self, heads: Heads) -> list[Any]:
+        return list(self.script._upgrade_revs(self.target, heads))  # type: ignore[arg-type]
 
     def _name_below(self, committed: dict[str, list[str]]) -> str:
         """Return the argument of ``alembic downgrade`` that would undo the same in the first version table."""

@@ -75,9 +75,9 @@ class LaterWrites:
         self._journal.write("secured", path=taken.path, dump=str(Path(taken.path) / taken.dump), reason=reason)
         return f"{reason}; all is in the backup {taken.path}, taken before the downgrade"
 
-    def begin_rollback(self) -> None:
+    def begin_rollback(self, now: Position) -> None:
         """Note what the engine has to compare with, right before a rollback on purpose backs up."""
-        write_tracker_of(self._engine).note_rows(self._collect_written_rows())
+        write_tracker_of(self._engine).note_rows(self._collect_written_rows(), now.fingerprint)
 
     def secure(self, backup: Manifest) -> None:
         """Search for what others have written since the backup of a rollback on purpose, not since that of the run."""

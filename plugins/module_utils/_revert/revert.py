@@ -117,7 +117,7 @@ class Revert(OneDatabase):
         # What was there before an interrupted rollback, no backup taken now can hold.
         before = verification.backup_of_interrupted(self.journal)
         self.later = self._later_writes(environment.engine)
-        self.later.begin_rollback()
+        self.later.begin_rollback(now)
         taken = self._back_up(environment.engine, now)
         self.backup = before or taken
         self._note(self.later.describe(taken))
@@ -136,21 +136,17 @@ class Revert(OneDatabase):
             Failed: it cannot be brought back; then a person decides.
         """
         why = f"{failure.what}: {failure.why}"
-        restored = None
-        if self.later and self.later.refused and not self.later.has_begun and own_backup:
-            now = read_position(engine, list(backup.heads))  # nothing was executed
+        if own_backup and self.later and self.later.refused and not self.later.has_begun:  # nothing was executed
+            now, restored = read_position(engine, list(backup.heads)), None
         else:
             now, restored = verification.undo_rollback(
                 engine, backup, self.journal, self.progress, why, self.job.compare_limit, own_backup
             )
         self.undone = []
         first = failure.remedy if failure.code == "others-wrote" else "Correct the downgrade"
-        error = Failed(
-            f"The rollback of {self.database.name!r} failed, and the database is as before it",
-            why,
-            f"{first}, then: {self._rollback_command()}",
-            code="rollback-failed",
-        ).facts()
+        what = f"The rollback of {self.database.name!r} failed, and the database is as before it"
+        remedy = f"{first}, then: {self._rollback_command()}"
+        error = Failed(what, why, remedy, code="rollback-failed").facts()
         details: ResultDetails = {"error": error, "as_before": True}
         if restored:
             details |= {"retained": restored.retained, "method": restored.method}
@@ -347,21 +343,16 @@ class Revert(OneDatabase):
             restored, now = bring_back(environment.engine, manifest, run_record, self.journal, self.progress, reason)
         except Refused as refusal:
             raise refusal.because(reason) from refusal
-        details: ResultDetails = {
-            "retained": restored.retained,
-            "method": restored.method,
-            "not_restored": restored.not_restored,
-            "reason": reason,
-        }
-        return self._result("restored", now, details)
+        details: ResultDetails = {"retained": restored.retained, "method": restored.method, "reason": reason}
+        return self._result("restored", now, {**details, "not_restored": restored.not_restored})
 
     def _manifest(self) -> Manifest | None:
         return verification.backup_of(self.run_record)
 
     def _with_others(self, engine: Engine, result: DatabaseResult, on_purpose: bool) -> DatabaseResult:
         """Add what the run has written to other databases, which holds this one: a person decides about those."""
-        hold = None if on_purpose else lambda refusal: self._hold(engine, refusal)
-        return with_others(result, Elsewhere.of(self.run_record, self.journal), hold)
+        found = Elsewhere.of(self.run_record, self.journal)
+        return with_others(result, found, None if on_purpose else lambda refusal: self._hold(engine, refusal))
 
     def _hold(self, engine: Engine, failure: Refused) -> DatabaseResult:
         """Leave the database as it is and say both ways out."""

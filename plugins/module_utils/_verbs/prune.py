@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, cast
 
 from .._backup.manifest import MANIFEST, proven
 from .._core.errors import CORRECT_IT, REPORT_IT, Failed, Refused
@@ -49,16 +49,7 @@ class Leftover:
 
     def facts(self) -> LeftoverFacts:
         """Return it as plain data."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "run": self.run,
-            "made": self.made,
-            "size": self.size,
-            "days": self.days,
-            "outcome": self.outcome,
-            "reason": self.reason,
-        }
+        return cast("LeftoverFacts", asdict(self))
 
 
 def leftovers_of(database: Database, job: Job) -> list[LeftoverFacts]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT, Refused, first_of
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import (
+    indent_ways_out,
     list_ways_out,
     playbook_command,
 )
@@ -141,7 +142,7 @@ def _ways(held: Sequence[Result]) -> list[str]:
     """Return the ways out of databases that differ in their names only: each is one command for all of them."""
     names = [entry["name"] for entry in held]
     ways = {way: for_all(command, names) for way, command in (held[0].get("ways_out") or {}).items()}
-    lines = [f"  {line[0].upper()}{line[1:]}" for line in list_ways_out(ways)]
+    lines = indent_ways_out(ways)
     more = len(names) - MOST_NAMED
     return lines + ([f"  The same for {more} more, each by its name."] if lines and more > 0 else [])
 

@@ -233,11 +233,10 @@ class MariaDBWriteTracker(WriteTracker):
             return Writes()
         return Writes(self._noted.find_changed())
 
-    def note_rows(self, written_rows: WrittenRows) -> None:
+    def note_rows(self, written_rows: WrittenRows, now: list[str]) -> None:
         """Note the tables that the run has made or altered."""
         own = self.engine.own_connection()
         self._noted = NotedRows(own, self.engine.name_on_server)
-        now = own.run(self.engine.fingerprint, frozenset())
         self._noted.note(list_altered(own, self.engine.name_on_server, written_rows.before, now))
 
     def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:

@@ -16,6 +16,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
+from ..beside_files import ALTER, ATTACH, DEFINES, DENY, OK, PRAGMA, WRITES
+from ..elsewhere import ELSEWHERE
+from ..unseen_writes import is_memory
+
+if TYPE_CHECKING:
+    from ..beside_files import FileWatch
 
 #: Means all tables, where SQLite's authorizer could not be set.
 ANY = "*"
@@ -24,21 +30,9 @@ SEQUENCES = "sqlite_sequence"
 #: The names in it, which SQLite itself writes with each table that is renamed: that gives out no number.
 SEQUENCE_NAMES = f"{SEQUENCES}.name"
 
-# Python 3.9 names only some of them, and SQLite never changes them.
-_OK, _DENY = 0, 1
-_WRITES = {9: "delete", 18: "insert", 23: "update"}
-_PRAGMA, _ATTACH, _ALTER = 19, 24, 26
-#: What makes or drops an index, a table, a trigger, a view, a virtual table.
-_DEFINES = frozenset({1, 2, 7, 8, 10, 11, 16, 17, 29, 30})
 #: Everything that changes a schema or what is in it.
-_CHANGES = frozenset({*_DEFINES, *_WRITES})
+_CHANGES = frozenset({*DEFINES, *WRITES})
 _OWN_SCHEMAS = {"main", "temp", "vacuum_db", None}
-
-from ..elsewhere import ELSEWHERE
-from ..unseen_writes import is_memory
-
-if TYPE_CHECKING:
-    from ..beside_files import FileWatch
 
 
 class WrittenTables:
@@ -126,31 +120,31 @@ class WrittenTables:
 
     def _passing_on(self, watch: FileWatch, *facts: Any) -> int:
         answer = self._authorize(*facts)
-        return answer if answer == _DENY else watch.authorize(*facts)
+        return answer if answer == DENY else watch.authorize(*facts)
 
     def _authorize(self, action: int, first: Any, second: Any, schema: Any, _inner: Any) -> int:
         with suppress(Exception):  # an error in here would refuse the statement
-            if action == _ATTACH and not is_memory(first):
+            if action == ATTACH and not is_memory(first):
                 self._attached_a_file = True
-            elif action in _DEFINES:
+            elif action in DEFINES:
                 self.changes += 1
                 self.definitions.add(str(first))
-            elif action == _ALTER:
+            elif action == ALTER:
                 self._count(second)
                 self.changes += 1
                 self.definitions.add(str(second))
                 if schema is not None:  # the column that it drops
                     self.rows.add(str(second))
                 schema = first
-            elif action in _WRITES:
-                only_names = first == SEQUENCES and second == "name" and _WRITES[action] == "update"
+            elif action in WRITES:
+                only_names = first == SEQUENCES and second == "name" and WRITES[action] == "update"
                 self._count(SEQUENCE_NAMES if only_names else first)
                 self.rows.add(str(first))
-            elif action == _PRAGMA and str(first).lower() == "writable_schema":
+            elif action == PRAGMA and str(first).lower() == "writable_schema":
                 self.rows.add(ANY)  # then a row may be read in another way
-            if action in _CHANGES or action == _ALTER:
+            if action in _CHANGES or action == ALTER:
                 return self._permit(schema)
-        return _OK
+        return OK
 
     def _count(self, table: Any) -> None:
         if table and (not str(table).startswith("sqlite_") or table in (SEQUENCES, SEQUENCE_NAMES)):
@@ -158,14 +152,14 @@ class WrittenTables:
 
     def _permit(self, schema: Any) -> int:
         if schema in _OWN_SCHEMAS or schema in self._in_memory or not self._attached_a_file:
-            return _OK
+            return OK
         self.refusal = Refused(
             f"The migrations write to the attached database {schema!r}",
             "an attached file is neither backed up nor compared, so a failure could not be undone in it",
             "Give that file an entry of its own in migrate_databases, with its own env.py, and do not attach it",
             code="attached-database-written",
         )
-        return _DENY
+        return DENY
 
 
 def is_refusal(error: BaseException) -> bool:
