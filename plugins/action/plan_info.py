@@ -17,10 +17,10 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action imp
     make_lost_result,
 )
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.parts import call_in_parts
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.causes import cause_lines
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.causes import list_cause_lines
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import find_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import keep_whole
 
 _STOPPED = "Nothing was changed, because migrate_on_refusal is stop:"
@@ -36,12 +36,12 @@ class ActionModule(FollowingAction):
         """Return the module's answer."""
         answer = self._plan_host(task_vars)
         shareable = [entry for entry in answer.get("databases", []) if entry["pending"] and entry["can_be_shared"]]
-        invocation.share(
+        invocation.share_facts(
             "plans",
             task_vars["inventory_hostname"],
             {entry["name"]: entry.get("instance") or entry["identity"] for entry in shareable},
         )
-        refusals = _refusals(answer, task_vars["inventory_hostname"])
+        refusals = _list_refusals(answer, task_vars["inventory_hostname"])
         if self._task.args.get("on_refusal") == "stop" and refusals:
             refused = {"failed": True, "ok": False, "msg": "\n".join([_STOPPED, *refusals])}
             raise keep_whole("plan", task_vars["inventory_hostname"], {**answer, **refused})
@@ -52,7 +52,7 @@ class ActionModule(FollowingAction):
     def _plan_host(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Plan; in check mode send what is not there, so that the prediction is exact."""
         arguments, local = self.split_archives()
-        answer = call_in_parts(lambda part: self.call(part, facts), arguments, self.progress(facts), "planned")
+        answer = call_in_parts(lambda part: self.call(part, facts), arguments, self.build_progress(facts), "planned")
         if not self._task.check_mode or answer.get("shipped", True) or not local["archive"]:
             return answer
         try:
@@ -62,7 +62,7 @@ class ActionModule(FollowingAction):
             return make_lost_result(error.message)
 
 
-def _view() -> View:
+def _build_view() -> View:
     return View(shows_all=display.verbosity > 0)
 
 
@@ -70,22 +70,22 @@ def _list_obstacles(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(entry["name"], obstacle) for entry in answer.get("databases", []) for obstacle in entry["obstacles"]]
 
 
-def _refusals(answer: dict[str, Any], host: str) -> list[str]:
+def _list_refusals(answer: dict[str, Any], host: str) -> list[str]:
     """Return what is refused, each cause once."""
     return [
-        this_invocation().complete_commands(line, host)
-        for line in _view().limit_lines(cause_lines(_list_obstacles(answer)))
+        find_invocation().complete_commands(line, host)
+        for line in _build_view().limit_lines(list_cause_lines(_list_obstacles(answer)))
     ]
 
 
 def _warn(answer: dict[str, Any], host: str) -> None:
     """Print what is refused before anything is changed, while a person can still decide; on one of several hosts."""
-    causes, view = [*_list_obstacles(answer), *_unrestorable(answer)], _view()
-    for line in view.limit_lines(cause_lines(causes, partial(invocation.first_before, host=host), view.most)):
-        display.warning(f"{host}: {this_invocation().complete_commands(line, host)}")
+    causes, view = [*_list_obstacles(answer), *_list_unrestorable(answer)], _build_view()
+    for line in view.limit_lines(list_cause_lines(causes, partial(invocation.find_first_before, host=host), view.most)):
+        display.warning(f"{host}: {find_invocation().complete_commands(line, host)}")
 
 
-def _unrestorable(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _list_unrestorable(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Return why databases could not be restored if they had to be."""
     return [
         (entry["name"], entry["restore"]["obstacle"])

@@ -16,17 +16,17 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.checks import problems
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.checks import list_problems
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.env_py import refuse_without_env_py
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.packing import pack_once
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import (
-    refusal,
-    variable_problems,
+    build_refusal,
+    list_variable_problems,
 )
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import begin
-from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import earlier_parts
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import count_earlier_parts
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation, results, selected
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run.unknown_variables import misspelt
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.unknown_variables import list_misspelt
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import Permit, permit
 
 display = Display()
@@ -66,18 +66,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         facts = task_vars or {}
         host = facts.get("inventory_hostname", "")
-        for sentence in misspelt(facts):
+        for sentence in list_misspelt(facts):
             display.warning(sentence)
         options = {**_DEFAULTS, **self._task.args}
         results.begin(host, {})
         if options["rollout"]:
             begin.announce(options["rollout"], facts["ansible_play_hosts_all"], check_mode=self._task.check_mode)
-        wrong = [*problems(options), *self._problems(options, facts)]
+        wrong = [*list_problems(options), *self._list_problems(options, facts)]
         if not wrong:
             try:
                 allowed = self._permit(options)
                 run_id = invocation.run_id(
-                    options["run"], host, earlier_parts(options["manifests"], options["run"], host)
+                    options["run"], host, count_earlier_parts(options["manifests"], options["run"], host)
                 )
                 packed = {"run": run_id, "window": asdict(allowed), **self._pack(run_id, options)}
                 results.begin(host, packed)
@@ -87,13 +87,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 return {"changed": False, **packed}
             except Refused as error:
                 wrong = [str(error)]
-        raise refusal(wrong, host)
+        raise build_refusal(wrong, host)
 
-    def _problems(self, options: dict[str, Any], facts: dict[str, Any]) -> Iterator[str]:
+    def _list_problems(self, options: dict[str, Any], facts: dict[str, Any]) -> Iterator[str]:
         """Yield what is wrong with the other variables of the role."""
-        yield from variable_problems(facts, self._templar.template)
+        yield from list_variable_problems(facts, self._templar.template)
         if options["rollout"]:
-            yield from begin.problems(options["rollout"], facts.get("groups") or {})
+            yield from begin.list_problems(options["rollout"], facts.get("groups") or {})
 
     def _permit(self, options: dict[str, Any]) -> Permit:
         """Return what the windows allow; a run that changes nothing may start at any time."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import build_playbook_command
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import find_invocation
 
 
 class ActionModule(FollowingAction):
@@ -31,7 +31,7 @@ class ActionModule(FollowingAction):
             return answer
         names = [entry["name"] for entry in answer["databases"]]
         if self._task.args.get("names_only"):
-            invocation.share("restorable", host, names)
+            invocation.share_facts("restorable", host, names)
             return answer
         gone = [name for name in invocation.read_shared("restorable", host) or () if name not in names]
         if gone:
@@ -44,8 +44,8 @@ def _make_failure(what: str) -> dict[str, Any]:
     nowhere = Refused(
         what,
         "no backup is of the run, lies at the path and belongs to the databases that were named",
-        f"This shows the last ones: {playbook_command('status')}",
+        f"This shows the last ones: {build_playbook_command('status')}",
         code="backup-not-found",
     )
-    message = this_invocation().complete_commands(str(nowhere))
-    return {"failed": True, "msg": message, "error": nowhere.facts(), "databases": [], "ok": False}
+    message = find_invocation().complete_commands(str(nowhere))
+    return {"failed": True, "msg": message, "error": nowhere.as_facts(), "databases": [], "ok": False}

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import build_playbook_command
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import find_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.shared_databases import Turns
 
 
@@ -25,19 +25,19 @@ class ActionModule(FollowingAction):
         """Return the module's last answer."""
         named = self._task.args.get("of_run")
         if named and not self._is_known(named, task_vars):
-            shown = f"This shows the last runs: {playbook_command('status')}"
+            shown = f"This shows the last runs: {build_playbook_command('status')}"
             unknown = Refused(f"No host of this play knows run {named}", "", shown, code="run-unknown")
-            message = this_invocation().complete_commands(str(unknown))
-            facts_of_it = {"error": unknown.facts(), "of_run": named, "databases": []}
+            message = find_invocation().complete_commands(str(unknown))
+            facts_of_it = {"error": unknown.as_facts(), "of_run": named, "databases": []}
             return {"failed": True, "msg": message, "ok": False, **facts_of_it}
-        of_run = named or self._last_change(task_vars)
+        of_run = named or self._find_last_change(task_vars)
         if self._task.check_mode:  # check mode waits for no other host
             return {**self.follow({**self._task.args, "of_run": of_run}, task_vars), "of_run": of_run}
         turns = Turns("reverts", of_run, task_vars)
         turns.begin()
         try:
             # The host that migrated a shared database comes last: those that only verified it have gone by then.
-            for verifier in sorted(set(turns.sharing().values())):
+            for verifier in sorted(set(turns.list_sharing().values())):
                 turns.wait_for(verifier)
             answer = self.follow({**self._task.args, "of_run": of_run}, task_vars)
         finally:
@@ -53,7 +53,7 @@ class ActionModule(FollowingAction):
         return not known or any(named in answer for answer in known)
 
     @staticmethod
-    def _last_change(facts: dict[str, Any]) -> str:
+    def _find_last_change(facts: dict[str, Any]) -> str:
         changes = [
             change
             for host in facts["ansible_play_hosts_all"]

@@ -20,10 +20,10 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.results impo
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import batches, decide, manifest, window_fit
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation, results
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import find_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
-from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import seconds_until
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import count_seconds_until
 
 display = Display()
 
@@ -41,7 +41,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Return whether the gate is open, and why not."""
         super().run(tmp, task_vars)
         options = self._task.args
-        found = manifest.current()
+        found = manifest.read_current()
         if found is None:
             raise FailedOnce("There is no rollout: hosting.alembic.preflight begins one.")
         folder = "" if self._task.check_mode else options.get("manifests") or ""
@@ -52,11 +52,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             else:
                 still_there = (task_vars or {})["ansible_play_hosts"]
                 self._take_down(found, still_there, str(options.get("on_deferred") or "accept"))
-            found.why = decide.why_stopped(found, batches.limits(options.get("max_failures", 0)))
+            found.why = decide.explain_stop(found, batches.parse_limits(options.get("max_failures", 0)))
             if found.why:
                 found.rolls_back = options.get("on_failure", "stop") == "rollback" and not self._task.check_mode
             manifest.keep(found, folder)  # a soak may be long, and the controller may not outlive it
-            again = self._goes_on(found, options, task_vars or {}, checked_again)
+            again = self._wait_for_next_batch(found, options, task_vars or {}, checked_again)
             opens = found.ended < len(found.batches) and not found.why and not again
             if not again:
                 found.state = "stopped" if found.why else "begun" if opens else "done"
@@ -74,7 +74,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "next": decide.describe_next_batch(found),
         }
 
-    def _goes_on(self, found: Manifest, options: Result, facts: Result, checked_again: bool) -> list[str]:
+    def _wait_for_next_batch(self, found: Manifest, options: Result, facts: Result, checked_again: bool) -> list[str]:
         """Wait and prompt where another batch is to begin; return the hosts whose health counts before that, if any."""
         if found.ended == len(found.batches) or found.why or self._task.check_mode:
             return []
@@ -90,8 +90,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             recorded = invocation.take_shared("ended", name)
             if recorded is None and found.hosts[name].state == "failed":
                 continue  # it failed at the plan, and had no turn
-            host = this_invocation().complete_all({**results.of_host(name), **(recorded or {})}, name)
-            failure = decide.failure_of(host, on_deferred, is_lost=name not in still_there)
+            host = find_invocation().complete_all({**results.of_host(name), **(recorded or {})}, name)
+            failure = decide.find_failure(host, on_deferred, is_lost=name not in still_there)
             decide.has_ended(found.hosts[name], {**host, "failure": failure})
         found.ended += 1
 
@@ -106,7 +106,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _wait_for_soak(found: Manifest, options: Result, facts: Result) -> list[str]:
         """Wait, and return the hosts to check again; where the window is too short for it, note that and do not."""
         seconds = float(options.get("soak") or 0)
-        found.why = _too_late(found, options, facts, seconds)
+        found.why = _explain_too_late(found, options, facts, seconds)
         if seconds <= 0 or found.why:
             return []
         ends = time.monotonic() + seconds
@@ -119,7 +119,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Prompt, where migrate_rollout_confirm requires it; return why the next batch does not begin, or nothing."""
         why = self._prompt(found) if boolean(options.get("confirm", False)) else ""
         # The prompt may have taken long.
-        return why or _too_late(found, options, facts)
+        return why or _explain_too_late(found, options, facts)
 
     @staticmethod
     def _prompt(found: Manifest) -> str:
@@ -136,7 +136,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
 
 
-def _too_late(found: Manifest, options: Result, facts: Result, soak: float = 0) -> str:
+def _explain_too_late(found: Manifest, options: Result, facts: Result, soak: float = 0) -> str:
     """Return why the window is too short for the next batch, or nothing."""
     deadline = options.get("deadline") or ""
     if not deadline:
@@ -147,5 +147,5 @@ def _too_late(found: Manifest, options: Result, facts: Result, soak: float = 0) 
         forks=int(facts.get("ansible_forks") or 1),
         leaves_some=options.get("on_deferred") == "accept",
     )
-    why = window_fit.why_not(found, seconds_until(deadline) - soak, pace)
+    why = window_fit.explain_misfit(found, count_seconds_until(deadline) - soak, pace)
     return f"the window closes at {deadline}: {why}" if why else ""

@@ -25,7 +25,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         part, failure = self._task.args["part"], str(self._task.args.get("failure") or "").strip()
         facts = task_vars or {}
-        invocation.share(part, facts["inventory_hostname"], {"failure": failure})
+        invocation.share_facts(part, facts["inventory_hostname"], {"failure": failure})
         if part == "planned":
             # Preflight did not run where an option of it has no value, and the rollout must fail all the same.
             begin.announce({}, facts["ansible_play_hosts_all"], check_mode=self._task.check_mode)

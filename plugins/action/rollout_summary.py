@@ -15,10 +15,10 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import decide, manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Manifest
-from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.summary import summary
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.summary import render_summary
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import invocation as run
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import results
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import this_invocation
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import find_invocation
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.details import keep_details
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
@@ -43,29 +43,31 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise FailedOnce(str(refusal)) from None
         if self._task.args.get("part") == "failure":
             return self._fail_host(found, (task_vars or {})["inventory_hostname"])
-        where = str(manifest.place(folder, found.run)) if folder and found.run else ""
-        invocation = this_invocation()
+        where = str(manifest.locate_manifest(folder, found.run)) if folder and found.run else ""
+        invocation = find_invocation()
 
-        def completed_of(host: str) -> dict[str, Any]:
+        def read_completed(host: str) -> dict[str, Any]:
             kept = results.of_host(host)
             return dict(invocation.complete_all(kept, host)) if found.hosts[host].is_bad else kept
 
         view = View(check_mode=bool(self._task.check_mode), shows_all=display.verbosity > 0)
-        details = self._details(found, folder) if view.groups(found.count) else ""
-        lines = summary(found, where, completed_of, view=view, details=details, completed=invocation.complete_commands)
+        details = self._keep_details(found, folder) if view.is_grouped(found.count) else ""
+        lines = render_summary(
+            found, where, read_completed, view=view, details=details, completed=invocation.complete_commands
+        )
         lines = [invocation.complete_commands(line, migrates=True) for line in lines]
         lines[-1:-1] = invocation.note(lines)
         show(["", *lines])
         return {"changed": False, "lines": lines, "run": found.run, "batches": found.batches}
 
     @staticmethod
-    def _details(found: Manifest, folder: str) -> str:
+    def _keep_details(found: Manifest, folder: str) -> str:
         """Keep what is known of each database of each host, and return where."""
         known = {name: {**results.of_host(name), "packed": None} for name in found.hosts}
         return keep_details(folder, found.run, "databases", {"hosts": known}) if found.run else ""
 
     def _fail_host(self, found: Manifest, name: str) -> dict[str, Any]:
-        failure_message = decide.failure_message(found.hosts[name], found, check_mode=self._task.check_mode)
+        failure_message = decide.describe_failure(found.hosts[name], found, check_mode=self._task.check_mode)
         if failure_message:
             raise FailedOnce(f"{name}: {failure_message}")
         return {"changed": False}
@@ -73,7 +75,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     @staticmethod
     def _finish_rollback(folder: str) -> Manifest:
         """Record which hosts were rolled back, and write the manifest for the last time."""
-        found = manifest.current() or Manifest("")
+        found = manifest.read_current() or Manifest("")
         if not found.rolls_back or found.state == "rolled_back":
             return found
         for name in [name for batch in found.to_roll_back for name in batch]:
@@ -84,7 +86,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     "it was lost before it was rolled back",
                 )
             else:
-                host = this_invocation().complete_all({**results.of_host(name), **recorded}, name)
+                host = find_invocation().complete_all({**results.of_host(name), **recorded}, name)
                 decide.note_rolled_back(found.hosts[name], host)
         found.state = "rolled_back"
         manifest.keep(found, folder)

@@ -12,7 +12,10 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import check_run_id
-from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import all_problems, refusal
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import (
+    build_refusal,
+    list_all_problems,
+)
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run import selected
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.invocation import run_id
@@ -26,9 +29,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the same id to every host."""
         super().run(tmp, task_vars)
-        wrong = list(all_problems(task_vars or {}, self._templar.template))
+        wrong = list(list_all_problems(task_vars or {}, self._templar.template))
         if wrong:
-            raise refusal(wrong, (task_vars or {}).get("inventory_hostname", ""))
+            raise build_refusal(wrong, (task_vars or {}).get("inventory_hostname", ""))
         self._note_databases(task_vars or {})
         try:
             return {"changed": False, "run": self._run_id(task_vars or {})}

@@ -15,23 +15,23 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import (
-    refusal,
-    variable_problems,
+    build_refusal,
+    list_variable_problems,
 )
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.failing import FailedOnce
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.screen import show
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.selected import refuse_unlisted
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.at_night import (
-    environment,
+    build_environment,
+    lacks_mailer,
     list_lost_settings,
-    missing_mailer,
 )
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files import Schedule
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.given import read_given
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.install import File, Machine
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.options import read_windows
-from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import now
-from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.window import format_moment, next_after
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import read_now
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.window import find_next_after, format_moment
 
 _OF_THE_SCHEDULE = (
     "name",
@@ -64,9 +64,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         pretend = bool(self._task.check_mode)
         facts = task_vars or {}
         # Of the hosts' own variables some may have no value here, on the controller.
-        wrong = list(variable_problems(facts, self._templar.template, "migrate_schedule_"))
+        wrong = list(list_variable_problems(facts, self._templar.template, "migrate_schedule_"))
         if wrong:
-            raise refusal(wrong, facts.get("inventory_hostname", ""))
+            raise build_refusal(wrong, facts.get("inventory_hostname", ""))
         try:
             machine = Machine(options.get("folder", ""), options.get("kind", "auto"))
             if options.get("state", "present") == "absent":
@@ -75,22 +75,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._refuse_unmatched(facts)
             known = {key: options[key] for key in _OF_THE_SCHEDULE if key in options}
             given = read_given(context.CLIARGS, Path.cwd())
-            schedule = Schedule(**known, environment=environment(known["project"]), given=given)
+            schedule = Schedule(**known, environment=build_environment(known["project"]), given=given)
             changed = machine.put(schedule, options.get("log", ""), pretend=pretend)
-            next_window = next_after(read_windows(schedule.windows), now())
+            next_window = find_next_after(read_windows(schedule.windows), read_now())
         except (Refused, OSError) as error:
             raise FailedOnce(str(error)) from None
         following = (
             format_moment(next_window.opens, next_window.zone) if next_window else "at no time within the next year"
         )
-        places = machine.places(schedule.name, options.get("log", ""))
+        places = machine.locate_files(schedule.name, options.get("log", ""))
         answer = {**_answer(changed, machine, following), "script": str(places.script), "log": str(places.log)}
         warnings = list_lost_settings(schedule.words)
-        if schedule.mail and not machine.folder and missing_mailer():
+        if schedule.mail and not machine.folder and lacks_mailer():
             warnings.append(_NO_MAILER)
         if warnings:
             answer["warnings"] = warnings
-        summary = _summary(answer, machine, pretend=pretend)
+        summary = _describe_schedule(answer, machine, pretend=pretend)
         show(summary)
         return {**answer, "summary": summary}
 
@@ -115,7 +115,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         refuse_unlisted(select, ((databases, sources) for databases, sources in of_hosts))
 
 
-def _summary(answer: dict[str, Any], machine: Machine, *, pretend: bool) -> list[str]:
+def _describe_schedule(answer: dict[str, Any], machine: Machine, *, pretend: bool) -> list[str]:
     """Return what was done, or would be in check mode, in words."""
     lines = [f"The next window opens {answer['next']}.", f"{answer['script']} logs to {answer['log']}."]
     written = ", ".join(answer["files"]) or "nothing that was not there already"

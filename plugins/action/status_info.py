@@ -19,11 +19,11 @@ class ActionModule(FollowingAction):
     def perform(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Return the module's answer."""
         answer = call_in_parts(
-            lambda part: self.call(part, task_vars), self._task.args, self.progress(task_vars), "read"
+            lambda part: self.call(part, task_vars), self._task.args, self.build_progress(task_vars), "read"
         )
         changes = [entry["last_change"] for entry in answer.get("databases", []) if entry["last_change"]]
-        invocation.share(
+        invocation.share_facts(
             "changes", task_vars["inventory_hostname"], [[change["at"], change["run"]] for change in changes]
         )
-        invocation.share("runs_known", task_vars["inventory_hostname"], answer.get("runs", []))
+        invocation.share_facts("runs_known", task_vars["inventory_hostname"], answer.get("runs", []))
         return answer

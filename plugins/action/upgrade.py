@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.action import FollowingAction
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import manifest
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.shared_databases import Turns
-from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import seconds_until
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import count_seconds_until
 
 
 class ActionModule(FollowingAction):
@@ -24,7 +24,7 @@ class ActionModule(FollowingAction):
         turns = Turns("migrates", self._task.args["run"], task_vars)
         turns.begin()
         try:
-            migrators = turns.sharing()
+            migrators = turns.list_sharing()
             came = {migrator: turns.wait_for(migrator) for migrator in sorted(set(migrators.values()))}
             verified = sorted(name for name, migrator in migrators.items() if came[migrator])
             return self.follow({**self._task.args, "verify_only": verified}, task_vars)
@@ -33,10 +33,10 @@ class ActionModule(FollowingAction):
 
     def count_databases(self) -> int:
         """Return how many databases the hosts of all batches have."""
-        found = manifest.current()
+        found = manifest.read_current()
         return sum(len(found.hosts[name].databases) for name in found.order) if found else 0
 
-    def current(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def update_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Hand over what is left of the window at this very call, because the host's clock may differ."""
         deadline = arguments.get("deadline")
-        return {**arguments, "time_left": seconds_until(deadline)} if deadline else arguments
+        return {**arguments, "time_left": count_seconds_until(deadline)} if deadline else arguments

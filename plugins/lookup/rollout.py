@@ -60,7 +60,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[Any]:
         """Return what each term requires."""
         facts = variables or {}
-        found = begin.current(facts.get("groups") or {})
+        found = begin.find_current_manifest(facts.get("groups") or {})
         unknown = [term for term in terms if term not in (*decide.PLAY_TARGETS, "turn")]
         if unknown:
             raise AnsibleError(

@@ -124,7 +124,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._module.code impor
 
 
 def main() -> None:
-    answer_by_code("backups_info", argument_specs.backups())
+    answer_by_code("backups_info", argument_specs.build_backups())
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._module.code impor
 
 
 def main() -> None:
-    answer_by_code("health", argument_specs.health())
+    answer_by_code("health", argument_specs.build_health())
 
 
 if __name__ == "__main__":

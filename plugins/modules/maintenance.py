@@ -169,7 +169,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._module.code impor
 
 
 def main() -> None:
-    answer_by_code("maintenance", argument_specs.maintenance())
+    answer_by_code("maintenance", argument_specs.build_maintenance())
 
 
 if __name__ == "__main__":

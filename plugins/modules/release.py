@@ -96,7 +96,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._module.code impor
 
 
 def main() -> None:
-    answer_by_code("release", argument_specs.shipping(), makes_root=True)
+    answer_by_code("release", argument_specs.build_shipping(), makes_root=True)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._module.code impor
 
 
 def main() -> None:
-    answer_by_code("rollback", argument_specs.rollback())
+    answer_by_code("rollback", argument_specs.build_rollback())
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._module.code impor
 
 
 def main() -> None:
-    answer_by_code("status_info", argument_specs.status())
+    answer_by_code("status_info", argument_specs.build_status())
 
 
 if __name__ == "__main__":

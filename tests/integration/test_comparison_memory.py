@@ -15,8 +15,8 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import write_tracker_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_write_tracker
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 
@@ -51,13 +51,13 @@ def compared(url: str, folder: Path) -> tuple[int, Comparison]:
     """Change one row of a database after its backup, compare, and return the peak of memory in kB."""
     entry = Entry.from_options({"name": "app", "url": url})
     folder.mkdir()
-    engine = engine_for(entry, Host(folder / "root").job("downgrade", entry, run="r1", lock_wait=1))
+    engine = build_engine(entry, Host(folder / "root").job("downgrade", entry, run="r1", lock_wait=1))
     try:
         dump = engine.dump(folder, False, lambda _words: None)
         execute(url, "update page set text = 'other' where id = 17")
         archive = Archive(dump.path, [], None, frozenset(), dump.activity)
         written = WrittenRows([], frozenset(), archive.activity)
-        found = write_tracker_of(engine).compare(archive, written, 1 << 40, lambda _words: None)
+        found = find_write_tracker(engine).compare(archive, written, 1 << 40, lambda _words: None)
     finally:
         engine.close()
     of = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)

@@ -140,7 +140,7 @@ def test_a_downgrade_that_cuts_what_others_wrote_loses_nothing(application: Appl
     result = application.do("downgrade")
 
     if (LONG,) not in target.rows(f"SELECT word FROM {table}"):
-        backup = str(application.host.layout.backups_of("app") / "r1-downgraded")
+        backup = str(application.host.layout.locate_backups("app") / "r1-downgraded")
         assert backup in str(result["notes"]), result
         assert application.do("restore", "r2", backup=backup, restore_loses_writes=True)["outcome"] == "restored"
     assert (LONG,) in target.rows(f"SELECT word FROM {table}")
@@ -254,7 +254,7 @@ def test_what_was_written_while_a_later_revision_ran_is_backed_up_before_it_is_d
     result = application.do("downgrade")
 
     assert (result["outcome"], application.target.tables()) == ("downgraded", ["mine"])
-    kept = str(application.host.layout.backups_of("app") / "r1-downgraded")
+    kept = str(application.host.layout.locate_backups("app") / "r1-downgraded")
     assert len([note for note in result["notes"] if kept in note]) == 1
     # A backup of its own: the run's is still what the revert leads to.
     assert application.do("restore", "r2", backup=kept, restore_loses_writes=True)["outcome"] == "restored"

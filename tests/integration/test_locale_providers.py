@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import rehearser_of, restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_rehearser, find_restorer
 from tests.integration.test_restore_postgresql import Customer, quiet, type_as_superuser
 from tests.lab.postgres import PostgresServer, newest_bin
 from tests.lab.shell import CommandFailed, run
@@ -75,8 +75,8 @@ def test_what_makes_a_database_anew_gives_it_its_locale(customer: Customer) -> N
     server = customer.server
     archive, before, kind = customer.back_up(), customer.dump(), made_with(server, "app")
     with customer.engine() as engine:
-        by_hand = restorer_of(engine).command_by_hand(archive)
-        with rehearser_of(engine).scratch(archive, quiet) as scratch:
+        by_hand = find_restorer(engine).build_manual_command(archive)
+        with find_rehearser(engine).open_scratch(archive, quiet) as scratch:
             assert scratch.fill() == []
             assert made_with(server, str(scratch.engine.url.database)) == kind
 
@@ -99,12 +99,12 @@ def test_one_that_was_dropped_is_made_with_its_locale(customer: Customer, powers
     with customer.engine() as engine:
         if powers == "NOCREATEDB":
             with pytest.raises(Refused) as refusal:
-                restorer_of(engine).make_if_dropped(archive, quiet)
+                find_restorer(engine).make_if_dropped(archive, quiet)
             command = refusal.value.remedy.partition("As a superuser: ")[2]
             assert customer.password not in command
             type_as_superuser(customer, command)
         else:
-            restorer_of(engine).make_if_dropped(archive, quiet)
+            find_restorer(engine).make_if_dropped(archive, quiet)
     assert made_with(server, "app") == kind
     customer.restore(archive)
     assert (customer.dump(), made_with(server, "app")) == (before, kind)

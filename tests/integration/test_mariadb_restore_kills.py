@@ -20,7 +20,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import foreign_keys, swap
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
 from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase, maria_database
 from tests.lab.mariadb import MariaDBServer
@@ -179,7 +179,7 @@ def test_a_server_that_is_killed_in_a_restore(
             monkeypatch.setattr(foreign_keys, "_change", killing(vars(foreign_keys)["_change"]))
         engine = WAYS[way](database, restore_loses_writes=True, lock_wait=5)
         with suppress(Failed):
-            restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None)
+            find_restorer(engine).restore(archive, "run", lambda _: None, lambda: None)
         for killer in killers:
             killer.join()
         return bool(killers)
@@ -228,7 +228,7 @@ def test_a_server_that_is_killed_while_triggers_of_other_defaults_are_made(
         monkeypatch.setattr(swap, "run_behind", killing)
         engine = engine_of(database, restore_loses_writes=True, lock_wait=5)
         with suppress(Failed):
-            restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None)
+            find_restorer(engine).restore(archive, "run", lambda _: None, lambda: None)
 
     with Writer(database) as writer:
         in_process(work)

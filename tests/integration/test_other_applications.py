@@ -78,7 +78,7 @@ class SharedDatabase:
 
     def kept(self, app: str) -> dict[str, bytes]:
         """All that the host keeps of an application's entry: journals and backups, and the rows that are its own."""
-        folders = (self.host.layout.journals_of(app), self.host.layout.backups_of(app))
+        folders = (self.host.layout.locate_journals(app), self.host.layout.locate_backups(app))
         files = {str(path): path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
         tables = [table for table in self.target.tables() if table.startswith(f"{app}_")]
         return {**files, **{table: repr(self.target.rows(f"SELECT * FROM {table}")).encode() for table in tables}}

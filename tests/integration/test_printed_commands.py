@@ -22,7 +22,7 @@ def fleet(tmp_path: Path, newest_virtualenv: Path) -> Fleet:
 
 @types(
     "module_utils/_revert/ways_out.restore_command restore migrate_restore_run",
-    "plugin_utils/_rollout/summary._going_on migrate",
+    "plugin_utils/_rollout/summary._build_resume_command migrate",
 )
 def test_each_printed_command_works_where_the_run_was_started_and_on_its_host_alone(fleet: Fleet, site: Site) -> None:
     here, source = fleet.folder, site.source("broken")

@@ -15,7 +15,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.locks import MIGRATING, lock_name
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import Invocation
 from tests.codes import assert_code
 from tests.integration.site import Site
@@ -33,7 +33,7 @@ SELECT l.classid, l.objid, l.pid FROM pg_locks l JOIN pg_stat_activity a USING (
 """
 
 
-@types("module_utils/_engines/postgresql/locks._works_on recover")
+@types("module_utils/_engines/postgresql/locks._build_orphan_refusal recover")
 def test_a_backend_that_we_may_not_end_is_ended_and_the_run_recovered(site: Site, postgres: PostgresTarget) -> None:
     settings = at_first(site, postgres)
     before, server = postgres.dump(), postgres.database.server
@@ -54,7 +54,7 @@ def test_a_backend_that_we_may_not_end_is_ended_and_the_run_recovered(site: Site
     assert postgres.dump() == before
 
 
-@types("module_utils/_engines/mariadb/locks._works_on recover")
+@types("module_utils/_engines/mariadb/locks._build_working_refusal recover")
 def test_a_session_of_mariadb_that_we_may_not_end_is_ended_and_the_run_recovered(
     site: Site, mariadb: MariaDBTarget
 ) -> None:
@@ -89,7 +89,7 @@ def test_a_lock_that_another_run_took_meanwhile_is_explained_by_the_status(
     settings = at_first(site, postgres)
     before = postgres.dump()
     entry, job = Database.from_options(postgres.entry), Job("restore", str(tmp_path), run="r1")
-    with closing(engine_for(entry, job)) as ours, closing(engine_for(entry, job)) as theirs:
+    with closing(build_engine(entry, job)) as ours, closing(build_engine(entry, job)) as theirs:
         assert isinstance(ours, PostgreSQL)
         with ours.lock(1, print):
             ours.suspend_lock()

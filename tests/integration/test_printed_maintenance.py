@@ -17,8 +17,8 @@ __all__ = ["flag", "shop"]
 
 
 @types(
-    "plugin_utils/_report/maintenance._lines recover",
-    "plugin_utils/_report/maintenance._lines recover migrate_end_maintenance",
+    "plugin_utils/_report/maintenance._list_lines recover",
+    "plugin_utils/_report/maintenance._list_lines recover migrate_end_maintenance",
     "module_utils/_revert/ways_out.restore_command restore migrate_restore_run",
 )
 @pytest.mark.parametrize("decision", ["restored", "all the same"])
@@ -47,7 +47,7 @@ def test_the_application_of_a_held_database_is_started(
     assert (shop.runs, flag.exists(), state_of(site)) == (True, False, None)
 
 
-@types("plugin_utils/_report/maintenance._lines recover")
+@types("plugin_utils/_report/maintenance._list_lines recover")
 def test_what_a_dead_run_has_stopped_is_started(
     site: Site, sqlite: SQLiteTarget, shop: Application, flag: Path, tmp_path: Path
 ) -> None:

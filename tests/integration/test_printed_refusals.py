@@ -25,7 +25,7 @@ def releases(site: Site) -> int:
 @types(
     "plugin_utils/_report/report._plan ship",
     "module_utils/_journal/history.make_unshipped_status ship",
-    "module_utils/_release/lookup.missing_release ship",
+    "module_utils/_release/lookup.build_missing_release_refusal ship",
 )
 @pytest.mark.parametrize(
     ("verb", "code", "before"),
@@ -126,7 +126,7 @@ def test_one_database_with_two_entries_is_restored_once(
     assert sqlite.dump() == before
 
 
-@types("module_utils/_verbs/status._not_copied backup")
+@types("module_utils/_verbs/status._list_not_copied backup")
 def test_a_copy_that_was_not_made_is_made(site: Site, first: dict[str, Any], tmp_path: Path) -> None:
     copies = tmp_path / "copies"
     copies.write_text("a file")

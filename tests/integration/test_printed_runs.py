@@ -40,7 +40,7 @@ def correct(settings: dict[str, Any]) -> None:
 
 @types(
     "plugin_utils/_report/failures._render_replaced prune",
-    "plugin_utils/_rollout/summary._going_on migrate migrate_retry_failed",
+    "plugin_utils/_rollout/summary._build_resume_command migrate migrate_retry_failed",
 )
 def test_many_that_were_restored_are_listed_and_tried_again(site: Site, tmp_path: Path) -> None:
     targets = [SQLiteTarget(tmp_path / f"{name}.db", name) for name in "abcd"]
@@ -62,7 +62,7 @@ def test_many_that_were_restored_are_listed_and_tried_again(site: Site, tmp_path
     assert [target.rows("SELECT id FROM item") for target in targets] == [ITEM] * 4
 
 
-@types("plugin_utils/_report/failures._lines migrate migrate_retry_failed")
+@types("plugin_utils/_report/failures._list_lines migrate migrate_retry_failed")
 def test_in_a_play_of_ones_own_it_is_tried_again(site: Site, sqlite: SQLiteTarget, first: dict[str, Any]) -> None:
     task = {"name": "Migrate", "import_role": {"name": ROLE}}
     failed = run_play(site.inventory(**first), site.folder, task)
@@ -75,7 +75,7 @@ def test_in_a_play_of_ones_own_it_is_tried_again(site: Site, sqlite: SQLiteTarge
     assert sqlite.rows("SELECT id FROM item") == ITEM
 
 
-@types("module_utils/_journal/run_state.RunState.obstacle migrate")
+@types("module_utils/_journal/run_state.RunState.find_obstacle migrate")
 def test_what_failed_before_is_tried_again(site: Site, sqlite: SQLiteTarget, first: dict[str, Any]) -> None:
     site.run("migrate", code=2, **first)
     status = site.run("status", **first)
@@ -123,7 +123,7 @@ def test_a_held_database_with_other_rows_than_its_backup_waits_until_they_were_c
     assert (sqlite.revisions, sqlite.rows("SELECT id FROM item")) == (["0004"], [(1,), (3,)])
 
 
-@types("module_utils/_revert/revert.Revert._rollback_command rollback migrate_rollback_run")
+@types("module_utils/_revert/revert.Revert._build_rollback_command rollback migrate_rollback_run")
 def test_what_others_wrote_into_a_new_table_is_in_the_backup_of_the_printed_rollback(
     site: Site, sqlite: SQLiteTarget, first: dict[str, Any]
 ) -> None:
@@ -142,7 +142,7 @@ def test_what_others_wrote_into_a_new_table_is_in_the_backup_of_the_printed_roll
     assert [(7,)] in [backup.rows("SELECT * FROM extra") for backup in kept if "extra" in backup.tables()]
 
 
-@types("module_utils/_revert/ways_out._older_backup restore migrate_restore_backup")
+@types("module_utils/_revert/ways_out._describe_older_backup restore migrate_restore_backup")
 def test_where_the_backup_is_damaged_an_older_one_is_restored(
     site: Site, sqlite: SQLiteTarget, first: dict[str, Any]
 ) -> None:
@@ -161,7 +161,7 @@ def test_where_the_backup_is_damaged_an_older_one_is_restored(
     assert sqlite.dump() == before
 
 
-@types("module_utils/_revert/ways_out.ways_out_of restore migrate_restore_backup")
+@types("module_utils/_revert/ways_out.list_ways_out_of restore migrate_restore_backup")
 @pytest.mark.parametrize("way", ["forward", "back"])
 def test_a_restore_that_stopped_half_way_goes_on_or_back(
     site: Site, sqlite: SQLiteTarget, first: dict[str, Any], tmp_path: Path, way: str
@@ -223,9 +223,9 @@ def test_another_list_of_databases_is_accepted(site: Site, tmp_path: Path) -> No
 
 
 @types(
-    "module_utils/_journal/run_state.RunState.obstacle recover",
-    "module_utils/_module/recover._Recovery._python_of ship",
-    "module_utils/_module/recover._Recovery._python_of recover",
+    "module_utils/_journal/run_state.RunState.find_obstacle recover",
+    "module_utils/_module/recover._Recovery._find_python ship",
+    "module_utils/_module/recover._Recovery._find_python recover",
 )
 @pytest.mark.parametrize("release", ["there", "gone", "changed"])
 def test_an_interrupted_run_is_recovered(
@@ -272,7 +272,7 @@ def test_a_host_that_was_lost_at_work_is_recovered(site: Site, sqlite: SQLiteTar
     assert sqlite.dump() == before
 
 
-@types("plugin_utils/_rollout/summary.summary recover")
+@types("plugin_utils/_rollout/summary.render_summary recover")
 def test_a_host_that_was_lost_is_recovered_once_it_can_be_reached_again(
     tmp_path: Path, newest_virtualenv: Path, site: Site
 ) -> None:
@@ -299,7 +299,7 @@ def test_a_host_that_was_lost_is_recovered_once_it_can_be_reached_again(
     assert fleet.database("web2").rows("SELECT id FROM item") == ITEM
 
 
-@types("plugin_utils/_follow/reducing.unfitting status")
+@types("plugin_utils/_follow/reducing.build_unfit_result status")
 def test_a_host_whose_answer_could_not_be_used_is_read_again(site: Site, sqlite: SQLiteTarget, tmp_path: Path) -> None:
     python = tmp_path / "python"
     inventory = site.inventory(migrate_source=site.source("generic"), migrate_databases=[sqlite.entry])
@@ -325,7 +325,7 @@ print(json.dumps(answer) if answer else done.stdout)
     typed(printed(strange.output, "where its databases are: ")).ended()
 
 
-@types("plugin_utils/_rollout/contract.why_refused migrate migrate_target")
+@types("plugin_utils/_rollout/contract.explain_refusal migrate migrate_target")
 @pytest.mark.parametrize("limit", ["all", "web1"])
 def test_every_host_is_expanded_before_one_is_contracted(
     tmp_path: Path, newest_virtualenv: Path, site: Site, limit: str

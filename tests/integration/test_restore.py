@@ -17,8 +17,8 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Writes, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import write_tracker_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_write_tracker
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import assert_code
 from tests.integration.site import Site, assert_says
 from tests.integration.targets import PostgresTarget, SQLiteTarget
@@ -173,13 +173,13 @@ def test_the_printed_restore_command_of_a_held_database_is_a_command(site: Site,
 @contextmanager
 def reading(target: PostgresTarget, root: Path) -> Iterator[tuple[Engine, Archive]]:
     """Yield the engine of a database, and the archive of a backup that was taken now."""
-    engine = engine_for(Database.from_options(target.entry), Job("restore", str(root), run="r1"))
+    engine = build_engine(Database.from_options(target.entry), Job("restore", str(root), run="r1"))
     folder = root / "backup"
     folder.mkdir(parents=True)
     try:
         dump = engine.dump(folder, True, lambda _words: None)
-        own = engine.own_connection()
-        fingerprint = own.run(engine.fingerprint, frozenset())
+        own = engine.open_own_connection()
+        fingerprint = own.run(engine.read_fingerprint, frozenset())
         yield engine, Archive(dump.path, fingerprint, dump.row_counts, frozenset(), dump.activity)
     finally:
         engine.close()
@@ -193,8 +193,8 @@ select count(*) from pg_stat_activity
 
 def written(engine: Engine, archive: Archive, ours: dict[str, int] | None = None) -> Writes:
     """What the guard reads once all other sessions have ended, which takes them a moment."""
-    wait_until(lambda: engine.own_connection().rows(_SESSIONS) == [(0,)], "other sessions do not end")
-    return write_tracker_of(engine).writes_since(archive, ours or {}, None)
+    wait_until(lambda: engine.open_own_connection().query_rows(_SESSIONS) == [(0,)], "other sessions do not end")
+    return find_write_tracker(engine).find_writes_since(archive, ours or {}, None)
 
 
 @pytest.fixture
@@ -226,10 +226,10 @@ def test_what_others_wrote_is_reported_table_by_table(filled: PostgresTarget, tm
 def test_the_rows_of_the_run_itself_are_not_writes_of_others(filled: PostgresTarget, tmp_path: Path) -> None:
     with reading(filled, tmp_path) as (engine, archive):
         with closing(engine.connect()) as own:
-            own.rows("begin")
-            own.rows("update item set name = 'ours'")
-            ours = own.run(write_tracker_of(engine).count_transaction).rows
-            own.rows("commit")
+            own.query_rows("begin")
+            own.query_rows("update item set name = 'ours'")
+            ours = own.run(find_write_tracker(engine).count_transaction).rows
+            own.query_rows("commit")
         assert ours == {"public.item": 3}
         assert not written(engine, archive, ours)
 
@@ -244,7 +244,9 @@ def test_an_open_session_of_others_may_be_writing(filled: PostgresTarget, tmp_pa
         with closing(filled.connect()) as session:
             session.cursor().execute("SELECT 1")
 
-            assert str(session.info.backend_pid) in write_tracker_of(engine).writes_since(archive, {}, None).unknown
+            assert (
+                str(session.info.backend_pid) in find_write_tracker(engine).find_writes_since(archive, {}, None).unknown
+            )
 
 
 def test_a_table_that_is_gone_is_a_difference(filled: PostgresTarget, tmp_path: Path) -> None:
@@ -252,7 +254,7 @@ def test_a_table_that_is_gone_is_a_difference(filled: PostgresTarget, tmp_path: 
         filled.rows("DROP TABLE other")
 
         # Nothing counts it any more; the comparison with the backup says that it is gone.
-        found = write_tracker_of(engine).compare(
+        found = find_write_tracker(engine).compare(
             archive, WrittenRows(archive.fingerprint), 1 << 30, lambda _words: None
         )
         assert any("public.other" in line or "TABLE other" in line for line in found.differences), found.differences
@@ -263,7 +265,7 @@ def test_counters_that_were_lost_in_a_crash_show_nothing(tmp_path: Path) -> None
         server.create_database("crashed")
         url = server.url("crashed", driver="psycopg2")
         server.execute("CREATE TABLE item (id integer); INSERT INTO item VALUES (1)", "crashed")
-        engine = engine_for(Database("crashed", url), Job("restore", str(tmp_path), run="r1"))
+        engine = build_engine(Database("crashed", url), Job("restore", str(tmp_path), run="r1"))
         dump = engine.dump(tmp_path, False, lambda _words: None)
         engine.close()
         server.execute("INSERT INTO item VALUES (2)", "crashed")
@@ -271,7 +273,7 @@ def test_counters_that_were_lost_in_a_crash_show_nothing(tmp_path: Path) -> None
         server.start()
         archive = Archive(dump.path, [], None, frozenset(), dump.activity)
 
-        unknown = write_tracker_of(engine).writes_since(archive, {}, None).unknown
+        unknown = find_write_tracker(engine).find_writes_since(archive, {}, None).unknown
         engine.close()
 
     assert "has lost its counters" in unknown

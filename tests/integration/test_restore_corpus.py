@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import WrittenRows
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import rehearser_of, write_tracker_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_rehearser, find_write_tracker
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import await_counters
 from tests.integration.corpus import has_newer_clients, major_of, objects_for
 from tests.integration.test_restore_postgresql import Customer, quiet
@@ -73,12 +73,12 @@ def test_a_corpus_does_not_differ_from_its_own_backup(corpus: Customer, unseen: 
     archive = replace(corpus, folder=tmp_path).back_up()
     done = WrittenRows(archive.fingerprint, activity=archive.activity, unseen=unseen)
     with corpus.engine() as engine:
-        tracker = write_tracker_of(engine)
+        tracker = find_write_tracker(engine)
 
         found = tracker.compare(archive, done, 1 << 30, quiet)
 
         assert (found.differences, found.others, found.not_compared) == ([], [], [])
-        assert tracker.changes_of_others(archive, done) == []
+        assert tracker.list_changes_by_others(archive, done) == []
         assert tracker.compare_schema(archive, done, quiet) == ([], [])
 
 
@@ -93,9 +93,11 @@ def test_what_was_counted_just_before_a_backup_is_not_taken_for_others(server: P
     archive = customer.back_up()
 
     with customer.engine() as engine:
-        tracker = write_tracker_of(engine)
-        engine.own_connection().run(await_counters)
-        assert tracker.changes_of_others(archive, WrittenRows(archive.fingerprint, activity=archive.activity)) == []
+        tracker = find_write_tracker(engine)
+        engine.open_own_connection().run(await_counters)
+        assert (
+            tracker.list_changes_by_others(archive, WrittenRows(archive.fingerprint, activity=archive.activity)) == []
+        )
 
 
 def test_a_corpus_comes_back_by_each_method(corpus: Customer, server: PostgresServer) -> None:
@@ -120,7 +122,7 @@ def test_a_corpus_comes_back_by_each_method(corpus: Customer, server: PostgresSe
 
     if has_newer_clients(server):
         return  # they have the comment of public set, which is not the owner's in a copy
-    with corpus.engine() as engine, rehearser_of(engine).scratch(archive, quiet) as scratch:
+    with corpus.engine() as engine, find_rehearser(engine).open_scratch(archive, quiet) as scratch:
         assert scratch.fill() == []
         inside = replace(corpus, name=str(scratch.engine.url.database))
         found = difference(without_database(expected), without_database(inside.dump()))

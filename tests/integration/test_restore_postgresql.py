@@ -19,11 +19,11 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY, Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Restored
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import rehearser_of, restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_rehearser, find_restorer
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import client_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import assert_error, failed, refused
 from tests.lab.postgres import PostgresServer
 
@@ -145,7 +145,7 @@ class Customer:
     @contextmanager
     def engine(self, **job: Any) -> Iterator[PostgreSQL]:
         entry = Database("app", self.url, **self.options)
-        engine = engine_for(entry, Job("restore", str(self.folder), run="r1", lock_wait=5, **job))
+        engine = build_engine(entry, Job("restore", str(self.folder), run="r1", lock_wait=5, **job))
         assert isinstance(engine, PostgreSQL)
         try:
             yield engine
@@ -156,17 +156,17 @@ class Customer:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.engine() as engine:
             dump = engine.dump(self.folder, True, quiet)
-            fingerprint = engine.own_connection().run(engine.fingerprint, frozenset())
+            fingerprint = engine.open_own_connection().run(engine.read_fingerprint, frozenset())
             return Archive(dump.path, fingerprint, dump.row_counts, frozenset(), dump.activity)
 
     def restore(self, archive: Archive, guard: Callable[[], None] = lambda: None, **job: Any) -> Restored:
         with self.engine(**job) as engine, engine.lock(1, quiet) as lock:
             try:
-                return restorer_of(engine).restore(archive, "r1", quiet, guard)
+                return find_restorer(engine).restore(archive, "r1", quiet, guard)
             finally:
                 lock.check()
                 # It is held still, or again, on what has the name now.
-                assert engine.lock_holder().startswith("hosting.alembic")
+                assert engine.read_lock_holder().startswith("hosting.alembic")
 
 
 def quiet(_words: str) -> None:
@@ -245,12 +245,12 @@ def test_hostile_names_and_what_belongs_to_the_database_itself(make: Callable[..
     assert restored.not_restored == []
     assert customer.dump() == before
     with customer.engine() as engine:
-        (retained,) = restorer_of(engine).list_retained()
+        (retained,) = find_restorer(engine).list_retained()
         assert (retained.name, retained.run) == (restored.retained, "r1")
         assert retained.made
         assert retained.size
-        restorer_of(engine).drop_retained(retained)
-        assert restorer_of(engine).list_retained() == []
+        find_restorer(engine).drop_retained(retained)
+        assert find_restorer(engine).list_retained() == []
     assert customer.databases() == [HOSTILE]
     assert customer.dump() == before
 
@@ -395,7 +395,7 @@ def test_code_in_a_database_gets_no_rights_of_the_admin(make: Callable[..., Cust
     assert server.execute(rights) == [["f"]]
 
     assert customer.restore(archive).method == "swap"
-    with customer.engine() as engine, rehearser_of(engine).scratch(archive, quiet) as scratch:
+    with customer.engine() as engine, find_rehearser(engine).open_scratch(archive, quiet) as scratch:
         scratch.fill()
 
     assert server.execute(rights) == [["f"]]
@@ -418,7 +418,7 @@ def test_a_superuser_does_not_rehearse_on_the_server_of_the_database(
     with (
         refused("rehearsal-role-superuser"),
         customer.engine() as engine,
-        rehearser_of(engine).scratch(archive, quiet) as scratch,
+        find_rehearser(engine).open_scratch(archive, quiet) as scratch,
     ):
         scratch.fill()
 
@@ -432,21 +432,21 @@ def test_what_is_retained_in_place_is_dropped_unless_it_is_in_use(make: Callable
     customer.as_owner(RUIN)
     customer.restore(archive)
     with customer.engine() as engine:
-        (retained,) = restorer_of(engine).list_retained()
+        (retained,) = find_restorer(engine).list_retained()
         assert retained.run == "r1"
         schema = retained.name.split()[1]
         assert customer.server.execute(f"SELECT count(*) FROM {schema}.item", customer.name) == [["10"]]
         customer.as_owner(f"CREATE VIEW public.peek AS SELECT * FROM {schema}.item")
         with refused("retained-copy-in-use"):
-            restorer_of(engine).drop_retained(retained)
+            find_restorer(engine).drop_retained(retained)
         assert customer.server.execute(f"SELECT count(*) FROM {schema}.item", customer.name) == [["10"]]
         customer.as_owner("DROP VIEW public.peek")
         # A backup leaves out what is retained.
         again = customer.folder / "again"
         again.mkdir()
         assert engine.dump(again, True, quiet).row_counts == archive.row_counts
-        restorer_of(engine).drop_retained(retained)
-        assert restorer_of(engine).list_retained() == []
+        find_restorer(engine).drop_retained(retained)
+        assert find_restorer(engine).list_retained() == []
     assert customer.server.execute("SELECT 1 FROM pg_namespace WHERE nspname LIKE 'alembic%'", customer.name) == []
     assert customer.dump() == before
 
@@ -456,11 +456,11 @@ def test_who_may_nothing_is_reported(make: Callable[..., Customer]) -> None:
     archive = customer.back_up()
     customer.server.execute("CREATE TABLE foreign_one (id integer)", customer.name)
     with customer.engine() as engine:
-        obstacle = engine.restore_method().obstacle
+        obstacle = engine.choose_restore_method().obstacle
         assert obstacle is not None
         assert_error(obstacle, "restore-not-possible", "postgres")
         with refused("restore-not-possible", "postgres"):
-            restorer_of(engine).restore(archive, "r1", quiet, lambda: None)
+            find_restorer(engine).restore(archive, "r1", quiet, lambda: None)
 
 
 def type_as_superuser(customer: Customer, command: str) -> None:
@@ -489,7 +489,7 @@ def test_the_command_for_a_person_gives_code_in_a_database_no_rights(
     archive, before = customer.back_up(), customer.dump()
     customer.as_owner("CREATE TABLE half (id integer)")
     with customer.engine() as engine:
-        command = restorer_of(engine).command_by_hand(archive)
+        command = find_restorer(engine).build_manual_command(archive)
     rights = f"SELECT rolsuper FROM pg_roles WHERE rolname = '{customer.user}'"
     assert server.execute(rights) == [["f"]]
 
@@ -507,9 +507,9 @@ def test_a_name_that_looks_like_an_entry_is_none(make: Callable[..., Customer]) 
     """Python ends a line where pg_restore and pg_dump do not."""
     customer = make(content='CREATE TABLE "a\u2028999; 0 0 EVENT TRIGGER - mine postgres" (id integer)')
     archive = customer.back_up()
-    found = Contents.of(client_tools.usable("", "app", 0, archive.path), archive.path, quiet)
+    found = Contents.of(client_tools.choose_tools("", "app", 0, archive.path), archive.path, quiet)
 
-    assert found.only(["EVENT TRIGGER"]) == []
+    assert found.select_lines(["EVENT TRIGGER"]) == []
 
 
 def test_the_command_for_a_person_puts_the_dump_in_place(make: Callable[..., Customer]) -> None:
@@ -517,7 +517,7 @@ def test_the_command_for_a_person_puts_the_dump_in_place(make: Callable[..., Cus
     archive, before = customer.back_up(), customer.dump()
     customer.as_owner(RUIN)
     with customer.engine() as engine:
-        command = restorer_of(engine).command_by_hand(archive)
+        command = find_restorer(engine).build_manual_command(archive)
     assert customer.password not in command
 
     type_as_superuser(customer, command)
@@ -537,8 +537,8 @@ def test_the_rights_that_are_printed_let_the_owner_restore(make: Callable[..., C
     archive, before = customer.back_up(), customer.dump()
     customer.as_owner("DROP TABLE item CASCADE; CREATE TABLE half (id integer)")
     with customer.engine() as engine:
-        assert engine.restore_method().obstacle
-        rights = restorer_of(engine).rights_for_restore(archive)
+        assert engine.choose_restore_method().obstacle
+        rights = find_restorer(engine).find_restore_rights(archive)
     assert rights is not None
 
     type_as_superuser(customer, rights[0])
@@ -561,7 +561,7 @@ def test_a_server_that_dies_before_the_swap_leaves_what_the_next_attempt_recover
 
     try:
         with customer.engine() as engine, engine.lock(1, quiet), failed("database-closed"):
-            restorer_of(engine).restore(archive, "r1", quiet, crash)
+            find_restorer(engine).restore(archive, "r1", quiet, crash)
     finally:
         server.start()
     assert len(customer.databases()) == 2
@@ -569,8 +569,8 @@ def test_a_server_that_dies_before_the_swap_leaves_what_the_next_attempt_recover
         customer.connect()
 
     with customer.engine() as engine:
-        assert len(restorer_of(engine).recover_interrupted_restore()) == 2
-        assert restorer_of(engine).recover_interrupted_restore() == []
+        assert len(find_restorer(engine).recover_interrupted_restore()) == 2
+        assert find_restorer(engine).recover_interrupted_restore() == []
 
     assert customer.databases() == [customer.name]
     assert customer.dump() == ruined
@@ -586,7 +586,7 @@ def test_a_killed_restore_is_recovered_by_the_next_holder_of_the_lock(make: Call
     child = os.fork()
     if not child:  # it has no connections yet
         with customer.engine() as engine, engine.lock(1, quiet):
-            restorer_of(engine).restore(archive, "r1", quiet, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            find_restorer(engine).restore(archive, "r1", quiet, lambda: os.kill(os.getpid(), signal.SIGKILL))
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     with pytest.raises(psycopg2.OperationalError, match="not currently accepting"):

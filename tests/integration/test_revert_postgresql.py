@@ -19,16 +19,18 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import list_proven
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of, write_tracker_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer, find_write_tracker
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import restore_in_place
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences import changes_of_sequences
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import (
+    list_changes_by_others,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences import list_sequence_changes
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import await_counters
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import assert_error, failed, refused
 from tests.lab.fixtures import Database, skip_before
 from tests.lab.waiting import wait_until
@@ -184,11 +186,13 @@ class Comparing:
         self.server.execute(f'create database "{self.name}" template "{self.name}_before" owner "{self.name}"')
         before = dump(self.stage.database)
         self.server.execute(sql.replace(":name", f'"{self.name}"'), self.name)
-        engine = engine_for(self.stage.entry, self.stage.host.job("downgrade", self.stage.entry, run="b1"))
+        engine = build_engine(self.stage.entry, self.stage.host.job("downgrade", self.stage.entry, run="b1"))
         try:
-            manifest = proven(self.stage.host.layout.backups_of("app"))[0]
+            manifest = list_proven(self.stage.host.layout.locate_backups("app"))[0]
             written_rows = WrittenRows(manifest.fingerprint, frozenset({"public.alembic_version"}), manifest.activity)
-            found = write_tracker_of(engine).compare(manifest.archive(), written_rows, 1 << 30, lambda _words: None)
+            found = find_write_tracker(engine).compare(
+                manifest.as_archive(), written_rows, 1 << 30, lambda _words: None
+            )
         finally:
             engine.close()
         return dump(self.stage.database) != before, found
@@ -382,7 +386,7 @@ def test_rows_of_others_beside_a_statement_that_failed_hold(stage: Stage, theirs
 def test_what_others_did_before_the_run_wrote_the_same_table_holds(
     stage: Stage, theirs: str, then: str, named: str
 ) -> None:
-    manifest = stage.host.layout.backups_of("app") / "r1" / "manifest.json"
+    manifest = stage.host.layout.locate_backups("app") / "r1" / "manifest.json"
     url = stage.database.server.url(stage.database.name)
     psql = [str(stage.database.server.bin / "psql"), "-c", theirs, url]
     others = f"__import__('os').path.exists({str(manifest)!r}) and __import__('subprocess').run({psql!r}, check=True)"
@@ -484,11 +488,11 @@ NOBODYS = ["select 1", "analyze item", "vacuum item", "create temporary table t 
 
 def test_what_others_changed_is_seen_and_what_was_not_changed_is_not(stage: Stage) -> None:
     there = f"SELECT pid FROM pg_stat_activity WHERE datname = '{stage.database.name}' AND application_name = 'psql'"
-    engine: Any = engine_for(stage.entry, stage.host.job("downgrade", stage.entry, run="b1"))
+    engine: Any = build_engine(stage.entry, stage.host.job("downgrade", stage.entry, run="b1"))
 
     def after(sql: str) -> list[str]:
-        own = engine.own_connection()
-        before, positions = {**engine.activity()}, write_tracker_of(engine).positions()
+        own = engine.open_own_connection()
+        before, positions = {**engine.read_activity()}, find_write_tracker(engine).read_positions()
         known = {name: (here[0], here[1]) for name, here in positions.items() if here}
         stage.database.execute(sql.replace(":name", f'"{stage.database.user}"'))
         # psql ends before its session has handed in what it counted.
@@ -498,12 +502,12 @@ def test_what_others_changed_is_seen_and_what_was_not_changed_is_not(stage: Stag
         written_rows, now, reads = (
             # Since 18 a dump uses each sequence, and here no backup was taken.
             WrittenRows([], activity=before, dumps=-1),
-            write_tracker_of(engine).positions(),
+            find_write_tracker(engine).read_positions(),
             Counter[str](engine.sequence_reads),
         )
         engine.sequence_reads.clear()
-        changed_place: list[str] = own.run(changes_of_sequences, archive, written_rows, known, now, reads)
-        return changed_place + list(own.run(changes_of_others, archive, written_rows))
+        changed_place: list[str] = own.run(list_sequence_changes, archive, written_rows, known, now, reads)
+        return changed_place + list(own.run(list_changes_by_others, archive, written_rows))
 
     try:
         assert {sql: after(sql) for sql in NOBODYS} == {sql: [] for sql in NOBODYS}
@@ -573,7 +577,7 @@ def test_what_others_change_during_a_restore_in_place_is_not_lost(
     stage: Stage, theirs: str, shows: str, there: str
 ) -> None:
     assert stage.host.do("backup", stage.entry, run="b1")["finished"]
-    engine = engine_for(stage.entry, stage.host.job("restore", stage.entry, run="r1"))
+    engine = build_engine(stage.entry, stage.host.job("restore", stage.entry, run="r1"))
     reported: list[str] = []
 
     def report(words: str) -> None:
@@ -583,9 +587,9 @@ def test_what_others_change_during_a_restore_in_place_is_not_lost(
             stage.run_as_owner(theirs)
 
     try:
-        archive = proven(stage.host.layout.backups_of("app"))[0].archive()
+        archive = list_proven(stage.host.layout.locate_backups("app"))[0].as_archive()
         with refused("changed-during-restore"):
-            restorer_of(engine).restore(archive, "r1", report, lambda: None)
+            find_restorer(engine).restore(archive, "r1", report, lambda: None)
     finally:
         engine.close()
 
@@ -883,9 +887,9 @@ def test_what_the_run_changed_and_a_restore_in_place_would_leave_holds(
 def test_a_row_that_did_not_arrive_in_place_is_noticed_before_the_commit(stage: Stage) -> None:
     stage.run_as_owner("create table copied (id integer, word text); insert into copied values (1, 'uno')")
     assert stage.host.do("backup", stage.entry, run="b1")["finished"]
-    engine = engine_for(stage.entry, stage.host.job("restore", stage.entry, run="r1"))
+    engine = build_engine(stage.entry, stage.host.job("restore", stage.entry, run="r1"))
     before = dump(stage.database)
-    archive = proven(stage.host.layout.backups_of("app"))[0].archive()
+    archive = list_proven(stage.host.layout.locate_backups("app"))[0].as_archive()
     (data,) = [path for path in archive.path.glob("[0-9]*.dat.gz") if b"1\tuno" in gunzip(path)]
     spoilt: list[str] = []
 
@@ -896,7 +900,7 @@ def test_a_row_that_did_not_arrive_in_place_is_noticed_before_the_commit(stage: 
 
     try:
         with failed("restore-not-exact", "public.copied"):
-            restorer_of(engine).restore(archive, "r1", report, lambda: None)
+            find_restorer(engine).restore(archive, "r1", report, lambda: None)
     finally:
         engine.close()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
 from tests.codes import refused
 from tests.integration.test_restore_postgresql import Customer, make, quiet, server, type_as_superuser
 from tests.lab.fixtures import skip_before
@@ -58,13 +58,13 @@ def test_a_membership_that_is_not_enough_is_refused_with_what_makes_it_one(
     customer.as_owner("CREATE TABLE half (id integer)")
     customer.server.execute(grant.format(other=other, user=f'"{customer.user}"'))
     with customer.engine() as engine:
-        obstacle = engine.restore_method().obstacle
+        obstacle = engine.choose_restore_method().obstacle
         assert obstacle is not None
         assert other in obstacle.why
         remedy = obstacle.remedy.partition("As a superuser: ")[2]
-        rights = restorer_of(engine).rights_for_restore(archive)
+        rights = find_restorer(engine).find_restore_rights(archive)
         with refused("restore-not-possible", other):
-            restorer_of(engine).restore(archive, "r1", quiet, lambda: None)
+            find_restorer(engine).restore(archive, "r1", quiet, lambda: None)
     assert rights is not None
 
     if powers:

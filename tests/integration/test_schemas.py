@@ -16,8 +16,8 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import assert_code, assert_error, assert_names, codes_of
 from tests.integration.site import Site, Source
 from tests.integration.targets import PostgresTarget, program
@@ -240,7 +240,9 @@ def test_a_database_and_a_schema_of_it_are_not_both_entries(site: Site, shared: 
 
 def test_a_tenant_is_locked_by_itself_and_against_the_whole(site: Site, shared: PostgresTarget) -> None:
     def locked(wanted: dict[str, Any], held: dict[str, Any]) -> bool:
-        mine, other = (engine_for(Entry.from_options(each), Job("upgrade", str(site.root))) for each in (wanted, held))
+        mine, other = (
+            build_engine(Entry.from_options(each), Job("upgrade", str(site.root))) for each in (wanted, held)
+        )
         lock = other.try_lock()
         assert lock
         try:
@@ -317,12 +319,12 @@ def test_the_commands_for_a_superuser_restore_a_tenant_or_let_its_owner_do_so(
     job = Job("restore", str(site.root))
     for tenant in ('quo"ted', "South Sea"):
         shared.rows(f"DROP TABLE {identifier(tenant)}.orders CASCADE")
-        with closing(engine_for(Entry.from_options(entry(shared, tenant)), job)) as engine:
+        with closing(build_engine(Entry.from_options(entry(shared, tenant)), job)) as engine:
             dump = max(site.root.glob(f"backups/{tenant[:3].lower()}*/*/dump"))
             archive = Archive(dump, [], None, frozenset())
             rights, by_hand = (
-                restorer_of(engine).rights_for_restore(archive),
-                restorer_of(engine).command_by_hand(archive),
+                find_restorer(engine).find_restore_rights(archive),
+                find_restorer(engine).build_manual_command(archive),
             )
         assert rights
         if tenant == "South Sea":

@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import differences_since
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import list_differences_since
 from tests.integration.corpus import has_newer_clients, major_of, objects_for
 from tests.integration.test_restore_corpus import RUIN, by_itself, difference, without_database
 from tests.integration.test_restore_postgresql import Customer, quiet
@@ -109,7 +109,7 @@ def after_upgrade(
             with replace(customer, folder=tmp_path_factory.mktemp("backup")).engine(pg_bin=str(folder)) as engine:
                 place = tmp_path_factory.mktemp("dump")
                 dump = engine.dump(place, True, quiet)
-                fingerprint = engine.own_connection().run(engine.fingerprint, frozenset())
+                fingerprint = engine.open_own_connection().run(engine.read_fingerprint, frozenset())
                 archives[name] = Archive(dump.path, fingerprint, dump.row_counts, frozenset(), dump.activity)
         here = replace(customer, server=newer, folder=tmp_path_factory.mktemp("runs"))
         _load(here, older.url("app"), place, "moved")
@@ -134,7 +134,9 @@ def _make_anew(customer: Customer) -> None:
 
 def _differences(customer: Customer, before: list[str]) -> list[str]:
     with customer.engine() as engine:
-        return differences_since(engine, before, engine.own_connection().run(engine.fingerprint, frozenset()))
+        return list_differences_since(
+            engine, before, engine.open_own_connection().run(engine.read_fingerprint, frozenset())
+        )
 
 
 @pytest.mark.parametrize("method", ["swap", "in_place"])
@@ -201,7 +203,7 @@ def test_a_run_of_before_the_move_is_undone_after_it(
         assert done["outcome"] == "upgraded"
         _load(here, older.url("app"), tmp_path, "app")
     if verb == "restore":  # the program of the backup need not be the one of the move
-        expected = by_itself(here, host.layout.backups_of("app") / "one" / "dump")
+        expected = by_itself(here, host.layout.locate_backups("app") / "one" / "dump")
     entry = Database("app", here.url)
     options = {"release": "generic", "run": "two", "of_run": "one"}
     refused = host.result(verb, entry, **options)

@@ -94,7 +94,7 @@ def run(world: World, at_work: writers.Writers) -> list[dict[str, Any]]:
 def in_backups(world: World, printed: list[dict[str, Any]]) -> list[Path]:
     """The dumps whose path was printed."""
     text = json.dumps(printed, default=str)
-    found = world.host.layout.backups_of("app").glob("*/manifest.json")
+    found = world.host.layout.locate_backups("app").glob("*/manifest.json")
     return [path.parent / json.loads(path.read_text())["dump"] for path in found if str(path.parent) in text]
 
 

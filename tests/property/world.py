@@ -74,7 +74,7 @@ class World(ABC):
         try:
             answer = self.host.do(verb, self.database, **given)
         except Refused as refusal:
-            return {"outcome": "refused", "error": refusal.facts()}
+            return {"outcome": "refused", "error": refusal.as_facts()}
         assert answer["finished"], f"{verb} did not end: {answer['lines']}"
         # It has written its result, and tidies up.
         job = self.host.job(verb, self.database, **given)
@@ -113,7 +113,7 @@ class World(ABC):
 
     def newest_backup(self) -> tuple[Path, dict[str, Any]]:
         """The dump of the run's own backup, and its manifest."""
-        folder = self.host.layout.backups_of("app") / "r1"
+        folder = self.host.layout.locate_backups("app") / "r1"
         manifest = json.loads((folder / "manifest.json").read_text())
         return folder / manifest["dump"], manifest
 

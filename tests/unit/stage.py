@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import INI, Layout, private_directory
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import INI, Layout, make_private_directory
 from ansible_collections.hosting.alembic.plugins.module_utils._core.processes import Died, run_in_processes
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Event, read_events
 from ansible_collections.hosting.alembic.plugins.module_utils._release.install import PLAIN_INI
@@ -126,7 +126,7 @@ class Host:
     """One ``migrate_root``."""
 
     def __init__(self, root: Path) -> None:
-        self.root = private_directory(root)
+        self.root = make_private_directory(root)
         self.layout = Layout(root)
 
     def ship(self, fixture: str, release: str = "") -> str:
@@ -178,7 +178,7 @@ class Host:
 
     def events(self, run: str = "r1", name: str = "app") -> list[Event]:
         """Return what the journal of a run says of a database."""
-        return read_events(self.layout.journal(name, run))
+        return read_events(self.layout.locate_journal(name, run))
 
 
 def unpack(archive: Path, into: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.encryption import opening_command
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.encryption import build_opening_command
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from tests.lab.fixtures import skip_before
@@ -110,7 +110,9 @@ def test_the_status_the_plan_and_the_backups_are_what_the_older_version_left(old
         assert [(each["proven"], each["problem"]) for each in entry["backups"]] == [(True, None)] * len(
             entry["backups"]
         )
-        assert sorted(each["run"] for each in entry["backups"]) == names(older.host.layout.backups_of(entry["name"]))
+        assert sorted(each["run"] for each in entry["backups"]) == names(
+            older.host.layout.locate_backups(entry["name"])
+        )
 
 
 def test_a_run_of_the_older_version_is_rolled_back(older: Older) -> None:
@@ -136,7 +138,7 @@ def test_a_sealed_backup_of_the_older_version_is_opened_and_restored(older: Olde
     options = {"of_run": "sealed-2", "restore_loses_writes": True}
     refused = older.result("restore", "sealed", run="first", **options)
     assert (refused["outcome"], refused["error"]["code"]) == ("refused", "backup-encrypted")
-    command = opening_command("age", older.host.layout.backups_of("sealed") / "sealed-2" / "backup.tar.age")
+    command = build_opening_command("age", older.host.layout.locate_backups("sealed") / "sealed-2" / "backup.tar.age")
     assert command in refused["error"]["remedy"]
     key = older.host.root.parent / "key" / "key"
     subprocess.run(command.replace("KEYFILE", str(key)), shell=True, check=True)  # noqa: S602 - as a person types it
@@ -190,6 +192,6 @@ def test_what_the_older_version_retained_is_pruned_and_nothing_else(older: Older
 def test_what_is_written_now_has_a_format(older: Older) -> None:
     older.result("backup", "rolled", run="now")
 
-    manifest = json.loads((older.host.layout.backups_of("rolled") / "now" / "manifest.json").read_text())
-    before = json.loads((older.host.layout.backups_of("rolled") / "rolled-1" / "manifest.json").read_text())
+    manifest = json.loads((older.host.layout.locate_backups("rolled") / "now" / "manifest.json").read_text())
+    before = json.loads((older.host.layout.locate_backups("rolled") / "rolled-1" / "manifest.json").read_text())
     assert ("format" in before, manifest["format"]) == (False, 1)

@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.encryption import opening_command
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.encryption import build_opening_command
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import check, proven, read_manifest
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import check, list_proven, read_manifest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._core.records import FORMAT
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.birth import birth_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.birth import read_birth
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import read_events
 from ansible_collections.hosting.alembic.plugins.module_utils._plan import at_head
 from tests.unit.stage import FIXTURES, Host, database, heads, names, sql, tables, unpack
@@ -82,13 +82,13 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Older:
 
 def _move(older: Older, name: str) -> None:
     """Have the records know the file of a database where it was unpacked: one that was made anew is another one."""
-    born = json.dumps(birth_of(older.file(name)))
-    for path in older.host.layout.journals_of(name).rglob("*.json*"):
+    born = json.dumps(read_birth(older.file(name)))
+    for path in older.host.layout.locate_journals(name).rglob("*.json*"):
         text = re.sub(r'"(born|inode) [0-9.]+"', born, path.read_text())
         if path.suffix == ".json":  # of its entry, whose URL has the path, there is a digest
             record = json.loads(text)
             job = older.host.job("plan", release=RELEASES.get(name, "generic"))
-            text = json.dumps({**record, "entry": at_head.entry_digest(older.one(name), job, record["salt"])})
+            text = json.dumps({**record, "entry": at_head.hash_entry(older.one(name), job, record["salt"])})
         path.write_text(text)
 
 
@@ -115,14 +115,14 @@ def test_the_status_is_what_the_older_version_left(older: Older) -> None:
 def test_every_backup_is_listed_and_proven(older: Older) -> None:
     listed: Any = list_backups(str(older.host.root), NAMES)
     for entry in listed:
-        folder = older.host.layout.backups_of(entry["name"])
+        folder = older.host.layout.locate_backups(entry["name"])
         there = names(folder) if folder.is_dir() else []
         assert sorted(backup["run"] for backup in entry["backups"]) == there
         assert [run for run in there if run.startswith(entry["name"])] == there
         for backup in entry["backups"]:
             assert (backup["proven"], backup["problem"]) == (True, None)
             assert backup["sealed"] is (entry["name"] == "sealed")
-        for manifest in proven(folder):
+        for manifest in list_proven(folder):
             if not manifest.sealed:
                 check(manifest)
 
@@ -147,7 +147,7 @@ def test_what_the_older_version_rehearsed_is_rehearsed(older: Older) -> None:
 
 def test_a_database_at_head_is_answered_for_by_the_older_record(older: Older) -> None:
     job = older.host.job("plan", older.one("rolled"), release="generic")
-    record = json.loads((older.host.layout.journals_of("rolled") / "verified.json").read_text())
+    record = json.loads((older.host.layout.locate_journals("rolled") / "verified.json").read_text())
     # The first versions did not record which file and which virtualenv it was: a full plan finds that out.
     assert list(at_head.read_known_plans(job)) == (["rolled"] if "packages" in record else [])
 
@@ -176,8 +176,8 @@ def test_a_sealed_backup_of_the_older_version_is_opened_and_restored(older: Olde
     older.file("sealed").unlink()
     refused = older.result("restore", "sealed", run="first", of_run="sealed-2")
     assert (refused["outcome"], refused["error"]["code"]) == ("refused", "backup-encrypted")
-    archive = older.host.layout.backups_of("sealed") / "sealed-2" / "backup.tar.age"
-    command = opening_command("age", archive)
+    archive = older.host.layout.locate_backups("sealed") / "sealed-2" / "backup.tar.age"
+    command = build_opening_command("age", archive)
     assert command in refused["error"]["remedy"]
     typed = command.replace("KEYFILE", str(older.folder / "key" / "key"))
     subprocess.run(typed, shell=True, check=True)  # noqa: S602 - as a person would type it
@@ -218,7 +218,7 @@ def test_what_failed_for_the_older_version_is_tried_again_by_another_release(old
 
 def test_what_the_older_version_retained_is_pruned_and_nothing_else(older: Older) -> None:
     retained = Path(f"{older.file('replaced')}.aside-replaced-2")
-    before = names(older.host.layout.backups_of("replaced"))
+    before = names(older.host.layout.locate_backups("replaced"))
     assert ("three",) in sql(retained, "select a from kept")
 
     (listed,) = older.host.do("prune", older.one("replaced"), release="generic")["results"]
@@ -227,11 +227,11 @@ def test_what_the_older_version_retained_is_pruned_and_nothing_else(older: Older
 
     assert not retained.exists()
     assert sql(older.file("replaced"), "select a from kept") == KEPT
-    assert names(older.host.layout.backups_of("replaced")) == before
+    assert names(older.host.layout.locate_backups("replaced")) == before
 
 
 def test_the_sequences_of_an_older_manifest_are_known_by_their_name_of_now(older: Older) -> None:
-    path = older.host.layout.backups_of("rolled") / "rolled-1" / "manifest.json"
+    path = older.host.layout.locate_backups("rolled") / "rolled-1" / "manifest.json"
     facts = {**json.loads(path.read_text()), "activity": {"sequences": {"16384": ["public.item_id_seq", 3]}}}
 
     assert read_manifest(facts).activity == {"sequence_uses": {"16384": ["public.item_id_seq", 3]}}
@@ -240,22 +240,26 @@ def test_the_sequences_of_an_older_manifest_are_known_by_their_name_of_now(older
 def test_what_is_written_now_has_a_format_and_stays_where_older_parts_of_it_are(older: Older) -> None:
     older.result("backup", "rolled", run="now")
 
-    journal = older.host.layout.journal("rolled", "now").read_text().splitlines()
-    manifest = json.loads((older.host.layout.backups_of("rolled") / "now" / "manifest.json").read_text())
+    journal = older.host.layout.locate_journal("rolled", "now").read_text().splitlines()
+    manifest = json.loads((older.host.layout.locate_backups("rolled") / "now" / "manifest.json").read_text())
     assert (manifest["format"], manifest["database"]) == (FORMAT, "rolled")
     assert ["format" in json.loads(line) for line in journal] == [True, *[False] * (len(journal) - 1)]
     assert json.loads(journal[0])["format"] == FORMAT
-    assert "format" not in json.loads(older.host.layout.journal("rolled", "rolled-1").read_text().splitlines()[0])
+    assert "format" not in json.loads(
+        older.host.layout.locate_journal("rolled", "rolled-1").read_text().splitlines()[0]
+    )
 
 
 def test_the_keys_of_an_older_journal_are_known_by_their_names_of_now(older: Older) -> None:
     layout, retained = older.host.layout, f"{older.file('replaced')}.aside-replaced-2"
-    path = layout.journal("replaced", "replaced-2")
+    path = layout.locate_journal("replaced", "replaced-2")
     assert (b'"aside"' in path.read_bytes(), b'"retained"' in path.read_bytes()) == (True, False)
 
     replaced = {event["event"]: event for event in read_events(path)}
-    (upgraded,) = [each for each in read_events(layout.journal("rolled", "rolled-1")) if each["event"] == "verified"]
-    (rehearsal,) = (layout.journals_of("rehearsed") / "rehearsals").glob("*.jsonl")
+    (upgraded,) = [
+        each for each in read_events(layout.locate_journal("rolled", "rolled-1")) if each["event"] == "verified"
+    ]
+    (rehearsal,) = (layout.locate_journals("rehearsed") / "rehearsals").glob("*.jsonl")
     rehearsed = read_events(rehearsal)[-1]["result"]
 
     assert (replaced["restored"]["retained"], replaced["done"]["result"]["retained"]) == (retained, retained)

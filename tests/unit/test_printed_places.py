@@ -12,7 +12,7 @@ PLUGINS = PROJECT / "plugins"
 TESTS = PROJECT / "tests" / "integration"
 
 #: What makes a command, and the verb where its name says it; else the verb is the last constant of its arguments.
-_MAKERS = {"playbook_command": "", "command_for": "", "retry_command": "migrate"}
+_MAKERS = {"build_playbook_command": "", "build_command_for": "", "retry_command": "migrate"}
 
 #: Places whose command no test types yet. Nothing is added here: what prints a new command brings its test.
 _NOT_TYPED: set[str] = set()

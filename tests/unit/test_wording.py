@@ -16,8 +16,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.commands imp
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import check_run_id
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import last_change
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import build_migration_url
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import find_last_change
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import RunState
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import permit
 
@@ -51,14 +51,14 @@ MESSAGES: dict[str, tuple[Callable[[], object], str]] = {
         ),
     ),
     "url-invalid": (
-        lambda: migration_url(Database("app", "postgresql:u:secret@server")),
+        lambda: build_migration_url(Database("app", "postgresql:u:secret@server")),
         (
             "The url of database 'app' cannot be parsed [url-invalid]: it does not begin with a dialect and ://."
             f" Write it as SQLAlchemy does, for example {EXAMPLE}, and its password into `password` beside it."
         ),
     ),
     "database-type-unsupported": (
-        lambda: migration_url(Database("app", "oracle://u@server/x")),
+        lambda: build_migration_url(Database("app", "oracle://u@server/x")),
         (
             "Unsupported database type 'oracle' in the URL of 'app' [database-type-unsupported]:"
             " supported are mariadb, postgresql, sqlite. Begin it with postgresql://, mariadb:// or sqlite:///."
@@ -73,7 +73,7 @@ MESSAGES: dict[str, tuple[Callable[[], object], str]] = {
         ),
     ),
     "run-unknown": (
-        lambda: last_change("/nowhere"),
+        lambda: find_last_change("/nowhere"),
         (
             "There is no run to roll back on this host [run-unknown]: its journals know of no upgrade."
             " Check migrate_root, and --limit to the hosts that have been migrated."
@@ -87,7 +87,7 @@ MESSAGES: dict[str, tuple[Callable[[], object], str]] = {
         ),
     ),
     "database-failed-before": (
-        lambda: _raise(FAILED.obstacle(pending=True, retry=False)),
+        lambda: _raise(FAILED.find_obstacle(pending=True, retry=False)),
         (
             "Database 'app' failed in run r1; retry it with migrate_retry_failed [database-failed-before]:"
             " It failed [revision-failed]. Correct what failed, then: ansible-playbook migrate.yml"

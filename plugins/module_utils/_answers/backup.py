@@ -12,7 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._discovery.query import query_source
 from .._module.databases import use_databases
-from .._module.verb import follow, foretell, have_done
+from .._module.verb import delegate_verb, follow, foretell
 from .._release.by_application import answer_by_release, group_by_release
 
 
@@ -21,5 +21,5 @@ def respond(module: AnsibleModule) -> NoReturn:
     use_databases(module, query_source, begins=True)
     groups = group_by_release(module.params)
     if module.check_mode:
-        foretell(module, answer_by_release(groups, lambda group: have_done("foresee_backup", group))["results"])
+        foretell(module, answer_by_release(groups, lambda group: delegate_verb("foresee_backup", group))["results"])
     follow(module, "backup", groups)

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._backup.fetch import read_part, remember, waiting
+from .._backup.fetch import list_waiting, read_part, remember
 from .._module.result import leave
 
 
@@ -20,4 +20,4 @@ def respond(module: AnsibleModule) -> NoReturn:
         leave(module, changed=False, data=read_part(module.params))
     if not module.check_mode:
         remember(module.params)
-    leave(module, changed=False, waiting=waiting(module.params))
+    leave(module, changed=False, waiting=list_waiting(module.params))

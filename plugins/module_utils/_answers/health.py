@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._application.health_checks import Check, attend, failing_statements
+from .._application.health_checks import Check, attend, find_failing_statements
 from .._core.errors import Failed
 from .._module.databases import use_databases
 from .._module.result import fail, leave
-from .._module.verb import have_done
+from .._module.verb import delegate_verb
 from .._release.by_application import group_by_release
 
 
@@ -31,11 +31,11 @@ def respond(module: AnsibleModule) -> NoReturn:
         wanted = {statement["database"] for statement in statements}
         entries = [entry for entry in options["databases"] if wanted & {"", entry["name"]}]
         for group in group_by_release({**options, "databases": entries}) if entries else []:
-            for number, answers in have_done("health", {**group, "statements": statements})["found"].items():
+            for number, answers in delegate_verb("health", {**group, "statements": statements})["found"].items():
                 found.setdefault(number, []).extend(answers)
         return found
 
-    answer = attend(checks, options, lambda numbers: failing_statements(checks, numbers, query_databases))
+    answer = attend(checks, options, lambda numbers: find_failing_statements(checks, numbers, query_databases))
     wrong = [result for result in answer.get("results", []) if not result["passed"]]
     if answer["finished"] and wrong:
         message = "; ".join(f"{result['check']}: {result['why']}" for result in wrong)
@@ -45,5 +45,5 @@ def respond(module: AnsibleModule) -> NoReturn:
             "Correct what the checks name, or the checks themselves in migrate_health_checks",
             code="health-check-failed",
         )
-        fail(module, str(failure), changed=False, **answer, code=failure.code, error=failure.facts())
+        fail(module, str(failure), changed=False, **answer, code=failure.code, error=failure.as_facts())
     leave(module, changed=False, **answer)

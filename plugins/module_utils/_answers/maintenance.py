@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._application.maintenance import begin, difference, end
+from .._application.maintenance import begin, build_diff, end
 from .._module.databases import use_databases
 from .._module.result import leave
 
@@ -20,4 +20,4 @@ def respond(module: AnsibleModule) -> NoReturn:
     use_databases(module)
     change = begin if module.params["state"] == "begun" else end
     answer = change(module.params, check=module.check_mode)
-    leave(module, diff=difference(module.params["state"], answer["done"]), **answer)
+    leave(module, diff=build_diff(module.params["state"], answer["done"]), **answer)

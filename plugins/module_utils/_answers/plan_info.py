@@ -19,12 +19,12 @@ from .._core.writable import refuse_if_root_cannot_be_written
 from .._discovery.query import query_source
 from .._journal.run_state import find_unrecovered
 from .._module.call import call_plan
-from .._module.databases import progress_of, refuse_if_found_twice, use_databases, without_done
+from .._module.databases import describe_progress, exclude_done, refuse_if_found_twice, use_databases
 from .._module.result import format_errors, leave
 from .._module.staged_plan import plan_with_unshipped
 from .._plan.model import Plan
 from .._release.by_application import group_by_release
-from .._release.lookup import missing_release, virtualenv_python
+from .._release.lookup import build_missing_release_refusal, find_virtualenv_python
 
 #: Plans of more databases are sent as one text.
 _PACKED_BEYOND = 100
@@ -34,9 +34,9 @@ def respond(module: AnsibleModule) -> NoReturn:
     """Answer, and end the process."""
     found = use_databases(module, query_source, begins=True, unfinished=True)
     refuse_if_root_cannot_be_written(Path(module.params["root"]))
-    options: dict[str, Any] = without_done(module.params)
+    options: dict[str, Any] = exclude_done(module.params)
     groups = group_by_release(options)
-    pythons = [virtualenv_python(options["root"], group["release"]) for group in groups]
+    pythons = [find_virtualenv_python(options["root"], group["release"]) for group in groups]
     maintenance = read_maintenance(options["root"])
     left = [left.name for left in find_unrecovered(module.params)]
     databases: list[PlanFacts] = []
@@ -45,7 +45,9 @@ def respond(module: AnsibleModule) -> NoReturn:
     if makes_plans:
         remember = options["recovers"] and not module.check_mode
         for python, group in zip(pythons, groups):
-            databases += call_plan(python, {**group, "remember": remember}) if python else _without_release(group)
+            databases += (
+                call_plan(python, {**group, "remember": remember}) if python else _list_plans_without_release(group)
+            )
     elif module.check_mode and options["archive"] and not is_to_recover:
         databases = plan_with_unshipped(options)
     refuse_if_found_twice(module, [*options["done_before"], *databases], found)
@@ -65,7 +67,7 @@ def respond(module: AnsibleModule) -> NoReturn:
         refusals=format_errors(refused).splitlines(),
         **_pack_many(databases),
         found=found,
-        **progress_of(options, databases if makes_plans else options["databases"]),
+        **describe_progress(options, databases if makes_plans else options["databases"]),
     )
 
 
@@ -76,9 +78,9 @@ def _pack_many(databases: list[PlanFacts]) -> dict[str, Any]:
     return {"databases": [], "packed": pack_list(map(mask_data, databases))}
 
 
-def _without_release(group: dict[str, Any]) -> list[PlanFacts]:
+def _list_plans_without_release(group: dict[str, Any]) -> list[PlanFacts]:
     """Return plans that say that the release is missing, beside those of the databases whose release is there."""
     names = [entry["name"] for entry in group["databases"]]
-    missing = missing_release(group["root"], group["release"], names)
+    missing = build_missing_release_refusal(group["root"], group["release"], names)
     targets = {entry["name"]: entry.get("target") or group["target"] for entry in group["databases"]}
-    return [Plan(name, targets[name], obstacles=[missing]).facts() for name in names]
+    return [Plan(name, targets[name], obstacles=[missing]).as_facts() for name in names]

@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._discovery.query import query_source
 from .._module.databases import use_databases
 from .._module.result import BAD, fail, format_errors, leave
-from .._module.verb import have_done
+from .._module.verb import delegate_verb
 from .._release.by_application import answer_by_release, group_by_release
 
 
@@ -21,7 +21,7 @@ def respond(module: AnsibleModule) -> NoReturn:
     """Answer, and end the process."""
     use_databases(module, query_source)
     groups = group_by_release({**module.params, "check": module.check_mode})
-    results = answer_by_release(groups, lambda options: have_done("prune", options))["results"]
+    results = answer_by_release(groups, lambda options: delegate_verb("prune", options))["results"]
     changed = any(result["changed"] for result in results)
     before = [leftover["name"] for result in results for leftover in result["leftovers"]]
     kept = [entry["name"] for result in results for entry in result["leftovers"] if entry["outcome"] == "kept"]

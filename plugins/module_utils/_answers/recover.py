@@ -13,8 +13,8 @@ from ansible.module_utils.basic import AnsibleModule
 from .._discovery.source import Source
 from .._journal.run_state import find_unrecovered
 from .._module.databases import use_databases
-from .._module.recover import list_littered, recover, strangers
-from .._module.result import BAD, difference, fail, format_errors, leave
+from .._module.recover import list_littered, list_strangers, recover
+from .._module.result import BAD, build_diff, fail, format_errors, leave
 from .._module.unfinished import Unfinished
 
 
@@ -36,7 +36,7 @@ def respond(module: AnsibleModule) -> NoReturn:
     results = answer.pop("results")
     bad = [result for result in results if result["outcome"] in BAD]
     facts = {"changed": any(result["changed"] for result in results), "databases": results, **answer}
-    facts.update(strangers=strangers(options))
+    facts.update(strangers=list_strangers(options))
     if answer["finished"] and bad:
         fail(module, format_errors(bad), **facts)
-    leave(module, diff=difference(results), **facts)
+    leave(module, diff=build_diff(results), **facts)

@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._discovery.query import query_source
 from .._module.databases import use_databases
 from .._module.result import leave
-from .._module.verb import follow, rehearsal_foreseen
+from .._module.verb import exit_with_foreseen_rehearsal, follow
 from .._release.by_application import group_by_release
 
 
@@ -22,7 +22,7 @@ def respond(module: AnsibleModule) -> NoReturn:
     use_databases(module, query_source, begins=True)
     planned = module.params["planned"]
     if module.check_mode:
-        rehearsal_foreseen(module, planned)
+        exit_with_foreseen_rehearsal(module, planned)
     options = dict(module.params)
     if planned is not None:
         names = {entry["name"] for entry in planned if entry["pending"] or entry["obstacles"]}

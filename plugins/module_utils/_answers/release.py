@@ -15,8 +15,8 @@ from .._core.paths import Layout
 from .._core.writable import refuse_if_root_cannot_be_written
 from .._module.result import leave
 from .._module.stored_databases import select_names
-from .._release.install import Installation, Installer, facts_of, prune
-from .._release.lookup import current_release, note_current
+from .._release.install import Installation, Installer, collect_facts, prune
+from .._release.lookup import note_current, read_current_release
 
 
 def respond(module: AnsibleModule) -> NoReturn:
@@ -27,7 +27,7 @@ def respond(module: AnsibleModule) -> NoReturn:
     wanted = Installation.from_options(options)
     installer = Installer(layout, wanted)
     names = select_names(options["names"], options)
-    before = current_release(options["root"])
+    before = read_current_release(options["root"])
     needs = installer.needs()
     changed = not (installer.is_installed() and installer.is_current())
     sent = {name for name, path in (("archive", "archive"), ("wheelhouse", "wheelhouse_archive")) if options[path]}
@@ -46,5 +46,5 @@ def respond(module: AnsibleModule) -> NoReturn:
         needs=needs,
         pruned=pruned,
         diff={"before": f"{before or 'none'}\n", "after": f"{wanted.release}\n"},
-        **facts_of(installer),
+        **collect_facts(installer),
     )

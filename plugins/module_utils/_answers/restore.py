@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._backup.choose import list_backed_up
 from .._core.errors import Refused
 from .._module.databases import use_databases
-from .._module.verb import follow, foresee, foretell, have_done
+from .._module.verb import delegate_verb, follow, foresee, foretell
 from .._release.by_application import answer_by_release, group_by_release
 
 
@@ -34,6 +34,6 @@ def respond(module: AnsibleModule) -> NoReturn:
     options["databases"] = [entry for entry in options["databases"] if entry["name"] in names]
     groups = group_by_release(options)
     if module.check_mode:
-        answer = answer_by_release(groups, lambda group: have_done("foresee_restore", group))
+        answer = answer_by_release(groups, lambda group: delegate_verb("foresee_restore", group))
         foretell(module, answer["results"])
     follow(module, "restore", groups)

@@ -12,23 +12,23 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._application.maintenance_record import read_maintenance
 from .._discovery.query import query_source
-from .._journal.history import runs_of
-from .._module.databases import progress_of, use_databases, without_done
-from .._module.result import leave, options_of
-from .._module.status import statuses
+from .._journal.history import list_runs
+from .._module.databases import describe_progress, exclude_done, use_databases
+from .._module.result import leave, read_options
+from .._module.status import list_statuses
 
 
 def respond(module: AnsibleModule) -> NoReturn:
     """Answer, and end the process."""
     use_databases(module, query_source, unfinished=True)
-    options = without_done(options_of(module))
-    databases = statuses(options, named=bool(module.params["release"]))
+    options = exclude_done(read_options(module))
+    databases = list_statuses(options, named=bool(module.params["release"]))
     leave(
         module,
         changed=False,
         release=options["release"],
-        runs=runs_of(options["root"]),
+        runs=list_runs(options["root"]),
         databases=databases,
         maintenance=read_maintenance(options["root"]),
-        **progress_of(options, databases),
+        **describe_progress(options, databases),
     )

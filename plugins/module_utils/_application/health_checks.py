@@ -71,7 +71,7 @@ class Check:
             facts["timeout"] = float(facts.get("timeout", cls.timeout))
         except (TypeError, ValueError) as error:
             raise Refused(what, str(error), _EXAMPLE, code="health-check-invalid") from error
-        facts["expect"] = _rows(facts.get("expect", []))
+        facts["expect"] = _as_rows(facts.get("expect", []))
         return cls(**facts)
 
     @property
@@ -81,7 +81,7 @@ class Check:
             f"{urlsplit(self.url).netloc.rpartition('@')[0]}@", ""
         )
 
-    def failure_of_url(self) -> str:
+    def find_url_failure(self) -> str:
         """Query the URL and return what is wrong with its answer, or nothing."""
         context = ssl.create_default_context()
         if not self.validate_certs:
@@ -90,21 +90,21 @@ class Check:
         opener = build_opener(_NoRedirect, ProxyHandler({}), HTTPSHandler(context=context))
         try:
             with opener.open(Request(self.url, headers=self.headers), timeout=self.timeout) as answer:  # noqa: S310 - http only
-                return self._wrong(answer.status, answer.read(_MOST_BYTES))
+                return self._describe_mismatch(answer.status, answer.read(_MOST_BYTES))
         except HTTPError as error:
             with error:
-                return self._wrong(error.code, error.read(_MOST_BYTES))
+                return self._describe_mismatch(error.code, error.read(_MOST_BYTES))
         except (OSError, http.client.HTTPException, ValueError) as error:
             return f"no answer: {getattr(error, 'reason', None) or error}"
 
-    def failure_of_rows(self, rows: list[Any]) -> str:
+    def find_rows_failure(self, rows: list[Any]) -> str:
         """Return what is wrong with the rows of the statement, or nothing."""
-        found = _rows([list(row) for row in rows])
-        if [_texts(row) for row in found] == [_texts(row) for row in self.expect]:
+        found = _as_rows([list(row) for row in rows])
+        if [_as_texts(row) for row in found] == [_as_texts(row) for row in self.expect]:
             return ""
-        return f"it returned {_readable(found)}, expected {_readable(self.expect)}"
+        return f"it returned {_format_rows(found)}, expected {_format_rows(self.expect)}"
 
-    def _wrong(self, status: int, body: bytes) -> str:
+    def _describe_mismatch(self, status: int, body: bytes) -> str:
         if status not in self.status:
             return f"it answered {status}, expected {' or '.join(map(str, self.status))}"
         if self.text not in body.decode(errors="replace"):
@@ -138,7 +138,7 @@ def attend(checks: list[Check], options: Options, query_databases: QueryDatabase
         answers_there = query_databases([number for number in failing if checks[number].sql])
         found = {
             **answers_there,
-            **{number: checks[number].failure_of_url() for number in failing if checks[number].url},
+            **{number: checks[number].find_url_failure() for number in failing if checks[number].url},
         }
         failing = {number: found[number] for number in sorted(failing) if found[number]}
         tries += 1
@@ -155,7 +155,7 @@ def attend(checks: list[Check], options: Options, query_databases: QueryDatabase
     return {"finished": True, "lines": [], "cursor": {}, "results": results, "tries": tries}
 
 
-def failing_statements(
+def find_failing_statements(
     checks: list[Check], numbers: list[int], query: Callable[[list[Answer]], dict[str, Any]]
 ) -> dict[int, str]:
     """Return what is wrong with the statements of some checks, in the words of the first database that differs."""
@@ -167,7 +167,7 @@ def failing_statements(
     for number in numbers:
         answers = found.get(str(number), [])
         wrong = [
-            (answer["database"], answer.get("error") or checks[number].failure_of_rows(answer["rows"]))
+            (answer["database"], answer.get("error") or checks[number].find_rows_failure(answer["rows"]))
             for answer in answers
         ]
         reasons = [f"{name}: {why}" for name, why in wrong if why]
@@ -176,24 +176,24 @@ def failing_statements(
     return failures
 
 
-def _rows(expected: Any) -> tuple[tuple[Any, ...], ...]:
+def _as_rows(expected: Any) -> tuple[tuple[Any, ...], ...]:
     rows = expected if isinstance(expected, (list, tuple)) else [expected]
     return tuple(tuple(row) if isinstance(row, (list, tuple)) else (row,) for row in rows)
 
 
-def _texts(row: tuple[Any, ...]) -> list[str]:
+def _as_texts(row: tuple[Any, ...]) -> list[str]:
     """Return values as they can be compared: a command line and a driver know other types than YAML does."""
-    return [_text(value) for value in row]
+    return [_as_text(value) for value in row]
 
 
-def _text(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
     return "null" if value is None else str(value)
 
 
-def _readable(rows: tuple[tuple[Any, ...], ...]) -> str:
-    shown = [", ".join(_texts(row)) for row in rows[:3]]
+def _format_rows(rows: tuple[tuple[Any, ...], ...]) -> str:
+    shown = [", ".join(_as_texts(row)) for row in rows[:3]]
     return ("; ".join(shown) or "no row") + (f" and {len(rows) - 3} more rows" if len(rows) > 3 else "")
 
 

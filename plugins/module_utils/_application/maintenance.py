@@ -16,13 +16,13 @@ from pathlib import Path
 
 from .._core.argument_specs import Options
 from .._core.errors import Failed, Refused
-from .._core.paths import Layout, locked_folder, private_directory, sync
-from .._core.playbook_command import playbook_command
+from .._core.paths import Layout, lock_folder, make_private_directory, sync
+from .._core.playbook_command import build_playbook_command
 from .._core.results import Answer
 from .._core.urls import can_be_pooled
-from .._journal.events import now
+from .._journal.events import format_now
 from .maintenance_record import Maintenance, read_record, record_of, write_record
-from .pgbouncer import PgBouncer, place_of, pools_for, without_password
+from .pgbouncer import PgBouncer, list_pools, locate_server, strip_password
 from .services import Service
 
 
@@ -36,17 +36,17 @@ def begin(options: Options, *, check: bool = False) -> Answer:
     layout = Layout(Path(options["root"]))
     services = [Service.of(entry) for entry in options["services"]]
     with _hold_lock(layout, check):
-        found = read_record(layout) or Maintenance(now())
-        running = [service for service in services if service.runs()]
-        flag = _flag_to_raise(options["file"])
-        console, pools = _pools_to_pause(options)
+        found = read_record(layout) or Maintenance(format_now())
+        running = [service for service in services if service.is_running()]
+        flag = _choose_flag(options["file"])
+        console, pools = _list_pools_to_pause(options)
         found.runs = [*(run for run in found.runs if run != options["run"]), options["run"]]
         found.databases = sorted({*found.databases, *options["names"]})
         known = [service["name"] for service in found.services]
-        found.services += [service.facts() for service in running if service.name not in known]
+        found.services += [service.as_facts() for service in running if service.name not in known]
         found.started = [name for name in found.started if name not in [service.name for service in running]]
         found.file = found.file or flag
-        found.pgbouncer = found.pgbouncer or (without_password(options["pgbouncer_url"]) if pools else "")
+        found.pgbouncer = found.pgbouncer or (strip_password(options["pgbouncer_url"]) if pools else "")
         found.pools = sorted({*found.pools, *pools})
         found.resumed = [pool for pool in found.resumed if pool not in pools]
         done = [*([flag] if flag else []), *(service.name for service in running), *pools]
@@ -57,8 +57,8 @@ def begin(options: Options, *, check: bool = False) -> Answer:
             for service in running:
                 service.halt()
             for pool in pools:
-                _console(options, found).pause(pool) if console else None
-        return {"changed": bool(done), "done": done, "maintenance": found.facts(layout)}
+                _build_console(options, found).pause(pool) if console else None
+        return {"changed": bool(done), "done": done, "maintenance": found.as_facts(layout)}
 
 
 def end(options: Options, *, check: bool = False) -> Answer:
@@ -74,7 +74,7 @@ def end(options: Options, *, check: bool = False) -> Answer:
         found = read_record(layout)
         if found is None:
             return {"changed": False, "done": [], "maintenance": None}
-        facts = found.facts(layout)
+        facts = found.as_facts(layout)
         if facts["kept_by"] and not options["force"]:
             return {"changed": False, "done": [], "maintenance": facts}
         done = [*found.pools, *(service["name"] for service in reversed(found.services))]
@@ -82,11 +82,11 @@ def end(options: Options, *, check: bool = False) -> Answer:
         done += [found.file] if found.file and ends else []
         if not check:
             _undo(found, options, layout)
-            facts = {**found.facts(layout, ended=True), "kept_by": []}
+            facts = {**found.as_facts(layout, ended=True), "kept_by": []}
         return {"changed": bool(done) or ends, "done": done, "maintenance": {**facts, "ended": ends}}
 
 
-def difference(state: str, done: list[str]) -> dict[str, str]:
+def build_diff(state: str, done: list[str]) -> dict[str, str]:
     """Return what runs before and after, as Ansible's diff."""
     runs, stopped = ("".join(f"{name}: {word}\n" for name in done) for word in ("as ever", "in maintenance"))
     return {"before": runs, "after": stopped} if state == "begun" else {"before": stopped, "after": runs}
@@ -96,7 +96,7 @@ def _undo(found: Maintenance, options: Options, layout: Layout) -> None:
     problems: list[Refused] = []
     for pool in list(found.pools):
         try:
-            _resume(_console(options, found), pool)
+            _resume(_build_console(options, found), pool)
             found.pools.remove(pool)
             found.resumed.append(pool)
         except Refused as problem:
@@ -112,7 +112,9 @@ def _undo(found: Maintenance, options: Options, layout: Layout) -> None:
         write_record(found, layout)
         what = f"The maintenance of run {found.runs[-1]} has not ended"
         why = "; ".join(str(problem).rstrip(".") for problem in problems)
-        raise Failed(what, why, f"Correct that, then: {playbook_command('recover')}", code="maintenance-not-ended")
+        raise Failed(
+            what, why, f"Correct that, then: {build_playbook_command('recover')}", code="maintenance-not-ended"
+        )
     if options["state"] == "started":
         write_record(found, layout)
         return
@@ -123,19 +125,19 @@ def _undo(found: Maintenance, options: Options, layout: Layout) -> None:
 
 
 def _resume(console: PgBouncer, pool: str) -> None:
-    if console.databases().get(pool):
+    if console.read_databases().get(pool):
         console.resume(pool)
 
 
-def _console(options: Options, found: Maintenance) -> PgBouncer:
+def _build_console(options: Options, found: Maintenance) -> PgBouncer:
     """Return the console that was written down; its password is not, so it comes from the inventory."""
     url = options["pgbouncer_url"]
-    if not url or place_of(url) != place_of(found.pgbouncer):
+    if not url or locate_server(url) != locate_server(found.pgbouncer):
         url = found.pgbouncer
     return PgBouncer(url, options["pgbouncer_password"] or "", options["pg_bin"], options["pgbouncer_timeout"])
 
 
-def _pools_to_pause(options: Options) -> tuple[PgBouncer | None, list[str]]:
+def _list_pools_to_pause(options: Options) -> tuple[PgBouncer | None, list[str]]:
     if not options["pgbouncer_url"]:
         return None, []
     console = PgBouncer(
@@ -145,11 +147,11 @@ def _pools_to_pause(options: Options) -> tuple[PgBouncer | None, list[str]]:
     entries = [entry for entry in entries if can_be_pooled(entry["url"])]
     if not entries:
         return None, []
-    known = console.databases()
-    return console, [pool for pool in pools_for(entries, console, options["pgbouncer_databases"]) if not known[pool]]
+    known = console.read_databases()
+    return console, [pool for pool in list_pools(entries, console, options["pgbouncer_databases"]) if not known[pool]]
 
 
-def _flag_to_raise(name: str) -> str:
+def _choose_flag(name: str) -> str:
     """Return the flag file unless it is up already: then an operator has put it there, and takes it down."""
     if not name or Path(name).exists():
         return ""
@@ -183,6 +185,6 @@ def _hold_lock(layout: Layout, check: bool) -> Iterator[None]:
     if check:
         yield
         return
-    private_directory(layout.root)
-    with locked_folder(layout.root):
+    make_private_directory(layout.root)
+    with lock_folder(layout.root):
         yield

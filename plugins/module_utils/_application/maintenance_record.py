@@ -17,7 +17,7 @@ from .._core.records import read_record as read_facts
 from .._core.records import select_known_facts
 from .._core.records import write_record as write_facts
 from .._core.results import MaintenanceFacts
-from .._journal.run_state import last_run_state
+from .._journal.run_state import read_last_run_state
 
 _KEEPS = ("running", "cut_short", "held")
 
@@ -43,14 +43,14 @@ class Maintenance:
 
     def list_blocking_databases(self, layout: Layout) -> list[dict[str, str]]:
         """Return the databases that one of its runs works on, or has left where no application may use them."""
-        found = [last_run_state(layout, name) for name in self.databases]
+        found = [read_last_run_state(layout, name) for name in self.databases]
         return [
             {"name": left.name, "state": left.state, "run": left.run}
             for left in found
             if left.state in _KEEPS and left.run in self.runs
         ]
 
-    def facts(self, layout: Layout, ended: bool = False) -> MaintenanceFacts:
+    def as_facts(self, layout: Layout, ended: bool = False) -> MaintenanceFacts:
         """Return what there is to say of it; at its end, of all that it was about."""
         services = [service["name"] for service in self.services]
         return {
@@ -71,7 +71,7 @@ def read_maintenance(root: str) -> MaintenanceFacts | None:
     """Return what is known of a maintenance that goes on, or None."""
     layout = Layout(Path(root))
     found = read_record(layout)
-    return found.facts(layout) if found else None
+    return found.as_facts(layout) if found else None
 
 
 def read_record(layout: Layout) -> Maintenance | None:

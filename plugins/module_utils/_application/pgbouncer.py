@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from .._core.errors import Failed, Refused
-from .._core.secrets import NOT_ENCODED, encoding_remedy, without_user
+from .._core.secrets import NOT_ENCODED, describe_encoding_remedy, strip_user
 
 _HERE = ("localhost", "127.0.0.1", "::1", "")
 _PORT = 6432
@@ -33,9 +33,9 @@ class PgBouncer:
     @property
     def place(self) -> tuple[str, int]:
         """Return where it listens."""
-        return place_of(self.url)
+        return locate_server(self.url)
 
-    def databases(self) -> dict[str, bool]:
+    def read_databases(self) -> dict[str, bool]:
         """Return each of its databases with whether it is paused.
 
         Raises:
@@ -55,7 +55,7 @@ class PgBouncer:
         try:
             self._execute(f"PAUSE {_quote_name(name)}", self.timeout)
         except subprocess.TimeoutExpired:
-            if self.databases().get(name):
+            if self.read_databases().get(name):
                 self.resume(name)
             why = f"something is under way in it for longer than {self.timeout:.0f} s"
             raise Failed(
@@ -79,7 +79,7 @@ class PgBouncer:
         try:
             done = subprocess.run(
                 [*words, "--command", command],
-                env={**os.environ, **self._environment()},
+                env={**os.environ, **self._build_environment()},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=timeout,
@@ -98,7 +98,7 @@ class PgBouncer:
             raise Failed(f"PgBouncer refused {command}", message, remedy, code="pgbouncer-failed")
         return done.stdout.decode(errors="replace")
 
-    def _environment(self) -> dict[str, str]:
+    def _build_environment(self) -> dict[str, str]:
         parts = urlsplit(self.url)
         host, port = self.place
         password = self.password or unquote(parts.password or "")
@@ -114,7 +114,7 @@ class PgBouncer:
         return {name: value for name, value in known.items() if value or name == "PGOPTIONS"}
 
 
-def without_password(url: str) -> str:
+def strip_password(url: str) -> str:
     """Return a URL that may be written down."""
     parts = urlsplit(url)
     netloc = parts.netloc.rpartition("@")
@@ -122,27 +122,27 @@ def without_password(url: str) -> str:
     return parts._replace(netloc=f"{user}@{netloc[2]}" if user else netloc[2], query="").geturl()
 
 
-def place_of(url: str, port: int = _PORT) -> tuple[str, int]:
+def locate_server(url: str, port: int = _PORT) -> tuple[str, int]:
     """Return the host and the port of a URL; all the names of this machine are one.
 
     Raises:
         Refused: it cannot be read.
     """
     try:
-        parts = urlsplit(without_user(url))
+        parts = urlsplit(strip_user(url))
         host, number = parts.hostname or "", parts.port
     except ValueError:  # its text would repeat a part of the URL, which may be one of a password
         raise Refused(
             "A URL cannot be read",
             f"the port behind its host is not a number, or a bracket is not closed; {NOT_ENCODED}",
             "Correct migrate_pgbouncer_url, or the URL of the database. "
-            + encoding_remedy("migrate_pgbouncer_password"),
+            + describe_encoding_remedy("migrate_pgbouncer_password"),
             code="url-invalid",
         ) from None
     return ("localhost" if host in _HERE else host), number or port
 
 
-def pools_for(entries: list[dict[str, Any]], console: PgBouncer, wanted: list[str]) -> list[str]:
+def list_pools(entries: list[dict[str, Any]], console: PgBouncer, wanted: list[str]) -> list[str]:
     """Return the pools that lead to some databases.
 
     Args:
@@ -154,15 +154,15 @@ def pools_for(entries: list[dict[str, Any]], console: PgBouncer, wanted: list[st
         Refused: a migration would go through the paused pool itself, or none is known.
     """
     for entry in entries:
-        if place_of(entry.get("direct_url") or entry["url"], 5432) == console.place:
+        if locate_server(entry.get("direct_url") or entry["url"], 5432) == console.place:
             raise Refused(
                 f"Database {entry['name']!r} would be migrated through PgBouncer, which is to be paused",
                 f"its URL leads to {console.place[0]}:{console.place[1]}",
                 "Give it a direct_url that leads to the server itself",
                 code="migrates-through-pgbouncer",
             )
-    known = console.databases()
-    named = wanted or [unquote(urlsplit(without_user(entry["url"])).path.lstrip("/")) for entry in entries]
+    known = console.read_databases()
+    named = wanted or [unquote(urlsplit(strip_user(entry["url"])).path.lstrip("/")) for entry in entries]
     missing = [name for name in wanted if name not in known]
     pools = [name for name in dict.fromkeys(named) if name in known]
     if missing or not pools:

@@ -69,11 +69,11 @@ class Service:
         commands = {key: tuple(facts.get(key, ())) for key in (*_COMMANDS, "ready")}
         return cls(facts["name"], timeout=float(timeout), **commands)
 
-    def facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, Any]:
         """Return it as plain data."""
         return asdict(self)
 
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         """Return whether it runs.
 
         Raises:
@@ -102,7 +102,7 @@ class Service:
             Failed: it has not.
         """
         self._do("stop", self.stop or ("systemctl", "stop", "--", self.name))
-        self._wait(lambda: not self.runs(), "still runs")
+        self._wait(lambda: not self.is_running(), "still runs")
 
     def launch(self) -> None:
         """Start it, and wait until it runs and answers.
@@ -110,9 +110,9 @@ class Service:
         Raises:
             Failed: it does not.
         """
-        if not self.runs():
+        if not self.is_running():
             self._do("start", self.start or ("systemctl", "start", "--", self.name))
-        self._wait(self.runs, "does not run")
+        self._wait(self.is_running, "does not run")
         if self.ready:
             self._wait(lambda: self._call(self.ready)[0] == 0, f"does not answer {self.ready[0]}")
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from .._core.errors import Refused
 from .._core.paths import Layout
-from .._core.playbook_command import playbook_command
+from .._core.playbook_command import build_playbook_command
 from .._journal.history import refuse_unlisted
-from .manifest import Manifest, proven
+from .manifest import Manifest, list_proven
 
 
 def list_backed_up(root: str, databases: list[dict[str, Any]], run: str, path: str, only: list[str]) -> list[str]:
@@ -25,7 +25,7 @@ def list_backed_up(root: str, databases: list[dict[str, Any]], run: str, path: s
     layout = Layout(Path(root))
     names = [entry["name"] for entry in databases]
     answering = {
-        name: [manifest for manifest in proven(layout.backups_of(name)) if manifest.answers_to(run, path)]
+        name: [manifest for manifest in list_proven(layout.locate_backups(name)) if manifest.is_of(run, path)]
         for name in names
     }
     found = {name: manifests[0] for name, manifests in answering.items() if manifests}
@@ -35,7 +35,7 @@ def list_backed_up(root: str, databases: list[dict[str, Any]], run: str, path: s
             raise Refused(
                 f"There is no such backup of database {name!r} on this host",
                 f"none of run {run}" if run else f"none at {path}" if path else "there is none at all",
-                f"This lists what there is: {playbook_command('backups')}",
+                f"This lists what there is: {build_playbook_command('backups')}",
                 code="backup-not-found",
             )
     wanted = {name: manifest for name, manifest in found.items() if not only or name in only}
@@ -51,7 +51,7 @@ def _refuse_one_twice(wanted: dict[str, Manifest]) -> None:
     for identity, names in by_identity.items():
         if len(names) > 1:
             oldest = min(names, key=lambda name: wanted[name].taken)
-            command = playbook_command(
+            command = build_playbook_command(
                 "restore", migrate_restore_backup=wanted[oldest].path, migrate_restore_databases=[oldest]
             )
             raise Refused(

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .._core.commands import missing_program, run_command
+from .._core.commands import list_missing_program, run_command
 from .._core.errors import Refused
 from .._core.job import Job
-from .._core.paths import key_of
+from .._core.paths import build_key
 from .._engines.data import Dump, RestoreMethod
 from .._engines.interface import Engine, Report
-from .._engines.parts import restorer_of
+from .._engines.parts import find_restorer
 from .manifest import Manifest
 
 #: The tool of a manifest whose backup a command made.
@@ -32,12 +32,12 @@ _CHECK = "migrate_backup_check_command"
 RESTORE_COMMAND = "migrate_restore_command"
 
 
-def command_obstacles(job: Job) -> list[Refused]:
+def list_command_obstacles(job: Job) -> list[Refused]:
     """Return what would keep a backup from being made and proven by commands."""
     if not job.backup_command:
         return []
-    found = missing_program(job.backup_command, _BACKUP) + missing_program(job.backup_check_command, _CHECK)
-    found += missing_program(job.restore_command, RESTORE_COMMAND)
+    found = list_missing_program(job.backup_command, _BACKUP) + list_missing_program(job.backup_check_command, _CHECK)
+    found += list_missing_program(job.restore_command, RESTORE_COMMAND)
     if not job.backup_check_command:
         found.append(
             Refused(
@@ -58,7 +58,7 @@ def dump_by_command(engine: Engine, folder: Path, report: Report, run: str) -> D
     """
     job = engine.job
     report(f"runs {job.backup_command[0]}")
-    activity = engine.activity()
+    activity = engine.read_activity()
     what = f"The backup of {engine.database.name!r} by {_BACKUP} failed"
     run_backup_command(job.backup_command, engine, folder, run, what)
     check_by_command(engine, folder, run)
@@ -76,15 +76,15 @@ def check_by_command(engine: Engine, folder: Path, run: str) -> None:
     )
 
 
-def method_of(engine: Engine, manifest: Manifest) -> RestoreMethod:
+def find_restore_method(engine: Engine, manifest: Manifest) -> RestoreMethod:
     """Return how a backup would be restored: what a command made, only a command brings back."""
-    return method_for(engine, manifest.tool == TOOL)
+    return choose_restore_method(engine, manifest.tool == TOOL)
 
 
-def method_for(engine: Engine, made_by_command: object) -> RestoreMethod:
+def choose_restore_method(engine: Engine, made_by_command: object) -> RestoreMethod:
     """Return how a backup of a database would be restored, one that a command makes or one of our own."""
     if not made_by_command:
-        return engine.restore_method()
+        return engine.choose_restore_method()
     missing = [
         name
         for name, command in ((RESTORE_COMMAND, engine.job.restore_command), (_CHECK, engine.job.backup_check_command))
@@ -101,17 +101,17 @@ def method_for(engine: Engine, made_by_command: object) -> RestoreMethod:
     return RestoreMethod(TOOL, [], obstacle)
 
 
-def rights_for_restore(engine: Engine, manifest: Manifest) -> tuple[str, dict[str, Any]] | None:
+def find_restore_rights(engine: Engine, manifest: Manifest) -> tuple[str, dict[str, Any]] | None:
     """Return what to type so that a restore can be done, as its ``Restorer`` says; nothing where it can be."""
-    method = method_of(engine, manifest)
+    method = find_restore_method(engine, manifest)
     if method.obstacle is None:
         return "", {}
-    return None if method.name == TOOL else restorer_of(engine).rights_for_restore(manifest.archive())
+    return None if method.name == TOOL else find_restorer(engine).find_restore_rights(manifest.as_archive())
 
 
 def run_backup_command(command: Sequence[str], engine: Engine, folder: Path, run: str, what: str) -> None:
     name = engine.database.name
-    placeholders = {"path": str(folder), "database": key_of(name), "run": run, "name": f"{key_of(name)}-{run}"}
-    variables = {**engine.command_variables(), "HOSTING_ALEMBIC_RUN": run, "HOSTING_ALEMBIC_PATH": str(folder)}
+    placeholders = {"path": str(folder), "database": build_key(name), "run": run, "name": f"{build_key(name)}-{run}"}
+    variables = {**engine.build_command_variables(), "HOSTING_ALEMBIC_RUN": run, "HOSTING_ALEMBIC_PATH": str(folder)}
     remedy = "Run the command by hand to see what is the matter"
     run_command(command, placeholders, variables, what, remedy, engine.job.command_timeout)

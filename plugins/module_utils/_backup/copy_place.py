@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from .._core.commands import missing_program
+from .._core.commands import list_missing_program
 from .._core.errors import Refused
 from .._core.job import Job
 
@@ -19,7 +19,7 @@ COPY_COMMAND = "migrate_backup_copy_command"
 
 def copy_obstacles(job: Job) -> list[Refused]:
     """Return what would keep a backup from being copied off this host."""
-    found = missing_program(job.backup_copy_command, COPY_COMMAND)
+    found = list_missing_program(job.backup_copy_command, COPY_COMMAND)
     to = job.backup_copy_to
     if to and not to.startswith(CONTROLLER) and not (os.path.isabs(to) and os.access(to, os.W_OK | os.X_OK)):
         found.append(

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .._core.errors import CHECK_DISK, Failed, Refused
-from .._core.paths import sha256_of
+from .._core.paths import hash_file
 
 _OPTION = "migrate_backup_encrypt_to"
 _ARMOURED = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -52,13 +52,13 @@ class Sealed:
     sha256: str
     size: int
 
-    def facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, Any]:
         """Return what a manifest keeps."""
         return {"tool": self.tool, "file": self.file, "sha256": self.sha256, "size": self.size}
 
 
 @functools.cache
-def recipient_of(to: str) -> Recipient:
+def read_recipient(to: str) -> Recipient:
     """Return who is meant: an age recipient, a file of age recipients, or a file with an OpenPGP public key.
 
     Raises:
@@ -73,7 +73,7 @@ def recipient_of(to: str) -> Recipient:
             f"Install it: apt-get install {_PACKAGES[recipient.tool]}",
             code="encryption-not-possible",
         )
-    with _command(recipient) as command:
+    with _build_command(recipient) as command:
         tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if tried.returncode or not tried.stdout:
         message = tried.stderr.decode(errors="replace").strip()
@@ -112,15 +112,15 @@ def seal(folder: Path, names: Sequence[str], to: str) -> Sealed:
     """Encrypt some files of a folder into one archive there, and prove what the disk holds of it.
 
     Raises:
-        Refused: as ``recipient_of``.
+        Refused: as ``read_recipient``.
         Failed: it could not be written, or reads back differently.
     """
-    recipient = recipient_of(to)
+    recipient = read_recipient(to)
     target = folder / f"backup.tar.{recipient.tool}"
     beside = target.with_name(f".{target.name}.writing")
     try:
         plain, written, size = _encrypt(folder, names, recipient, beside)
-        found = sha256_of(beside)
+        found = hash_file(beside)
         if found != written or size <= plain or beside.stat().st_size != size:
             raise Failed(
                 f"The encrypted backup {target} is damaged",
@@ -138,7 +138,7 @@ def _encrypt(folder: Path, names: Sequence[str], recipient: Recipient, target: P
     """Send an archive through the tool; return the bytes that went in, and the sha256 and bytes that came out."""
     answers: list[tuple[str, int]] = []
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as out, tempfile.TemporaryFile() as errors, _command(recipient) as command:
+    with os.fdopen(descriptor, "wb") as out, tempfile.TemporaryFile() as errors, _build_command(recipient) as command:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
         reader = threading.Thread(target=lambda: answers.append(_drain(process.stdout, out)))
         reader.start()
@@ -195,7 +195,7 @@ def _drain(pipe: IO[bytes] | None, out: IO[bytes]) -> tuple[str, int]:
 
 
 @contextmanager
-def _command(recipient: Recipient) -> Iterator[list[str]]:
+def _build_command(recipient: Recipient) -> Iterator[list[str]]:
     """Yield the command that encrypts its standard input; GnuPG gets a home of its own, and no keyring of the user."""
     if recipient.tool == "age":
         yield ["age", "--encrypt", *recipient.arguments]
@@ -205,7 +205,7 @@ def _command(recipient: Recipient) -> Iterator[list[str]]:
         yield ["gpg", *quiet, "--compress-algo", "none", *recipient.arguments, "--encrypt"]
 
 
-def opening_command(tool: str, archive: Path) -> str:
+def build_opening_command(tool: str, archive: Path) -> str:
     """Return the command that a holder of the private key types to have the plain files beside the archive again."""
     opened = "age --decrypt --identity KEYFILE" if tool == "age" else "gpg --decrypt"
     return f"{opened} {shlex.quote(str(archive))} | tar --extract --directory {shlex.quote(str(archive.parent))}"

@@ -11,17 +11,19 @@ from typing import Any
 from .._core.argument_specs import Options
 from .._core.errors import Refused
 from .._core.job import Database, Job
-from .manifest import Manifest, proven
-from .offsite import chunk, describe_copies, note_copy, waiting_for_controller
+from .manifest import Manifest, list_proven
+from .offsite import describe_copies, list_waiting_for_controller, note_copy, read_chunk
 
 
-def waiting(options: Options) -> list[dict[str, Any]]:
+def list_waiting(options: Options) -> list[dict[str, Any]]:
     """Return the backups that the controller has not fetched yet.
 
     Raises:
         Failed: one is damaged.
     """
-    return [describe_copies(database, manifest) for database, manifest in waiting_for_controller(_job(options))]
+    return [
+        describe_copies(database, manifest) for database, manifest in list_waiting_for_controller(_build_job(options))
+    ]
 
 
 def read_part(options: Options) -> str:
@@ -38,7 +40,7 @@ def read_part(options: Options) -> str:
             "Run again: the next run encrypts it first",
             code="backup-not-encrypted",
         )
-    return chunk(manifest, options["offset"], options["length"])
+    return read_chunk(manifest, options["offset"], options["length"])
 
 
 def remember(options: Options) -> None:
@@ -52,7 +54,7 @@ def remember(options: Options) -> None:
 
 
 def _find_manifest(options: Options, database: str, run: str) -> Manifest:
-    for manifest in proven(_job(options).layout.backups_of(database)):
+    for manifest in list_proven(_build_job(options).layout.locate_backups(database)):
         if manifest.run == run:
             return manifest
     raise Refused(
@@ -62,7 +64,7 @@ def _find_manifest(options: Options, database: str, run: str) -> Manifest:
     )
 
 
-def _job(options: Options) -> Job:
+def _build_job(options: Options) -> Job:
     databases = tuple(Database(name, "") for name in options["databases"])
     known = {key: options[key] for key in ("root", "backup_copy_to", "backup_encrypt_to")}
     return Job("fetch_backups", databases=databases, **known)

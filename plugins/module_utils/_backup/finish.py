@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from .._core.errors import ErrorFacts, Refused
 from .._core.job import Database, Job
-from .._core.paths import locked_folder, sync
+from .._core.paths import lock_folder, sync
 from .._core.results import DatabaseResult
-from .._journal.events import Event, Journal, net_outcome, newest_first, now
-from .._journal.worker_lock import any_verb_works
+from .._journal.events import Event, Journal, find_net_outcome, format_now, list_newest_first
+from .._journal.worker_lock import is_run_alive
 from . import encryption
-from .manifest import Manifest, check, check_sealed, proven, write_manifest
+from .manifest import Manifest, check, check_sealed, list_proven, write_manifest
 from .offsite import copy_off
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 def finish_backups(database: Database, job: Job, journal: Journal, result: DatabaseResult, report: Report) -> None:
     """Seal and copy what can be, and say in the result what could not; the database's own outcome stays as it is."""
-    folder = job.layout.backups_of(database.name)
+    folder = job.layout.locate_backups(database.name)
     if not folder.is_dir():
         return
     problems = []
     answers = True
-    with locked_folder(folder):  # the lock on the database was given back already
+    with lock_folder(folder):  # the lock on the database was given back already
         unrecovered = _find_unrecovered(database, job, journal, result)
-        for manifest in proven(folder):
+        for manifest in list_proven(folder):
             try:
                 if manifest.run in unrecovered:
                     continue
@@ -47,7 +47,7 @@ def finish_backups(database: Database, job: Job, journal: Journal, result: Datab
                     copy_off(manifest, job, report)
                     answers = True
             except (Refused, OSError) as error:
-                problems.append(error.facts() if isinstance(error, Refused) else _explain_error(manifest, error))
+                problems.append(error.as_facts() if isinstance(error, Refused) else _explain_error(manifest, error))
     if problems:
         result["backup_problems"] = problems
 
@@ -67,20 +67,20 @@ def _explain_error(manifest: Manifest, error: OSError) -> ErrorFacts:
         str(error),
         "Free disk space on the host, or correct migrate_backup_copy_to; the next run tries it again",
         code="backup-not-finished",
-    ).facts()
+    ).as_facts()
 
 
 def _find_unrecovered(database: Database, job: Job, journal: Journal, result: DatabaseResult) -> set[str]:
     """Return the runs whose revert may still need their plain backups, this one judged by its result."""
     needed = set()
-    for run, events in newest_first(job.layout.journals_of(database.name)):
+    for run, events in list_newest_first(job.layout.locate_journals(database.name)):
         ended: list[Event] = []
-        if run != journal.path.stem and any_verb_works(job.layout, run):
+        if run != journal.path.stem and is_run_alive(job.layout, run):
             needed.add(run)  # it has a backup already, and may begin its first revision any moment
             continue
         if run == journal.path.stem:
-            ended = [{"event": "done", "verb": job.verb, "at": now(), "result": result}]
-        how = net_outcome([*events, *ended])
+            ended = [{"event": "done", "verb": job.verb, "at": format_now(), "result": result}]
+        how = find_net_outcome([*events, *ended])
         began = any(event["event"] == "begun" for event in events)
         if how == "held" or (began and how in ("failed", "unfinished")):
             needed.add(run)
@@ -98,7 +98,7 @@ def seal(manifest: Manifest, to: str) -> None:
     """
     check(manifest)
     folder = Path(manifest.path)
-    manifest.sealed = encryption.seal(folder, sorted(manifest.files), to).facts()
+    manifest.sealed = encryption.seal(folder, sorted(manifest.files), to).as_facts()
     write_manifest(manifest, folder)
 
 

@@ -35,10 +35,10 @@ _OF_OURS = (MANIFEST, COPIES)
 def list_backups(root: str, names: Sequence[str]) -> list[BackupsFacts]:
     """Return the backups of each database, the newest first; what cannot be read is None, with the reason."""
     layout = Layout(Path(root))
-    return [_backups_in(layout.backups_of(name), name) for name in names]
+    return [_list_backups_in(layout.locate_backups(name), name) for name in names]
 
 
-def _backups_in(folder: Path, name: str) -> BackupsFacts:
+def _list_backups_in(folder: Path, name: str) -> BackupsFacts:
     try:
         with os.scandir(folder) as entries:
             # A hidden one is a backup that is being made, or copied.
@@ -46,9 +46,14 @@ def _backups_in(folder: Path, name: str) -> BackupsFacts:
     except FileNotFoundError:
         return {"name": name, "backups": [], "more": 0, "problem": None}
     except OSError as error:
-        return {"name": name, "backups": None, "more": 0, "problem": _unreadable(folder, _words(error)).facts()}
+        return {
+            "name": name,
+            "backups": None,
+            "more": 0,
+            "problem": _build_unreadable_refusal(folder, _describe_error(error)).as_facts(),
+        }
     newest = sorted(places, reverse=True)[:MOST]
-    found = [(when, backup) for when, place in newest if (backup := _backup_at(Path(place), name))]
+    found = [(when, backup) for when, place in newest if (backup := _read_backup(Path(place), name))]
     backups = [backup for _when, backup in sorted(found, key=_read_taken, reverse=True)]
     return {"name": name, "backups": backups, "more": len(places) - len(newest), "problem": None}
 
@@ -69,7 +74,7 @@ def _read_taken(found: tuple[float, BackupFacts]) -> tuple[float, str]:
     return datetime.fromisoformat(backup["taken"]).timestamp() if backup["taken"] else estimate, backup["run"]
 
 
-def _backup_at(place: Path, name: str) -> BackupFacts | None:
+def _read_backup(place: Path, name: str) -> BackupFacts | None:
     """Return what is known of one backup, or None where another run has removed it meanwhile."""
     facts = BackupFacts(
         run=place.name,
@@ -87,31 +92,31 @@ def _backup_at(place: Path, name: str) -> BackupFacts | None:
     try:
         if not stat.S_ISDIR(os.lstat(place).st_mode):
             raise ValueError("it is not a directory")
-        sizes = dict(_sizes_in(place))
+        sizes = dict(_list_sizes(place))
         facts["size"] = sum(sizes.values())
-        manifest = _manifest_at(place)
+        manifest = _read_manifest_at(place)
         _describe_manifest(facts, manifest)
-        facts["copies"] = _copies_at(place)
+        facts["copies"] = _read_copies(place)
         facts["sealed"] = bool(manifest.sealed)
-        damage = _damage(manifest, sizes, place, name)
+        damage = _find_damage(manifest, sizes, place, name)
         facts["proven"] = damage is None
-        facts["problem"] = damage.facts() if damage else None
+        facts["problem"] = damage.as_facts() if damage else None
     except LaterFormat as refusal:
-        facts["problem"] = refusal.facts()
+        facts["problem"] = refusal.as_facts()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, FileNotFoundError) and not os.path.lexists(place):
             return None
-        facts["problem"] = _unreadable(place, _words(error)).facts()
+        facts["problem"] = _build_unreadable_refusal(place, _describe_error(error)).as_facts()
     return facts
 
 
-def _sizes_in(place: Path, below: str = "") -> Iterator[tuple[str, int]]:
+def _list_sizes(place: Path, below: str = "") -> Iterator[tuple[str, int]]:
     """Yield the files of a backup with their bytes, but for those that describe it; no link is followed."""
     with os.scandir(place / below) as entries:
         for entry in entries:
             name = f"{below}{entry.name}"
             if entry.is_dir(follow_symlinks=False):
-                yield from _sizes_in(place, f"{name}/")
+                yield from _list_sizes(place, f"{name}/")
             elif entry.is_file(follow_symlinks=False) and name not in _OF_OURS:
                 yield name, entry.stat(follow_symlinks=False).st_size
 
@@ -134,7 +139,7 @@ def _read(path: Path) -> Any:
             raise ValueError(f"{path.name} is not JSON") from None
 
 
-def _manifest_at(place: Path) -> Manifest:
+def _read_manifest_at(place: Path) -> Manifest:
     try:
         return read_manifest(check_format(_read(place / MANIFEST), place / MANIFEST))
     except TypeError as error:
@@ -150,7 +155,7 @@ def _describe_manifest(facts: BackupFacts, manifest: Manifest) -> None:
     facts["revision"], facts["engine"] = sorted({*heads}), str(manifest.engine)
 
 
-def _copies_at(place: Path) -> dict[str, str]:
+def _read_copies(place: Path) -> dict[str, str]:
     """Return where copies of a backup are, each with the time that it was made."""
     try:
         record = _read(place / COPIES)
@@ -159,7 +164,7 @@ def _copies_at(place: Path) -> dict[str, str]:
     return select_copies(check_format(record, place / COPIES))
 
 
-def _damage(manifest: Manifest, sizes: Mapping[str, int], place: Path, name: str) -> Failed | None:
+def _find_damage(manifest: Manifest, sizes: Mapping[str, int], place: Path, name: str) -> Failed | None:
     """Return what of a backup is not there as its manifest says; the content of its files is not read."""
     why = ""
     if manifest.database != name:
@@ -180,11 +185,11 @@ def _damage(manifest: Manifest, sizes: Mapping[str, int], place: Path, name: str
 _TAKE_ANOTHER = "Check the disk, and take another backup"
 
 
-def _unreadable(path: Path, why: str) -> Refused:
+def _build_unreadable_refusal(path: Path, why: str) -> Refused:
     return Refused(f"The backup {path} could not be read", why, _TAKE_ANOTHER, code="backup-not-readable")
 
 
-def _words(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{Path(str(error.filename)).name}: {error.strerror}" if error.filename else str(error.strerror)
     return str(error) if isinstance(error, ValueError) else f"{MANIFEST} is not one of this collection"

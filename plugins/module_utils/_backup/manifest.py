@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Failed, Refused
-from .._core.paths import sha256_of
+from .._core.paths import hash_file
 from .._core.records import LaterFormat, check_format, read_record, select_known_facts, write_record
 from . import encryption
 
@@ -61,7 +61,7 @@ class Manifest:
     sealed: dict[str, Any] = field(default_factory=dict)
     path: str = ""
 
-    def archive(self) -> Archive:
+    def as_archive(self) -> Archive:
         """Return what a restore needs of it."""
         # Engines import SQLAlchemy, which is not needed to read manifests.
         from .._engines.data import Archive  # noqa: PLC0415
@@ -70,11 +70,11 @@ class Manifest:
         digest = self.files.get(self.dump, "")
         return Archive(Path(self.path) / self.dump, self.fingerprint, self.row_counts, tables, self.activity, digest)
 
-    def answers_to(self, run: str, path: str) -> bool:
+    def is_of(self, run: str, path: str) -> bool:
         """Return whether it is of a run and lies at a path; an empty word means any."""
         return run in ("", self.run) and path in ("", self.path)
 
-    def facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, Any]:
         """Return what a result shows: all but the long lists."""
         shown = asdict(self)
         for key in ("files", "fingerprint", "row_counts", "activity"):
@@ -82,7 +82,7 @@ class Manifest:
         return shown
 
 
-def proven(folder: Path) -> list[Manifest]:
+def list_proven(folder: Path) -> list[Manifest]:
     """Return the manifests of a database's backups, the newest first; what has no manifest does not count."""
     manifests = []
     for path in folder.glob(f"*/{MANIFEST}"):
@@ -138,7 +138,7 @@ def check_sealed(manifest: Manifest) -> None:
     """
     path = Path(manifest.path) / manifest.sealed["file"]
     whole = path.is_file() and path.stat().st_size == manifest.sealed["size"]
-    if not whole or sha256_of(path) != manifest.sealed["sha256"]:
+    if not whole or hash_file(path) != manifest.sealed["sha256"]:
         raise Failed(
             f"The backup {manifest.path} is damaged",
             f"{path.name} is not what its manifest says",
@@ -165,7 +165,7 @@ def check(manifest: Manifest, *, content: bool = True) -> None:
     """
     folder = Path(manifest.path)
     if manifest.sealed and not any((folder / name).exists() for name in manifest.files):
-        command = encryption.opening_command(manifest.sealed["tool"], folder / manifest.sealed["file"])
+        command = encryption.build_opening_command(manifest.sealed["tool"], folder / manifest.sealed["file"])
         raise Refused(
             f"The backup {manifest.path} is encrypted",
             "this host has no key that opens it",
@@ -175,6 +175,6 @@ def check(manifest: Manifest, *, content: bool = True) -> None:
         )
     for name, expected in manifest.files.items():
         path = Path(manifest.path) / name
-        if not path.is_file() or (content and sha256_of(path) != expected):
+        if not path.is_file() or (content and hash_file(path) != expected):
             why = f"{name} is not what its manifest says"
             raise Failed(f"The backup {manifest.path} is damaged", why, USE_ANOTHER, code="backup-damaged")

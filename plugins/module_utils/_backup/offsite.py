@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._core.commands import program_of, run_command
+from .._core.commands import name_program, run_command
 from .._core.errors import Failed
 from .._core.job import Job
-from .._core.paths import find_unused_path, key_of, private_directory, sha256_of, sync
+from .._core.paths import build_key, find_unused_path, hash_file, make_private_directory, sync
 from .._core.records import read_record, write_record
-from .._journal.events import now
+from .._journal.events import format_now
 from .copy_place import CONTROLLER, COPY_COMMAND, copy_obstacles
-from .manifest import COPIES, MANIFEST, Manifest, check_sealed, proven, select_copies
+from .manifest import COPIES, MANIFEST, Manifest, check_sealed, list_proven, select_copies
 
 _CHUNK = 1 << 20
 
@@ -60,7 +60,7 @@ def copy_off(manifest: Manifest, job: Job, report: Callable[[str], None]) -> lis
     """
     made = []
     for to in _list_wanted(job):
-        if to in copies_of(manifest):
+        if to in read_copies(manifest):
             continue
         for obstacle in copy_obstacles(job):
             raise obstacle
@@ -74,13 +74,13 @@ def copy_off(manifest: Manifest, job: Job, report: Callable[[str], None]) -> lis
     return made
 
 
-def waits_for_copies(manifest: Manifest, job: Job) -> list[str]:
+def list_missing_copies(manifest: Manifest, job: Job) -> list[str]:
     """Return where a backup should be and is not."""
     controller = [job.backup_copy_to] if job.backup_copy_to.startswith(CONTROLLER) else []
-    return [to for to in [*_list_wanted(job), *controller] if to not in copies_of(manifest)]
+    return [to for to in [*_list_wanted(job), *controller] if to not in read_copies(manifest)]
 
 
-def copies_of(manifest: Manifest) -> dict[str, str]:
+def read_copies(manifest: Manifest) -> dict[str, str]:
     """Return where copies of a backup are, each with the time that it was made.
 
     Raises:
@@ -94,10 +94,10 @@ def copies_of(manifest: Manifest) -> dict[str, str]:
 
 def note_copy(manifest: Manifest, to: str) -> None:
     """Remember that there is a copy."""
-    write_record(Path(manifest.path) / COPIES, {"copies": {**copies_of(manifest), to: now()}})
+    write_record(Path(manifest.path) / COPIES, {"copies": {**read_copies(manifest), to: format_now()}})
 
 
-def leaving(manifest: Manifest) -> list[Leaving]:
+def list_leaving(manifest: Manifest) -> list[Leaving]:
     """Return the files that make a copy: the sealed archive if there is one, else the plain ones; the manifest last.
 
     Raises:
@@ -114,10 +114,10 @@ def leaving(manifest: Manifest) -> list[Leaving]:
     return [*found, Leaving(MANIFEST, len(content), hashlib.sha256(content).hexdigest())]
 
 
-def chunk(manifest: Manifest, offset: int, length: int) -> str:
+def read_chunk(manifest: Manifest, offset: int, length: int) -> str:
     """Return a part of the files that leave, as if they were one after another, in base64."""
     parts = []
-    for file in leaving(manifest) if offset == 0 else _list_unchecked(manifest):
+    for file in list_leaving(manifest) if offset == 0 else _list_unchecked(manifest):
         if length and offset < file.size:
             with (Path(manifest.path) / file.name).open("rb") as handle:
                 handle.seek(offset)
@@ -134,35 +134,37 @@ def _list_unchecked(manifest: Manifest) -> list[Leaving]:
     return [Leaving(name, (Path(manifest.path) / name).stat().st_size, "") for name in [*names, MANIFEST]]
 
 
-def waiting_for_controller(job: Job) -> Iterator[tuple[str, Manifest]]:
+def list_waiting_for_controller(job: Job) -> Iterator[tuple[str, Manifest]]:
     """Yield (database, backup) of each that the controller has not fetched; the plain ones are not for it to see."""
     for database in job.databases:
-        for manifest in reversed(proven(job.layout.backups_of(database.name))):
+        for manifest in reversed(list_proven(job.layout.locate_backups(database.name))):
             plain = job.backup_encrypt_to and manifest.files and not manifest.sealed
-            if job.backup_copy_to not in copies_of(manifest) and not plain:
+            if job.backup_copy_to not in read_copies(manifest) and not plain:
                 yield database.name, manifest
 
 
 def _list_wanted(job: Job) -> list[str]:
     here = [job.backup_copy_to] if job.backup_copy_to and not job.backup_copy_to.startswith(CONTROLLER) else []
-    return here + ([_place_of_command(job)] if job.backup_copy_command else [])
+    return here + ([_name_place_of_command(job)] if job.backup_copy_command else [])
 
 
-def _place_of_command(job: Job) -> str:
+def _name_place_of_command(job: Job) -> str:
     """Name where a command copies to: another command is another place. Its words may hold a secret."""
     digest = hashlib.sha256(json.dumps(list(job.backup_copy_command)).encode()).hexdigest()[:12]
-    return f"{program_of(job.backup_copy_command)} {digest}"
+    return f"{name_program(job.backup_copy_command)} {digest}"
 
 
 def _copy_to_directory(manifest: Manifest, to: Path) -> None:
     # One after the other: a user who may write to the folder of all copies could have put a link there.
-    parent = private_directory(private_directory(to / key_of(socket.gethostname())) / key_of(manifest.database))
+    parent = make_private_directory(
+        make_private_directory(to / build_key(socket.gethostname())) / build_key(manifest.database)
+    )
     place = parent / manifest.run
     beside = parent / f".{manifest.run}.partial"
     try:
         shutil.rmtree(beside, ignore_errors=True)
-        private_directory(beside)
-        for file in leaving(manifest):
+        make_private_directory(beside)
+        for file in list_leaving(manifest):
             _copy(Path(manifest.path) / file.name, beside / file.name, file.sha256)
         if place.exists():
             os.rename(place, find_unused_path(place.with_name(f"{place.name}.replaced")))
@@ -185,13 +187,13 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
     Raises:
         Failed: what arrived is not what was proven.
     """
-    private_directory(target.parent)
+    make_private_directory(target.parent)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with source.open("rb") as handle, os.fdopen(descriptor, "wb") as out:
         shutil.copyfileobj(handle, out, _CHUNK)
         out.flush()
         os.fsync(out.fileno())
-    if sha256_of(target) != sha256:
+    if hash_file(target) != sha256:
         raise Failed(
             f"The copy {target} is not what its manifest says",
             "",
@@ -201,12 +203,12 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
 
 
 def _copy_by_command(manifest: Manifest, job: Job) -> None:
-    key = key_of(manifest.database)
+    key = build_key(manifest.database)
     with _stage_files(manifest) as folder:
         placeholders = {
             "path": str(folder),
             "name": f"{key}-{manifest.run}",
-            "host": key_of(socket.gethostname()),
+            "host": build_key(socket.gethostname()),
             "database": key,
             "run": manifest.run,
         }
@@ -226,10 +228,10 @@ def _stage_files(manifest: Manifest) -> Iterator[Path]:
     place = Path(manifest.path)
     folder = place.with_name(f".{manifest.run}.leaving")
     shutil.rmtree(folder, ignore_errors=True)
-    private_directory(folder)
+    make_private_directory(folder)
     try:
-        for file in leaving(manifest):
-            private_directory((folder / file.name).parent)
+        for file in list_leaving(manifest):
+            make_private_directory((folder / file.name).parent)
             os.link(place / file.name, folder / file.name)
         yield folder
     finally:
@@ -238,5 +240,5 @@ def _stage_files(manifest: Manifest) -> Iterator[Path]:
 
 def describe_copies(database: str, manifest: Manifest) -> dict[str, Any]:
     """Return what the controller has to know to fetch a backup."""
-    files = [{"name": file.name, "size": file.size, "sha256": file.sha256} for file in leaving(manifest)]
+    files = [{"name": file.name, "size": file.size, "sha256": file.sha256} for file in list_leaving(manifest)]
     return {"database": database, "run": manifest.run, "files": files}

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from .._core.errors import Refused
 from .._core.job import Job
-from .command import command_obstacles
+from .command import list_command_obstacles
 from .copy_place import copy_obstacles
-from .encryption import recipient_of
+from .encryption import read_recipient
 
 
-def backup_obstacles(job: Job) -> list[Refused]:
+def list_backup_obstacles(job: Job) -> list[Refused]:
     """Return whatever is missing for the commands, the encryption and the copies of backups."""
-    found = command_obstacles(job) + copy_obstacles(job)
+    found = list_command_obstacles(job) + copy_obstacles(job)
     if job.backup_encrypt_to:
         try:
-            recipient_of(job.backup_encrypt_to)
+            read_recipient(job.backup_encrypt_to)
         except Refused as refusal:
             found.append(refusal)
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .._core.errors import Refused
 from .._core.results import RestoreFacts
 from .._engines.interface import Engine
-from .command import TOOL, method_for
+from .command import TOOL, choose_restore_method
 from .manifest import Manifest
 
 
@@ -21,11 +21,11 @@ def forecast_restore(engine: Engine, manifest: Manifest | None = None) -> Restor
         manifest: a backup that was just taken.
     """
     try:
-        method = method_for(engine, engine.job.backup_command)
+        method = choose_restore_method(engine, engine.job.backup_command)
         of_command = method.name == TOOL
-        archive = manifest.archive() if manifest else None
-        notes = [] if of_command else engine.restore_notes(method, archive)
+        archive = manifest.as_archive() if manifest else None
+        notes = [] if of_command else engine.list_restore_notes(method, archive)
     except Refused as refusal:  # whatever it is, a good backup does not fail for it
-        return {"method": "", "not_restored": [], "obstacle": refusal.facts(), "notes": []}
+        return {"method": "", "not_restored": [], "obstacle": refusal.as_facts(), "notes": []}
     held = [f"after a failure it is held, not restored, because of {'; '.join(method.loses)}"] if method.loses else []
-    return {**method.facts(), "notes": [*method.notes, *held, *notes]}
+    return {**method.as_facts(), "notes": [*method.notes, *held, *notes]}

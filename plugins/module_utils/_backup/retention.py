@@ -12,15 +12,15 @@ from pathlib import Path
 
 from .._core.job import Job
 from .._core.records import LaterFormat
-from .._journal.events import net_outcome, newest_first
-from .manifest import proven
+from .._journal.events import find_net_outcome, list_newest_first
+from .manifest import list_proven
 
 
 def remove_old_backups(folder: Path, keep: int, keep_days: int, needed: frozenset[str] = frozenset()) -> list[str]:
     """Remove backups beyond a number or an age, never the newest nor one that a revert needs; return their paths."""
     oldest = (datetime.now(timezone.utc) - timedelta(days=keep_days)).isoformat()
     removed = []
-    for index, manifest in enumerate(proven(folder)):
+    for index, manifest in enumerate(list_proven(folder)):
         surplus = index >= keep or manifest.taken < oldest
         if index and surplus and manifest.run not in needed:
             shutil.rmtree(manifest.path)
@@ -32,9 +32,9 @@ def prune_backups(job: Job) -> None:
     """Remove the old backups of each database of a job."""
     for database in job.databases:
         try:
-            runs = newest_first(job.layout.journals_of(database.name))
-            last_changed = next((run for run, events in runs if net_outcome(events)), "")
+            runs = list_newest_first(job.layout.locate_journals(database.name))
+            last_changed = next((run for run, events in runs if find_net_outcome(events)), "")
         except LaterFormat:
             continue  # what a revert of that version needs is not known
-        folder = job.layout.backups_of(database.name)
+        folder = job.layout.locate_backups(database.name)
         remove_old_backups(folder, job.backup_keep, job.backup_keep_days, frozenset({last_changed}))

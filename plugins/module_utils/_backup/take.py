@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 from .._core.errors import Failed
 from .._core.job import Job
-from .._core.paths import private_directory, sha256_of, sync
-from .._journal.events import not_before
+from .._core.paths import hash_file, make_private_directory, sync
+from .._journal.events import format_later
 from . import encryption
 from .command import dump_by_command
 from .manifest import (
     Manifest,
-    proven,
+    list_proven,
     write_manifest,
 )
 from .offsite import copy_off
-from .preflight import backup_obstacles
+from .preflight import list_backup_obstacles
 
 if TYPE_CHECKING:
     from .._engines.interface import Engine, Report
@@ -45,32 +45,32 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, report: Report) 
         Refused: the server cannot be reached, or such a backup cannot be made here.
     """
 
-    for obstacle in backup_obstacles(job):
+    for obstacle in list_backup_obstacles(job):
         raise obstacle
-    place = private_directory(job.layout.backups_of(engine.database.name)) / job.run
-    beside = job.layout.partial_backup(engine.database.name, job.run)
+    place = make_private_directory(job.layout.locate_backups(engine.database.name)) / job.run
+    beside = job.layout.locate_partial_backup(engine.database.name, job.run)
     _clear(place.parent, beside, everything=bool(job.backup_encrypt_to))
-    private_directory(beside)
+    make_private_directory(beside)
     begun = time.monotonic()
     try:
-        own = engine.own_connection() if engine.exists() else None
-        small = own is not None and own.run(engine.size) <= job.row_counts_limit
+        own = engine.open_own_connection() if engine.is_present() else None
+        small = own is not None and own.run(engine.measure_size) <= job.row_counts_limit
         by_hand = job.backup_command and own is not None
         dump = dump_by_command(engine, beside, report, job.run) if by_hand else engine.dump(beside, small, report)
         manifest = Manifest(
             database=engine.database.name,
             run=job.run,
             # The newest is the one that is never removed, and the one that is restored.
-            taken=not_before(max((each.taken for each in proven(place.parent)), default="")),
+            taken=format_later(max((each.taken for each in list_proven(place.parent)), default="")),
             engine=engine.name,
             server=own.run(engine.describe) if own else "not there yet",
-            identity=str(engine.own_identity()),
+            identity=str(engine.read_own_identity()),
             tool=dump.tool,
             dump=str(dump.path.relative_to(beside)),
             heads=heads,
-            size=sum(path.stat().st_size for path in _files(beside)),
-            files={str(path.relative_to(beside)): sha256_of(path) for path in _files(beside)},
-            fingerprint=own.run(engine.fingerprint, frozenset(heads)) if own else [],
+            size=sum(path.stat().st_size for path in _list_files(beside)),
+            files={str(path.relative_to(beside)): hash_file(path) for path in _list_files(beside)},
+            fingerprint=own.run(engine.read_fingerprint, frozenset(heads)) if own else [],
             row_counts=dump.row_counts,
             activity=dump.activity,
             # The last, so that the proof counts.
@@ -78,7 +78,7 @@ def take(engine: Engine, heads: dict[str, list[str]], job: Job, report: Report) 
         )
         if job.backup_encrypt_to and manifest.files:
             report("encrypts")
-            manifest.sealed = encryption.seal(beside, sorted(manifest.files), job.backup_encrypt_to).facts()
+            manifest.sealed = encryption.seal(beside, sorted(manifest.files), job.backup_encrypt_to).as_facts()
         write_manifest(manifest, beside)
         shutil.rmtree(place, ignore_errors=True)
         os.rename(beside, place)
@@ -106,5 +106,5 @@ def _clear(folder: Path, beside: Path, *, everything: bool) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _files(folder: Path) -> list[Path]:
+def _list_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -25,7 +25,7 @@ _VERSION = 2
 Entry = tuple[int, int, int]
 
 
-def entries_of(place: Path | int, name: str = OF_FILE) -> list[Entry]:
+def read_entries(place: Path | int, name: str = OF_FILE) -> list[Entry]:
     """Return the entries of a path, whose last part is not followed, or of a descriptor; none if there is no list."""
     try:
         packed = os.getxattr(place, name, follow_symlinks=isinstance(place, int))

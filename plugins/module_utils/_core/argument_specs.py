@@ -51,7 +51,7 @@ SOURCE: Spec = {
 }
 
 
-def _selection() -> Spec:
+def _build_selection() -> Spec:
     """Options that say which list of found databases is used, and which of its databases."""
     return {
         "found_in": {"type": "list", "elements": "str", "default": []},
@@ -59,21 +59,21 @@ def _selection() -> Spec:
     }
 
 
-def discovery() -> Spec:
+def build_discovery() -> Spec:
     """Options of every verb that works with databases that were found."""
     return {
         "discover": {"type": "list", "elements": "dict", "default": [], "options": SOURCE},
         "discover_accept": {"type": "bool", "default": False},
         "select_required": {"type": "list", "elements": "str", "default": []},
-        **_selection(),
+        **_build_selection(),
     }
 
 
-def discovery_of_names() -> Spec:
+def build_discovery_of_names() -> Spec:
     """Options of the modules that need no more of found databases than their names, as they were kept."""
     return {
         "found_by": {"type": "list", "elements": "str", "default": []},
-        **_selection(),
+        **_build_selection(),
     }
 
 
@@ -83,7 +83,7 @@ def release() -> Spec:
         "root": {"type": "path", "required": True},
         "release": {"type": "str", "default": ""},
         "databases": {"type": "list", "elements": "dict", "default": [], "options": DATABASE},
-        **discovery(),
+        **build_discovery(),
         "target": {"type": "str", "default": "head"},
         "alembic_options": {"type": "dict", "default": {}},
         "setup": {"type": "str", "default": ""},
@@ -107,7 +107,7 @@ def release() -> Spec:
     }
 
 
-def code() -> Spec:
+def build_code() -> Spec:
     """Options of the modules whose code is not sent with each call."""
     return {"code_digest": {"type": "str", "default": ""}, "code_archive": {"type": "path"}}
 
@@ -116,7 +116,7 @@ def run() -> Spec:
     """Options of the verbs that change something, and so belong to a run."""
     return {
         **release(),
-        **code(),
+        **build_code(),
         "run": {"type": "str", "required": True},
         "lock_timeout": {"type": "float", "default": 2},
         "lock_wait": {"type": "float", "default": 300},
@@ -138,7 +138,7 @@ def run() -> Spec:
     }
 
 
-def parts() -> Spec:
+def build_parts() -> Spec:
     """Options of what is called again for the databases that it has not begun."""
     return {
         "begin_for": {"type": "float", "default": 0},
@@ -150,39 +150,39 @@ def plan() -> Spec:
     """Options of the plan module, which in check mode can plan with a release that was not shipped."""
     return {
         **release(),
-        **code(),
-        **parts(),
-        **requirement(),
+        **build_code(),
+        **build_parts(),
+        **build_requirement(),
         "run": {"type": "str", "default": ""},
         "recovers": {"type": "bool", "default": False},
         "rehearses": {"type": "bool", "default": False},
         "on_refusal": {"type": "str", "choices": ["skip", "stop"], "default": "skip"},
-        "installation": {"type": "dict", "options": installation()},
+        "installation": {"type": "dict", "options": build_installation()},
         "archive": {"type": "path"},
         "wheelhouse_archive": {"type": "path"},
     }
 
 
-def status() -> Spec:
+def build_status() -> Spec:
     """Options of the status module."""
-    return {**release(), **code(), **parts(), "retained_days": {"type": "float", "default": 14}}
+    return {**release(), **build_code(), **build_parts(), "retained_days": {"type": "float", "default": 14}}
 
 
 def prune() -> Spec:
     """Options of the prune module."""
     return {
         **release(),
-        **code(),
+        **build_code(),
         "prune": {"type": "bool", "default": False},
         "prune_days": {"type": "float", "default": 30},
     }
 
 
-def backups() -> Spec:
+def build_backups() -> Spec:
     """Options of the backups_info module."""
     return {
-        **discovery_of_names(),
-        **code(),
+        **build_discovery_of_names(),
+        **build_code(),
         "root": {"type": "path", "required": True},
         "databases": {"type": "list", "elements": "str", "required": True},
     }
@@ -191,7 +191,7 @@ def backups() -> Spec:
 def fetch_backups() -> Spec:
     """Options of the fetch_backups module."""
     return {
-        **code(),
+        **build_code(),
         "root": {"type": "path", "required": True},
         "databases": {"type": "list", "elements": "str", "required": True},
         "backup_copy_to": {"type": "str", "required": True},
@@ -208,7 +208,7 @@ def upgrade() -> Spec:
     """Options of the upgrade module."""
     return {
         **run(),
-        **requirement(),
+        **build_requirement(),
         "verify_only": {"type": "list", "elements": "str", "default": []},
         "canary": {"type": "str", "default": ""},
         "planned": {"type": "list", "elements": "dict"},
@@ -224,11 +224,11 @@ def downgrade() -> Spec:
     return {**run(), "rejected": {"type": "str", "default": ""}}
 
 
-def maintenance() -> Spec:
+def build_maintenance() -> Spec:
     """Options of the maintenance module."""
     return {
         **release(),
-        **code(),
+        **build_code(),
         "state": {"type": "str", "choices": ["begun", "started", "ended"], "required": True},
         "run": {"type": "str", "default": ""},
         "names": {"type": "list", "elements": "str", "default": []},
@@ -245,11 +245,11 @@ def maintenance() -> Spec:
     }
 
 
-def health() -> Spec:
+def build_health() -> Spec:
     """Options of the health module."""
     return {
         **release(),
-        **code(),
+        **build_code(),
         "checks": {"type": "list", "elements": "dict", "required": True},
         "retries": {"type": "int", "default": 10},
         "delay": {"type": "float", "default": 3},
@@ -260,7 +260,7 @@ def health() -> Spec:
     }
 
 
-def requirement() -> Spec:
+def build_requirement() -> Spec:
     """Return the options by which an upgrade requires rehearsals."""
     return {
         "require_rehearsal": {"type": "bool", "default": False},
@@ -283,7 +283,7 @@ def rehearse() -> Spec:
     }
 
 
-def rollback() -> Spec:
+def build_rollback() -> Spec:
     """Options of the rollback module."""
     return {
         **run(),
@@ -303,12 +303,12 @@ def restore() -> Spec:
     }
 
 
-def shipping() -> Spec:
+def build_shipping() -> Spec:
     """Options of the release module."""
     return {
-        **installation(),
-        **discovery_of_names(),
-        **code(),
+        **build_installation(),
+        **build_discovery_of_names(),
+        **build_code(),
         "root": {"type": "path", "required": True},
         "names": {"type": "list", "elements": "str", "default": []},
         "keep": {"type": "int", "default": 5},
@@ -317,7 +317,7 @@ def shipping() -> Spec:
     }
 
 
-def installation() -> Spec:
+def build_installation() -> Spec:
     """Return the options that name a release and what it installs."""
     return {
         "release": {"type": "str", "required": True},

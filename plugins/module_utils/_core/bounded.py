@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .commands import last_words
+from .commands import describe_last_words
 from .errors import CORRECT_IT, Failed
 from .run_as import User
 
@@ -28,7 +28,7 @@ class KeyTwice(Exception):
     """A name that a row has twice, so that nothing says which of the values is meant; its text is that name."""
 
 
-def unique_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def refuse_repeated_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return a row of its names and values.
 
     Raises:
@@ -42,7 +42,7 @@ def unique_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def output_of(
+def read_output(
     words: Sequence[str],
     what: str,
     *,
@@ -92,7 +92,7 @@ def output_of(
             if process.stdout:
                 process.stdout.close()
         if code:
-            why = f"{words[0]} ended with exit code {code}: {last_words(errors, dict(variables or {}))}"
+            why = f"{words[0]} ended with exit code {code}: {describe_last_words(errors, dict(variables or {}))}"
             raise Failed(what, why, CORRECT_IT, code="command-failed")
     return content
 

@@ -78,7 +78,7 @@ class Channel:
                 if "call" in message:
                     self._handle(message)
                 elif "error" in message:
-                    raise self.error_from(message["error"])
+                    raise self.rebuild_error(message["error"])
                 else:
                     return message.get("value")
 
@@ -102,7 +102,7 @@ class Channel:
         """End the connection."""
         self._connection.close()
 
-    def facts_of(self, error: BaseException) -> dict[str, Any]:
+    def describe_error(self, error: BaseException) -> dict[str, Any]:
         """Return an exception as data; one that came from the other side goes back as its number."""
         number = getattr(error, "number_there", None)
         if number is not None:
@@ -110,11 +110,11 @@ class Channel:
         self._sent.append(error)
         facts: dict[str, Any] = {"number": len(self._sent) - 1}
         if isinstance(error, Refused):
-            return {**facts, "refused": error.facts(), "failed": isinstance(error, Failed)}
+            return {**facts, "refused": error.as_facts(), "failed": isinstance(error, Failed)}
         text, sqlstate = self._words_of(error)
         return {**facts, "type": type(error).__name__, "text": text, "sqlstate": sqlstate}
 
-    def error_from(self, facts: Any) -> BaseException:
+    def rebuild_error(self, facts: Any) -> BaseException:
         """Return the exception of such data."""
         if not isinstance(facts, dict):
             raise Gone("it sent what is not an error")
@@ -140,7 +140,7 @@ class Channel:
         except Answered:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it is for the other side
-            answer = {"error": self.facts_of(error)}
+            answer = {"error": self.describe_error(error)}
         self._send(answer)
 
     def _send(self, message: dict[str, Any]) -> None:

@@ -77,14 +77,14 @@ def run_command(
             why = f"{words[0]} had not ended after {patience:g} s, and was ended with all that it had started"
             raise Failed(
                 what,
-                f"{why}: {last_words(output, variables)}",
+                f"{why}: {describe_last_words(output, variables)}",
                 f"{remedy}; or raise {_PATIENCE}",
                 code="command-timeout",
             ) from None
         if code:
             raise Failed(
                 what,
-                f"{words[0]} ended with exit code {code}: {last_words(output, variables)}",
+                f"{words[0]} ended with exit code {code}: {describe_last_words(output, variables)}",
                 remedy,
                 code="command-failed",
             )
@@ -105,14 +105,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def last_words(output: IO[bytes], variables: dict[str, str]) -> str:
+def describe_last_words(output: IO[bytes], variables: dict[str, str]) -> str:
     """Return the last words of a command, without the secrets among its variables."""
     output.seek(max(output.seek(0, os.SEEK_END) - 4 * _MOST_WORDS, 0))
     text = output.read().decode(errors="replace").strip()
-    return _without(text, variables)[-_MOST_WORDS:] or "it printed nothing"
+    return _mask_secrets(text, variables)[-_MOST_WORDS:] or "it printed nothing"
 
 
-def missing_program(command: Sequence[str], option: str) -> list[Refused]:
+def list_missing_program(command: Sequence[str], option: str) -> list[Refused]:
     """Return an obstacle if a command is named whose program is not there."""
     if not command or shutil.which(command[0]):
         return []
@@ -126,12 +126,12 @@ def missing_program(command: Sequence[str], option: str) -> list[Refused]:
     ]
 
 
-def program_of(command: Sequence[str]) -> str:
+def name_program(command: Sequence[str]) -> str:
     """Return a command's program without its folder."""
     return Path(command[0]).name
 
 
-def _without(text: str, variables: dict[str, str]) -> str:
+def _mask_secrets(text: str, variables: dict[str, str]) -> str:
     """Blank the secrets that a command was given and printed all the same."""
     for name, value in variables.items():
         if "PASSWORD" in name and value:

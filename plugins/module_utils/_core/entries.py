@@ -30,21 +30,21 @@ _PUBLIC = ("name", "target", "url_variables", "problem", "problem_code")
 def hand_over_secrets(options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield options without the secrets of their databases, and the descriptor that has these."""
     close_to_others()
-    descriptor = _file_without_a_name()
+    descriptor = _open_unnamed_file()
     places, offset = {}, 0
     try:
         for entry in options["databases"]:
             content = json.dumps(entry).encode()
             os.write(descriptor, content)
-            places[entry["name"]] = [offset, len(content), _in_own_process(entry, options)]
+            places[entry["name"]] = [offset, len(content), _needs_own_process(entry, options)]
             offset += len(content)
-        public = [_public(entry) for entry in options["databases"]]
+        public = [_hide_secrets(entry) for entry in options["databases"]]
         yield {**options, "databases": public, "entries": {"descriptor": descriptor, "places": places}}, descriptor
     finally:
         os.close(descriptor)
 
 
-def _in_own_process(entry: Entry, options: dict[str, Any]) -> bool:
+def _needs_own_process(entry: Entry, options: dict[str, Any]) -> bool:
     """Return whether env.py of a database may need a process that was forked before its entry was read.
 
     The owner of a SQLite file may read its entry, which has no password for others: that process is forked when it is
@@ -54,14 +54,14 @@ def _in_own_process(entry: Entry, options: dict[str, Any]) -> bool:
     return bool(options.get("run_as") or any(entry.get(name) for name in named))
 
 
-def _file_without_a_name() -> int:
+def _open_unnamed_file() -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create("entries")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 
 
-def _public(entry: Entry) -> Entry:
+def _hide_secrets(entry: Entry) -> Entry:
     """Return what may be known of an entry; its URL names the driver, its environment what is set."""
     scheme = str(entry.get("direct_url") or entry.get("url") or "").partition("://")[0]
     known = {name: entry[name] for name in _PUBLIC if entry.get(name) is not None}
@@ -75,7 +75,7 @@ class Entries:
         self.descriptor = -1
         self._places: dict[str, list[int]] = {}
 
-    def in_own_process(self, name: str) -> bool:
+    def needs_own_process(self, name: str) -> bool:
         """Return whether env.py of a database may need a process that has not read its entry."""
         return self.descriptor >= 0 and name in self._places and bool(self._places[name][2])
 
@@ -86,7 +86,7 @@ class Entries:
             os.set_inheritable(self.descriptor, False)
             close_to_others()
 
-    def entry_of(self, name: str) -> Entry | None:
+    def find_entry(self, name: str) -> Entry | None:
         """Return the entry of a database, or None where it was not handed over in this way."""
         if self.descriptor < 0 or name not in self._places:
             return None

@@ -77,7 +77,7 @@ class Refused(Exception):
         stop = "" if _ENDS_IN_COMMAND.search(remedy) else "."
         return f"{message}:{remedy}" if remedy.startswith("\n") else ". ".join(filter(None, (message, remedy))) + stop
 
-    def facts(self) -> ErrorFacts:
+    def as_facts(self) -> ErrorFacts:
         """Return the parts as data, for results and journals."""
         return {"code": self.code, "what": self.what, "why": self.why, "remedy": self.remedy}
 
@@ -87,11 +87,11 @@ class Refused(Exception):
         return cls(**{part: str(facts.get(part) or "") for part in ("what", "why", "remedy", "code")})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self._kind.of, (self.facts(),)
+        return self._kind.of, (self.as_facts(),)
 
-    def because(self, reason: str) -> Refused:
+    def with_reason(self, reason: str) -> Refused:
         """Return an error of the same kind, refused or failed, with a reason in front of its own."""
-        return self._kind.of({**self.facts(), "why": "; ".join(part for part in (reason, self.why) if part)})
+        return self._kind.of({**self.as_facts(), "why": "; ".join(part for part in (reason, self.why) if part)})
 
     @property
     def _kind(self) -> type[Refused]:
@@ -102,7 +102,7 @@ class Failed(Refused):
     """Something was begun and did not end as it should; the journal knows how far it came."""
 
 
-def cause_of(error: BaseException) -> str:
+def describe_cause(error: BaseException) -> str:
     """Return what an unexpected exception is and where it was raised; its text may hold parts of a secret."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
@@ -116,7 +116,7 @@ def describe_unknown_keys(entry: Any, known: Iterable[str]) -> str:
     return f"unknown keys: {', '.join(unknown)}" if unknown else ""
 
 
-def first_of(words: Sequence[str], most: int, separator: str = ", ") -> str:
+def describe_first(words: Sequence[str], most: int, separator: str = ", ") -> str:
     """Return the first of some words for a message, and how many more there are."""
     shown = separator.join(words[:most])
     return f"{shown} and {len(words) - most} more" if len(words) > most else shown

@@ -170,13 +170,13 @@ class Job:
         """Return the folders of this job's root."""
         return Layout(Path(self.root))
 
-    def journal(self, database: str) -> Path:
+    def locate_journal(self, database: str) -> Path:
         """Return the journal that this job writes of a database.
 
         Raises:
             Refused: the run id cannot be a file name.
         """
-        place = self.layout.rehearsal if self.verb == "rehearse" else self.layout.journal
+        place = self.layout.locate_rehearsal if self.verb == "rehearse" else self.layout.locate_journal
         return place(database, self.run)
 
     @classmethod

@@ -15,15 +15,15 @@ _PR_SET_DUMPABLE = 4
 
 def end_with_parent() -> None:
     """Have this process ended when the one ends that started it."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _call_prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def show_to_user(shown: bool) -> None:
     """Let others of the same user read this process's memory and descriptors, or not; root it cannot stop."""
-    _prctl(_PR_SET_DUMPABLE, int(shown))
+    _call_prctl(_PR_SET_DUMPABLE, int(shown))
 
 
-def _prctl(option: int, value: int) -> None:
+def _call_prctl(option: int, value: int) -> None:
     with suppress(ImportError, OSError, AttributeError):
         import ctypes  # noqa: PLC0415 - a small Python may come without it
 

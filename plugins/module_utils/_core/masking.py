@@ -88,9 +88,9 @@ class Mask:
     def __init__(self, secrets: Iterable[str], harmless: Iterable[str] = ()) -> None:
         fine = {word for word in harmless if word}
         known = {secret for secret in secrets if secret and secret not in fine}
-        shown = {part for word in (*fine, *_EVERYWHERE, *_ALSO) for part in _parts(word)}
-        forms = {form for secret in known for form in forms_of(secret)}
-        self._parts = {part for form in forms for part in _parts(form)} - shown
+        shown = {part for word in (*fine, *_EVERYWHERE, *_ALSO) for part in _list_parts(word)}
+        forms = {form for secret in known for form in list_forms(secret)}
+        self._parts = {part for form in forms for part in _list_parts(form)} - shown
         whole = sorted((form for form in forms if _SHORTEST <= len(form) < PART and form not in fine), key=len)
         either = "|".join(re.escape(form) for form in reversed(whole))
         self._short = re.compile(rf"(?<![A-Za-z0-9_])(?:{either})(?![A-Za-z0-9_])") if whole else None
@@ -98,9 +98,9 @@ class Mask:
     def __bool__(self) -> bool:
         return bool(self._parts or self._short)
 
-    def text(self, text: str) -> str:
+    def hide_in_text(self, text: str) -> str:
         """Return text without the secrets and their parts."""
-        found = self._in_parts(text)
+        found = self._find_parts(text)
         if self._short:
             found += [match.span() for match in self._short.finditer(text)]
         pieces: list[str] = []
@@ -112,7 +112,7 @@ class Mask:
             end = stop
         return "".join(pieces) + text[end:]
 
-    def data(self, value: Any, *, wordy: bool = False) -> Any:
+    def hide_in_data(self, value: Any, *, wordy: bool = False) -> Any:
         """Return data whose words are without the secrets; names by which programs find things stay as they are.
 
         Args:
@@ -122,14 +122,14 @@ class Mask:
         if not self:
             return value
         if isinstance(value, str):
-            return self.text(value) if wordy else value
+            return self.hide_in_text(value) if wordy else value
         if isinstance(value, dict):
-            return {key: self.data(item, wordy=wordy or key in _WORDY) for key, item in value.items()}
+            return {key: self.hide_in_data(item, wordy=wordy or key in _WORDY) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self.data(item, wordy=wordy) for item in value]
+            return [self.hide_in_data(item, wordy=wordy) for item in value]
         return value
 
-    def _in_parts(self, text: str) -> list[tuple[int, int]]:
+    def _find_parts(self, text: str) -> list[tuple[int, int]]:
         """Return where parts of secrets are, those that touch as one."""
         found: list[tuple[int, int]] = []
         for start in range(len(text) - PART + 1) if self._parts else ():
@@ -139,7 +139,7 @@ class Mask:
         return found
 
 
-def forms_of(secret: str) -> set[str]:
+def list_forms(secret: str) -> set[str]:
     """Return the ways in which a secret may be written."""
     plain = {secret, unquote(secret), unquote_plus(secret)}
     forms: set[str] = set()
@@ -148,7 +148,7 @@ def forms_of(secret: str) -> set[str]:
         for written in (quote(word, safe=""), quote(word), quote_plus(word), quote(word, safe=":/?=&,+")):
             forms |= {written, re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), written)}
         forms |= {html.escape(word), html.escape(word, quote=False), html.escape(word).replace("&#x27;", "&#39;")}
-        forms |= set(_in_base64(word))
+        forms |= set(_list_base64_forms(word))
         forms.add(word.encode(errors="replace").hex())
     for word in tuple(plain):  # in an exception's words, a library's repr of them, or JSON of either
         for once in _escape_word(word):
@@ -163,7 +163,7 @@ def _escape_word(word: str) -> set[str]:
     return {*quoted, of_bytes, *plainly, word.replace("'", "''"), word.replace("\\", "\\\\").replace("'", "\\'")}
 
 
-def _in_base64(word: str) -> Iterator[str]:
+def _list_base64_forms(word: str) -> Iterator[str]:
     """Yield what remains of a word in the base64 of anything that holds it: it may begin at any of three places."""
     for before in range(3):
         content = b"\0" * before + word.encode(errors="replace")
@@ -175,7 +175,7 @@ def _in_base64(word: str) -> Iterator[str]:
                 yield encode(content).decode().rstrip("=")
 
 
-def _parts(form: str) -> set[str]:
+def _list_parts(form: str) -> set[str]:
     return {form[start : start + PART] for start in range(len(form) - PART + 1)}
 
 
@@ -188,7 +188,7 @@ def _is_ordinary(text: str, start: int, stop: int) -> bool:
     while stop < len(text) and _WORD.match(text[stop]):
         stop += 1
     before, word, after = text[:start], text[start:stop].lower(), text[stop:]
-    words, texts = _words_of(_list_ours())
+    words, texts = _collect_words(_list_ours())
     return word in words and (_is_in_sentence(before, after) or _is_between(before, word, after, texts))
 
 
@@ -214,35 +214,35 @@ def _list_ours() -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=1)
-def _words_of(modules: tuple[str, ...]) -> tuple[frozenset[str], str]:
+def _collect_words(modules: tuple[str, ...]) -> tuple[frozenset[str], str]:
     """Return the words of all texts in modules that are loaded, and the texts. Needed only where a secret was found."""
     loaded = [sys.modules[name] for name in modules if name in sys.modules]
-    found = {text for module in loaded for value in list(vars(module).values()) for text in _texts_of(value)}
+    found = {text for module in loaded for value in list(vars(module).values()) for text in _list_texts(value)}
     words = frozenset(word.lower() for text in found for word in _WORD.findall(text) if len(word) >= _SHORTEST_WORD)
     return words, "".join(f"{text.lower().rstrip(_ENDING)}{_END}" for text in found if " " in text)
 
 
-def _texts_of(value: Any) -> Iterator[str]:
+def _list_texts(value: Any) -> Iterator[str]:
     """Yield the texts of a function, a class or a constant. What may be filled later may hold a secret itself."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, CodeType):
         for constant in value.co_consts:
-            yield from _texts_of(constant)
+            yield from _list_texts(constant)
     elif isinstance(value, (tuple, frozenset)):
         for item in value:
-            yield from _texts_of(item)
+            yield from _list_texts(item)
     elif str(getattr(value, "__module__", "")).startswith(_OURS):
-        yield from _texts_of_own(value)
+        yield from _list_own_texts(value)
 
 
-def _texts_of_own(value: Any) -> Iterator[str]:
+def _list_own_texts(value: Any) -> Iterator[str]:
     if isinstance(value, type):
         for item in list(vars(value).values()):
-            yield from _texts_of(getattr(item, "fget", item))
+            yield from _list_texts(getattr(item, "fget", item))
     else:
         code = getattr(inspect.unwrap(getattr(value, "__func__", value)), "__code__", None)
-        yield from _texts_of(code) if code else ()
+        yield from _list_texts(code) if code else ()
 
 
 class _Own:
@@ -268,9 +268,9 @@ def learn(make: Callable[[], Mask]) -> None:
 
 def mask_data(data: Any) -> Any:
     """Return data as this process may write it."""
-    return _OWN.mask().data(data)
+    return _OWN.mask().hide_in_data(data)
 
 
 def mask_text(text: str) -> str:
     """Return words as this process may write them."""
-    return _OWN.mask().text(text)
+    return _OWN.mask().hide_in_text(text)

@@ -17,7 +17,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from .access_list import GROUP, MASK, NAMED_GROUP, OF_FILE, OF_FOLDER, OTHERS, USER, entries_of
+from .access_list import GROUP, MASK, NAMED_GROUP, OF_FILE, OF_FOLDER, OTHERS, USER, read_entries
 from .errors import Refused
 
 _MOST_LINKS = 40
@@ -35,7 +35,7 @@ def refuse_if_not_ours(path: Path, variable: str) -> None:
         Refused: it, or a folder above it, is another user's or open to others, or a file is above it.
     """
     try:
-        problem = problem_of(path)
+        problem = find_problem(path)
     except OSError as error:
         raise Refused(
             f"{variable} {path} cannot be used",
@@ -48,7 +48,8 @@ def refuse_if_not_ours(path: Path, variable: str) -> None:
             f"{variable} {path} cannot be used",
             problem,
             "What lies there would be executed and relied on: give it and the folders above it to"
-            f" {_name_of(os.geteuid())} or root, close them to others (chmod go-w), or set {variable} to another place",
+            f" {_name_user(os.geteuid())} or root, close them to others (chmod go-w), or set {variable} to"
+            " another place",
             code="path-not-private",
         )
 
@@ -72,12 +73,12 @@ def refuse_if_root_is_not_ours(root: Path) -> None:
             refuse_if_not_ours(path, "migrate_root")
 
 
-def problem_of(path: Path) -> str:
+def find_problem(path: Path) -> str:
     """Return who else could change what is at a path, or nothing."""
     waiting = list(reversed(Path(os.path.abspath(path)).parts[1:]))
     here, links = Path("/"), 0
     while waiting:
-        problem = _problem_of_folder(here)
+        problem = _find_problem_of_folder(here)
         if problem:
             return problem
         name = waiting.pop()
@@ -90,7 +91,7 @@ def problem_of(path: Path) -> str:
         except FileNotFoundError:
             return ""  # it is made in a folder that was just found to be ours
         if found.st_uid not in (0, os.geteuid()):
-            return f"{here} belongs to {_name_of(found.st_uid)}"
+            return f"{here} belongs to {_name_user(found.st_uid)}"
         if stat.S_ISLNK(found.st_mode):
             links += 1
             if links > _MOST_LINKS:
@@ -98,19 +99,19 @@ def problem_of(path: Path) -> str:
             target = Path(os.readlink(here))
             here = Path("/") if target.is_absolute() else here.parent
             waiting += reversed([part for part in target.parts if part != "/"])
-    return _problem_of_folder(here) or _problem_of_what_is_made_in(here)
+    return _find_problem_of_folder(here) or _find_problem_of_new_files(here)
 
 
-def _problem_of_what_is_made_in(path: Path) -> str:
+def _find_problem_of_new_files(path: Path) -> str:
     """Return who else could write to what is made in a folder from now on."""
-    writers = _writers_by_list(path, OF_FOLDER) if path.is_dir() else ()
+    writers = _list_writers_by_list(path, OF_FOLDER) if path.is_dir() else ()
     return next((f"{name} may write to all that is made in {path} (getfacl -d)" for name in writers), "")
 
 
-def _problem_of_folder(path: Path) -> str:
+def _find_problem_of_folder(path: Path) -> str:
     found = os.stat(path, follow_symlinks=False)
     if found.st_uid not in (0, os.geteuid()):
-        return f"{path} belongs to {_name_of(found.st_uid)}"
+        return f"{path} belongs to {_name_user(found.st_uid)}"
     sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
     if sticky:  # whatever of ours lies in it, no other user can exchange; whose it is, the next step reads
         return ""
@@ -118,19 +119,19 @@ def _problem_of_folder(path: Path) -> str:
         return f"all users may write to {path}"
     if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid):
         return f"the group {_group_of(found.st_gid)} may write to {path}"
-    return next((f"{name} may write to {path} by its access control list" for name in _writers_by_list(path)), "")
+    return next((f"{name} may write to {path} by its access control list" for name in _list_writers_by_list(path)), "")
 
 
-def _writers_by_list(path: Path, which: str = OF_FILE) -> Iterator[str]:
+def _list_writers_by_list(path: Path, which: str = OF_FILE) -> Iterator[str]:
     """Yield the users and groups that an access control list names, and that may write without being ours."""
-    entries = entries_of(path, which)
+    entries = read_entries(path, which)
     mask = next((rights for tag, rights, _number in entries if tag == MASK), _WRITE)
     for tag, rights, number in entries:
         # The mask limits all but the owner and all other users.
         if not (rights if tag == OTHERS else rights & mask) & _WRITE:
             continue
         if tag == USER and number not in (0, os.geteuid()):
-            yield _name_of(number)
+            yield _name_user(number)
         elif tag == NAMED_GROUP and not _is_own_group(number):
             yield f"the group {_group_of(number)}"
         elif tag == GROUP and which == OF_FOLDER and not _is_own_group(_group_of_what_is_made_in(path)):
@@ -156,7 +157,7 @@ def _is_own_group(gid: int) -> bool:
     return gid == user.pw_gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
 
 
-def _name_of(uid: int) -> str:
+def _name_user(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from importlib.util import MAGIC_NUMBER, source_hash
 from pathlib import Path
 
-from .paths import locked_file, write_bytes_durably
+from .paths import lock_file, write_bytes_durably
 
 #: The file that is locked while an archive is written or removed.
 LOCK = ".lock"
@@ -45,7 +45,7 @@ def compile_beside(archive: Path) -> bool:
     Without it the next process is slower, and no more.
     """
     target = locate_compiled(archive)
-    with suppress(OSError), locked_file(archive.with_name(LOCK)):
+    with suppress(OSError), lock_file(archive.with_name(LOCK)):
         if not is_intact(target):  # else it is never replaced: a process that uses it knows where in it things are
             write_bytes_durably(target, _compile_archive(archive))
         return True

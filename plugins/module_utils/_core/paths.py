@@ -26,7 +26,7 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def key_of(name: str) -> str:
+def build_key(name: str) -> str:
     """Return a directory name for any database name: itself if plain, else a slug with a digest."""
     if _PLAIN.fullmatch(name):
         return name
@@ -55,14 +55,14 @@ def is_run(name: str) -> bool:
     return bool(_RUN.fullmatch(name))
 
 
-def private_directory(path: Path) -> Path:
+def make_private_directory(path: Path) -> Path:
     """Make a directory (and its parents) that only its owner can read, and return it.
 
     Raises:
         Refused: a link or a file is there; a planted link must not redirect the data.
     """
     if not path.parent.exists():
-        private_directory(path.parent)  # a mode is given to the last folder only
+        make_private_directory(path.parent)  # a mode is given to the last folder only
     try:
         with suppress(FileExistsError):
             path.mkdir(mode=0o700)
@@ -129,14 +129,14 @@ def write_bytes_durably(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def locked_file(path: Path) -> Iterator[None]:
+def lock_file(path: Path) -> Iterator[None]:
     """Let one process at a time do something, by the lock on a file that is made for it."""
     with _hold_lock(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)):
         yield
 
 
 @contextmanager
-def locked_folder(path: Path) -> Iterator[int]:
+def lock_folder(path: Path) -> Iterator[int]:
     """Let one process at a time do something, by the lock on a folder that is there; yield its descriptor."""
     with _hold_lock(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)) as descriptor:
         yield descriptor
@@ -174,7 +174,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def sha256_of(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """Return the digest of a file's content, however large it is."""
     digest = hashlib.sha256()
     with path.open("rb") as handle:
@@ -239,51 +239,51 @@ class Layout:
         """Hold the lists of databases that were found: one for each run, and the last one of each source."""
         return self.root / "discovered"
 
-    def scratches_of(self, database: str) -> Path:
+    def locate_scratches(self, database: str) -> Path:
         """Return the folder of the copies on which a database is rehearsed; each is removed at the end."""
-        return self.root / "scratches" / key_of(database)
+        return self.root / "scratches" / build_key(database)
 
-    def current_of(self, database: str) -> Path:
+    def locate_current(self, database: str) -> Path:
         """Lead to the release that was shipped last for one database; a link."""
-        return self.releases / ".of" / key_of(database)
+        return self.releases / ".of" / build_key(database)
 
     def release(self, digest: str) -> Path:
         """Return the folder of one release."""
         return self.releases / digest
 
-    def backups_of(self, database: str) -> Path:
+    def locate_backups(self, database: str) -> Path:
         """Return the folder of a database's backups."""
-        return self.backups / key_of(database)
+        return self.backups / build_key(database)
 
-    def partial_backup(self, database: str, run: str) -> Path:
+    def locate_partial_backup(self, database: str, run: str) -> Path:
         """Return the folder of a run's backup that is not proven yet."""
-        return self.backups_of(database) / f".{check_run_id(run)}.partial"
+        return self.locate_backups(database) / f".{check_run_id(run)}.partial"
 
-    def journals_of(self, database: str) -> Path:
+    def locate_journals(self, database: str) -> Path:
         """Return the folder of a database's journals."""
-        return self.journals / key_of(database)
+        return self.journals / build_key(database)
 
-    def journal(self, database: str, run: str) -> Path:
+    def locate_journal(self, database: str, run: str) -> Path:
         """Return the journal of one run on one database.
 
         Raises:
             Refused: the run id cannot be a file name.
         """
-        return self.journals_of(database) / f"{check_run_id(run)}.jsonl"
+        return self.locate_journals(database) / f"{check_run_id(run)}.jsonl"
 
-    def rehearsal(self, database: str, run: str) -> Path:
+    def locate_rehearsal(self, database: str, run: str) -> Path:
         """Return the journal of a rehearsal, which does not describe the database itself.
 
         Raises:
             Refused: the run id cannot be a file name.
         """
-        return self.journals_of(database) / "rehearsals" / f"{check_run_id(run)}.jsonl"
+        return self.locate_journals(database) / "rehearsals" / f"{check_run_id(run)}.jsonl"
 
     def prune_journal(self, database: str) -> Path:
         """Return where it is written down which retained copies of a database were dropped."""
-        return self.journals_of(database) / "pruned" / "pruned.jsonl"
+        return self.locate_journals(database) / "pruned" / "pruned.jsonl"
 
-    def worker(self, run: str, verb: str) -> Path:
+    def locate_worker(self, run: str, verb: str) -> Path:
         """Return the file whose lock says that the worker of a run's verb is alive.
 
         Raises:

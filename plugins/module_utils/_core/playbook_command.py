@@ -27,17 +27,17 @@ _PURPOSES = {
 }
 
 
-def playbook_command(verb: str, **variables: Any) -> str:
+def build_playbook_command(verb: str, **variables: Any) -> str:
     """Return what runs a verb's playbook with some variables, as it is typed in a checkout."""
-    return shlex.join(["ansible-playbook", playbook_path(verb), *extra_variables(variables)])
+    return shlex.join(["ansible-playbook", locate_playbook(verb), *build_extra_variables(variables)])
 
 
-def playbook_path(verb: str) -> str:
+def locate_playbook(verb: str) -> str:
     """Return where a verb's playbook lies in a checkout."""
     return "migrate.yml" if verb == "migrate" else f"playbooks/{verb}.yml"
 
 
-def extra_variables(variables: dict[str, Any]) -> list[str]:
+def build_extra_variables(variables: dict[str, Any]) -> list[str]:
     """Return the words that set some variables; text that ansible would split or convert goes into JSON."""
     plain = {name: value for name, value in variables.items() if isinstance(value, str) and _PLAIN.fullmatch(value)}
     rest = {name: value for name, value in variables.items() if name not in plain}

@@ -31,7 +31,7 @@ class Progress:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
 
-    def phase(self, phase: str) -> None:
+    def begin_phase(self, phase: str) -> None:
         """Begin a phase."""
         self._phase, self._detail, self._begun = phase, "", time.monotonic()
 

@@ -81,7 +81,7 @@ class ResultDetails(TypedDict, total=False):
     after: list[str] | None
     applied: list[StepFacts]
     undone: list[StepFacts]
-    #: As ``Manifest.facts``.
+    #: As ``Manifest.as_facts``.
     backup: dict[str, Any] | None
     backup_problems: list[ErrorFacts]
     restore: RestoreFacts
@@ -175,7 +175,7 @@ class StatusFacts(TypedDict):
     retained: list[dict[str, Any]]
     last_run: RunFacts | None
     last_change: RunFacts | None
-    #: As ``Manifest.facts``, and where its ``copies`` are.
+    #: As ``Manifest.as_facts``, and where its ``copies`` are.
     last_backup: dict[str, Any] | None
     backup_problems: list[ErrorFacts]
 

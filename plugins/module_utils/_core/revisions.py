@@ -16,7 +16,7 @@ Heads = tuple[str, ...]
 EXPAND, CONTRACT = "expand", "contract"
 
 
-def heads_or_base(heads: Iterable[str]) -> str:
+def describe_heads(heads: Iterable[str]) -> str:
     """Return heads as people read them; without any a database is at its base."""
     return ", ".join(heads) or "base"
 

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .access_list import GROUP, MASK, NO_ID, OTHERS, OWNER, USER, entries_of, set_entries
+from .access_list import GROUP, MASK, NO_ID, OTHERS, OWNER, USER, read_entries, set_entries
 from .errors import Refused
-from .paths import locked_folder
+from .paths import lock_folder
 
 #: Requests from the kernel the present number, and changes nothing.
 _PRESENT = 0xFFFFFFFF
@@ -43,7 +43,7 @@ class User:
         groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
         return cls(entry.pw_name, entry.pw_uid, entry.pw_gid, groups, entry.pw_dir)
 
-    def facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, Any]:
         """Return it as plain data."""
         return asdict(self)
 
@@ -53,7 +53,7 @@ class User:
         return cls(**{**facts, "groups": tuple(facts["groups"])})
 
 
-def user_named(name: str) -> User:
+def find_user(name: str) -> User:
     """Return the user of a name, or of a number.
 
     Raises:
@@ -71,7 +71,7 @@ def user_named(name: str) -> User:
 
 
 @functools.lru_cache(maxsize=64)
-def user_of(uid: int) -> User:
+def read_user(uid: int) -> User:
     """Return the user of a number; one without a name has no groups but its own."""
     try:
         return User.of(pwd.getpwuid(uid))
@@ -79,7 +79,7 @@ def user_of(uid: int) -> User:
         return User(str(uid), uid, uid, (uid,), "/")
 
 
-def user_for(name: str, run_as: str, owner: Callable[[], int | None]) -> User | None:
+def choose_user(name: str, run_as: str, owner: Callable[[], int | None]) -> User | None:
     """Return the user that has to do what concerns a database, or None if it stays the one of this process.
 
     Args:
@@ -92,11 +92,11 @@ def user_for(name: str, run_as: str, owner: Callable[[], int | None]) -> User | 
     """
     if not run_as:
         uid = owner() if os.geteuid() == 0 else None
-        return user_of(uid) if uid else None
-    return user_to_become(run_as, f"The migrations of database {name!r}")
+        return read_user(uid) if uid else None
+    return choose_user_to_become(run_as, f"The migrations of database {name!r}")
 
 
-def user_to_become(run_as: str, what: str) -> User | None:
+def choose_user_to_become(run_as: str, what: str) -> User | None:
     """Return the user that was named, or None if that is the one of this process.
 
     Args:
@@ -106,7 +106,7 @@ def user_to_become(run_as: str, what: str) -> User | None:
     Raises:
         Refused: there is no user of that name, or only root could become it.
     """
-    user = user_named(run_as)
+    user = find_user(run_as)
     if user.uid == os.geteuid():
         return None
     if os.geteuid() != 0:
@@ -120,7 +120,7 @@ def user_to_become(run_as: str, what: str) -> User | None:
 
 
 @contextmanager
-def acting_as(user: User | None) -> Iterator[None]:
+def act_as(user: User | None) -> Iterator[None]:
     """Open files with no more rights than a user has, in this thread and inside of the block.
 
     It can be undone, so this is not for code of others.
@@ -131,7 +131,7 @@ def acting_as(user: User | None) -> Iterator[None]:
     if user is None or os.geteuid() != 0:
         yield
         return
-    library = _library()
+    library = _load_library()
     groups = os.getgroups()
     os.setgroups(user.groups)
     gid, uid = library.setfsgid(user.gid), library.setfsuid(user.uid)
@@ -149,14 +149,14 @@ def acting_as(user: User | None) -> Iterator[None]:
         os.setgroups(groups)
 
 
-def ourselves() -> AbstractContextManager[None]:
-    """Open files with our own rights again, inside of a block of ``acting_as``."""
-    is_acting = os.geteuid() == 0 and _library().setfsuid(_PRESENT) != 0
-    return acting_as(user_of(0)) if is_acting else nullcontext()
+def act_as_ourselves() -> AbstractContextManager[None]:
+    """Open files with our own rights again, inside of a block of ``act_as``."""
+    is_acting = os.geteuid() == 0 and _load_library().setfsuid(_PRESENT) != 0
+    return act_as(read_user(0)) if is_acting else nullcontext()
 
 
 @functools.lru_cache(maxsize=1)
-def _library() -> Any:
+def _load_library() -> Any:
     import ctypes  # noqa: PLC0415 - only root needs it
 
     library = ctypes.CDLL(None)
@@ -165,7 +165,7 @@ def _library() -> Any:
     return library
 
 
-def become(user: User) -> None:
+def become_user(user: User) -> None:
     """Be another user from now on; it cannot become root again."""
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
@@ -217,7 +217,7 @@ def _add_to_list(path: Path, uid: int) -> None:
         Refused: its file system has none.
     """
     try:
-        with locked_folder(path) as descriptor:
+        with lock_folder(path) as descriptor:
             _let_in(descriptor, uid)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL):
@@ -232,7 +232,7 @@ def _add_to_list(path: Path, uid: int) -> None:
 
 def _let_in(descriptor: int, uid: int) -> None:
     mode = os.fstat(descriptor).st_mode
-    known = entries_of(descriptor)
+    known = read_entries(descriptor)
     # What a default list of the folder above has named is kept out by the mask until now, and stays out.
     limit = next((rights for tag, rights, _number in known if tag == MASK), 7)
     users = {number: rights & limit for tag, rights, number in known if tag == USER}

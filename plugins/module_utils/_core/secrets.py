@@ -72,13 +72,13 @@ def mask_for(options: Options) -> Mask:
         for name in COMMANDS_OF_A_SERVICE:
             _of_command(_as_words(service.get(name)), found)
     _of_alembic(options.get("alembic_options") or {}, found)
-    for url in _text(options, "pgbouncer_url"):
+    for url in _list_text(options, "pgbouncer_url"):
         _of_database_url(url, found)
-    found.secrets |= set(_text(options, "pgbouncer_password"))
+    found.secrets |= set(_list_text(options, "pgbouncer_password"))
     for installation in (options, options.get("installation") or {}):
         for word in [*(installation.get("pip_arguments") or []), *(installation.get("packages") or [])]:
             for address in _URL.finditer(str(word)):
-                found.secrets |= set(credentials_in(address[0]))
+                found.secrets |= set(list_credentials(address[0]))
     for name in COMMANDS:
         _of_command(_as_words(options.get(name)), found)
     found.shown |= {str(options[name]) for name in ("root", "run", "release", "target") if options.get(name)}
@@ -102,7 +102,7 @@ def _is_mapping(entry: Any) -> bool:
     return isinstance(entry, dict)
 
 
-def encoding_remedy(option: str = "password") -> str:
+def describe_encoding_remedy(option: str = "password") -> str:
     """Return how to give a password that holds any character; ``option`` takes it as it is."""
     return (
         f"Write the password into `{option}` beside the URL, as it is, and leave it out of the URL. Or percent-encode"
@@ -110,12 +110,12 @@ def encoding_remedy(option: str = "password") -> str:
     )
 
 
-def without_user(url: str) -> str:
+def strip_user(url: str) -> str:
     """Return a URL without its user name and password, which may hold what ends a host elsewhere."""
     return _USER.sub("", url, count=1)
 
 
-def credentials_in(address: str) -> Iterator[str]:
+def list_credentials(address: str) -> Iterator[str]:
     """Yield what is before the @ of a URL: the password, else the user, which then is a token."""
     rest = address.partition("://")[2].split("?", 1)[0]
     server, _slash, path = rest.partition("/")
@@ -135,10 +135,10 @@ def credentials_in(address: str) -> Iterator[str]:
 def _of_database(entry: Options, found: Found) -> None:
     found.shown |= {str(entry.get("name") or "")}
     for name in _URLS:
-        for url in _text(entry, name):
+        for url in _list_text(entry, name):
             _of_database_url(url, found)
     for name in _PASSWORDS:
-        found.secrets |= set(_text(entry, name))
+        found.secrets |= set(_list_text(entry, name))
     environment = entry.get("environment") or {}
     found.shown |= set(map(str, environment))
     for name, value in environment.items():
@@ -222,7 +222,7 @@ def _of_value(name: str, value: str, found: Found) -> None:
     """Take a value for a secret, but of an address only what opens it: where it leads has to be shown."""
     if _URL.fullmatch(value.strip()):
         _of_database_url(value, found)
-        found.secrets |= set(credentials_in(value))
+        found.secrets |= set(list_credentials(value))
     elif _is_secret(name, value):
         found.secrets.add(value)
 
@@ -266,7 +266,7 @@ def _of_database_url(url: str, found: Found) -> None:
 
 def _of_web_address(url: str, found: Found, *, is_shown: bool = True) -> None:
     """Return the place of a page's address: what is before the @ and behind the question mark opens it."""
-    found.secrets |= set(credentials_in(url))
+    found.secrets |= set(list_credentials(url))
     place, _mark, query = url.partition("?")
     host = place.partition("://")[2].rpartition("@")[2]
     found.shown |= {host, host.partition("/")[0]} - {""} if is_shown else set()
@@ -289,7 +289,7 @@ def _may_be_secret(value: str) -> bool:
     return len(value) >= _SHORTEST_VALUE and not _HARMLESS_VALUE.fullmatch(value)
 
 
-def _text(options: Options, name: str) -> list[str]:
+def _list_text(options: Options, name: str) -> list[str]:
     value = options.get(name)
     return [value] if isinstance(value, str) and value else []
 

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .errors import Refused, first_of
+from .errors import Refused, describe_first
 
 _MOST_NEAR = 3
 _MOST_NAMED = 10
@@ -23,7 +23,7 @@ def is_selected(name: str, patterns: Iterable[str]) -> bool:
     return not wanted or any(name == pattern or fnmatchcase(name, pattern) for pattern in wanted)
 
 
-def patterns_of(value: Any) -> list[str]:
+def list_patterns(value: Any) -> list[str]:
     """Return the names and patterns of ``migrate_only``: a list, or one text with commas between them."""
     words = value.split(",") if isinstance(value, str) else value or []
     return [str(word).strip() for word in words if str(word).strip()]
@@ -51,9 +51,13 @@ def refuse_unmatched(patterns: Iterable[str], names: Iterable[str], where: str) 
     if not missing:
         return
     near = {name for word in missing for name in get_close_matches(word, known, n=_MOST_NEAR)}
-    there = f"the nearest: {', '.join(sorted(near))}" if near else f"known are {first_of(known, _MOST_NAMED) or 'none'}"
+    there = (
+        f"the nearest: {', '.join(sorted(near))}"
+        if near
+        else f"known are {describe_first(known, _MOST_NAMED) or 'none'}"
+    )
     raise Refused(
-        f"migrate_only names no database {where}: {first_of(missing, _MOST_NAMED)}",
+        f"migrate_only names no database {where}: {describe_first(missing, _MOST_NAMED)}",
         there,
         "Correct migrate_only, or leave out what is not meant",
         code="selection-unmatched",

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .entries import ENTRIES
-from .errors import Refused, cause_of
+from .errors import Refused, describe_cause
 from .job import Database, Job
 from .masking import Mask, learn, mask_data, mask_text
 from .processes import prepare_each
@@ -40,9 +40,9 @@ def with_secrets(before: Callable[[], None], item: Any) -> Any:
     if ENTRIES.descriptor < 0 or not all(isinstance(database, Database) for database in databases):
         ENTRIES.close()
         return item
-    if isinstance(item, Database) and ENTRIES.in_own_process(item.name):
+    if isinstance(item, Database) and ENTRIES.needs_own_process(item.name):
         before()
-    entries = [ENTRIES.entry_of(database.name) for database in databases]
+    entries = [ENTRIES.find_entry(database.name) for database in databases]
     ENTRIES.close()
     learn(functools.partial(_mask_of, entries))
     whole = [Database.from_options(entry) if entry else database for entry, database in zip(entries, databases)]
@@ -55,8 +55,8 @@ def _mask_of(entries: list[dict[str, Any] | None]) -> Mask:
 
 def clean_for(name: str) -> Callable[[str], str]:
     """Return what keeps a database's secrets out of words, in a process that runs nothing of a customer's."""
-    entry = ENTRIES.entry_of(name)
-    return mask_text if entry is None else _mask_of([entry]).text
+    entry = ENTRIES.find_entry(name)
+    return mask_text if entry is None else _mask_of([entry]).hide_in_text
 
 
 def serve(do: Callable[[Job], dict[str, Any]], before_secrets: Callable[[], None]) -> None:
@@ -77,8 +77,8 @@ def serve(do: Callable[[Job], dict[str, Any]], before_secrets: Callable[[], None
     try:
         answer = do(Job.from_options(options.pop("verb"), options))
     except Refused as refusal:
-        answer = {"refused": refusal.facts()}
+        answer = {"refused": refusal.as_facts()}
     except Exception as error:  # noqa: BLE001 - a traceback may hold secrets, and only its last line would be read
-        answer = {"crashed": cause_of(error)}
+        answer = {"crashed": describe_cause(error)}
     with os.fdopen(answer_to, "w") as handle:
         json.dump(mask_data(answer), handle, default=str)

@@ -21,12 +21,12 @@ _URL = re.compile(
 )
 
 
-def parts_of(url: str) -> dict[str, str]:
+def split_url(url: str) -> dict[str, str]:
     """Return the parts of a URL that it has, as they are written; nothing of what is none."""
-    return {name: url[start:end] for name, (start, end) in spans_of(url).items()}
+    return {name: url[start:end] for name, (start, end) in find_spans(url).items()}
 
 
-def spans_of(url: str) -> dict[str, tuple[int, int]]:
+def find_spans(url: str) -> dict[str, tuple[int, int]]:
     """Return where the parts of a URL are in it."""
     match = _URL.fullmatch(url)
     return {name: match.span(name) for name, part in match.groupdict().items() if part is not None} if match else {}
@@ -45,9 +45,9 @@ class PlainURL:
     query: dict[str, Any]
 
 
-def plain_url(url: str) -> PlainURL:
+def parse_plain_url(url: str) -> PlainURL:
     """Return the parts of a URL as they are meant."""
-    parts = parts_of(url)
+    parts = split_url(url)
     options = parse_qs(parts.get("query", ""), keep_blank_values=True)
     port, meant = parts.get("port", ""), {name: unquote(part) for name, part in parts.items()}
     return PlainURL(

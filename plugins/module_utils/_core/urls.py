@@ -16,14 +16,14 @@ _IN_ITS_PLACE = re.compile(r"[\w+]+://[^:/]*:([^@]*)@")
 _AS_OPTION = re.compile(r"[?&]password=([^&#]*)")
 
 
-def passwords_in(url: str) -> list[tuple[str, str]]:
+def list_passwords(url: str) -> list[tuple[str, str]]:
     """Return each password of a URL, as it is there and as it is meant; the last one counts."""
     in_its_place = _IN_ITS_PLACE.match(url)
     found = [(in_its_place[1], unquote(in_its_place[1]))] if in_its_place else []
     return found + [(password, unquote_plus(password)) for password in _AS_OPTION.findall(url)]
 
 
-def backend_of(url: str) -> str:
+def find_backend(url: str) -> str:
     """Return which kind of database a URL leads to: both names of one, old and new, mean the same."""
     scheme = url.partition(":")[0].partition("+")[0]
     return {"postgres": "postgresql", "mysql": "mariadb"}.get(scheme, scheme)
@@ -31,12 +31,12 @@ def backend_of(url: str) -> str:
 
 def can_be_pooled(url: str) -> bool:
     """Return whether PgBouncer can serve the database of a URL."""
-    return backend_of(url) == "postgresql"
+    return find_backend(url) == "postgresql"
 
 
-def password_of(database: Database) -> str | None:
+def find_password(database: Database) -> str | None:
     """Return the password that a database is opened with, or None where its driver has to find one."""
     if database.password is not None:
         return database.password
-    found = passwords_in(database.direct_url or database.url)
+    found = list_passwords(database.direct_url or database.url)
     return found[-1][1] if found else None

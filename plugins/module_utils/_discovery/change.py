@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._core.errors import Refused, first_of
-from .._core.playbook_command import playbook_command
+from .._core.errors import Refused, describe_first
+from .._core.playbook_command import build_playbook_command
 from .found_list import FoundList
 from .source import Source
 
@@ -47,7 +47,7 @@ def refuse_if_changed(source: Source, names: Sequence[str], last: FoundList | No
     limit = len(last.names) * source.maximum_change / 100
     if len(gone) <= limit and len(new) <= limit:
         return
-    accept = playbook_command("migrate", migrate_discover_accept="true")
+    accept = build_playbook_command("migrate", migrate_discover_accept="true")
     raise Refused(
         f"Source {source.name!r} found another list of databases than in run {last.run}",
         f"{len(gone)} of {len(last.names)} are gone and {len(new)} are new, and maximum_change is"
@@ -59,4 +59,4 @@ def refuse_if_changed(source: Source, names: Sequence[str], last: FoundList | No
 
 
 def _render_names(names: Sequence[str]) -> str:
-    return first_of(list(names), _MOST_NAMED) or "none"
+    return describe_first(list(names), _MOST_NAMED) or "none"

@@ -10,9 +10,9 @@ import json
 import os
 from typing import Any
 
-from .._core.bounded import KeyTwice, output_of, unique_keys
+from .._core.bounded import KeyTwice, read_output, refuse_repeated_keys
 from .._core.errors import Failed, Refused
-from .._core.run_as import user_to_become
+from .._core.run_as import choose_user_to_become
 from .source import Source
 
 #: Bytes of an answer.
@@ -21,7 +21,7 @@ LARGEST = 16 << 20
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def rows_of_command(source: Source, run_as: str) -> list[dict[str, Any]]:
+def read_rows_of_command(source: Source, run_as: str) -> list[dict[str, Any]]:
     """Return what the program prints.
 
     Args:
@@ -32,29 +32,31 @@ def rows_of_command(source: Source, run_as: str) -> list[dict[str, Any]]:
         Refused: that user is not there, or the program failed, or it printed something else.
     """
     what = f"The command of source {source.name!r} failed"
-    user = user_to_become(run_as, f"The command of source {source.name!r}") if run_as else None
+    user = choose_user_to_become(run_as, f"The command of source {source.name!r}") if run_as else None
     variables = {"PATH": os.environ.get("PATH", _PATH), "LANG": os.environ.get("LANG", "C.UTF-8")}
     if user is not None:
         variables.update(PATH=_PATH, HOME=user.home, USER=user.name, LOGNAME=user.name)
     else:
         variables["HOME"] = os.environ.get("HOME", "/")
     try:
-        printed = output_of(source.command, what, variables=variables, user=user, seconds=source.timeout, most=LARGEST)
+        printed = read_output(
+            source.command, what, variables=variables, user=user, seconds=source.timeout, most=LARGEST
+        )
     except Failed as failure:
         raise Refused(what, failure.why, failure.remedy, code="discovery-failed") from None
     try:
         # A number stays as it is printed.
-        answer = json.loads(printed, object_pairs_hook=unique_keys, parse_float=str)
+        answer = json.loads(printed, object_pairs_hook=refuse_repeated_keys, parse_float=str)
     except KeyTwice as twice:
-        raise not_rows(source, f"an object has {twice} twice") from None
+        raise build_rows_refusal(source, f"an object has {twice} twice") from None
     except (ValueError, RecursionError):
-        raise not_rows(source, "it did not print JSON") from None
+        raise build_rows_refusal(source, "it did not print JSON") from None
     if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
-        raise not_rows(source, "it did not print a list of objects")
+        raise build_rows_refusal(source, "it did not print a list of objects")
     return answer
 
 
-def not_rows(source: Source, why: str) -> Refused:
+def build_rows_refusal(source: Source, why: str) -> Refused:
     """Return the refusal of an answer that has no rows."""
     return Refused(
         f"The answer of source {source.name!r} cannot be used",

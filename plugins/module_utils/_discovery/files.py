@@ -52,11 +52,11 @@ def find_files(source: Source) -> list[dict[str, str]]:
         Refused: a folder that is named without a pattern cannot be read, or it takes too long.
     """
     budget = _Budget(source)
-    found = {path for pattern in source.files for path in _matching(pattern, budget)}
-    return [_row_of(path) for path in sorted(found)]
+    found = {path for pattern in source.files for path in _list_matching(pattern, budget)}
+    return [_build_row(path) for path in sorted(found)]
 
 
-def _row_of(path: str) -> dict[str, str]:
+def _build_row(path: str) -> dict[str, str]:
     """Return the row of a file. A ``Path`` of each of thousands would keep each of its parts in memory."""
     folder, _slash, name = path.rpartition("/")
     dot = name.rfind(".")
@@ -65,7 +65,7 @@ def _row_of(path: str) -> dict[str, str]:
     return {"path": path, "name": name, "stem": stem, "folder": folder.rpartition("/")[2]}
 
 
-def _matching(pattern: str, budget: _Budget) -> Iterator[str]:
+def _list_matching(pattern: str, budget: _Budget) -> Iterator[str]:
     parts = [part for part in pattern.split("/") if part]
     fixed = 0
     while fixed < len(parts) - 1 and not _IS_PATTERN.search(parts[fixed]):

@@ -20,12 +20,12 @@ from typing import Any, TypeVar
 from .._core.errors import Refused
 from .._core.paths import (
     Layout,
+    build_key,
     check_run_id,
     is_run,
-    key_of,
-    private_directory,
+    make_private_directory,
 )
-from .._core.playbook_command import playbook_command
+from .._core.playbook_command import build_playbook_command
 from .._core.records import check_format, select_known_facts, write_record
 
 _Parsed = TypeVar("_Parsed")
@@ -62,12 +62,12 @@ class FoundList:
         return [row.name for row in self.rows]
 
 
-def now() -> str:
+def format_now() -> str:
     """Return the present moment."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def lists_of_run(root: str, runs: Iterable[str]) -> dict[str, FoundList]:
+def read_lists_of_run(root: str, runs: Iterable[str]) -> dict[str, FoundList]:
     """Return the lists of the first of some runs that has any, by source.
 
     Raises:
@@ -81,14 +81,14 @@ def lists_of_run(root: str, runs: Iterable[str]) -> dict[str, FoundList]:
     return {}
 
 
-def last_list(root: str, source: str) -> FoundList | None:
+def read_last_list(root: str, source: str) -> FoundList | None:
     """Return the last list of a source that was accepted, or None.
 
     Raises:
         Refused: it is damaged, or a later version has written it.
     """
-    facts = _read(_last(root, source))
-    return None if facts is None else _parse(_last(root, source), lambda: _list(facts, facts["rows"]))
+    facts = _read(_locate_last(root, source))
+    return None if facts is None else _parse(_locate_last(root, source), lambda: _list(facts, facts["rows"]))
 
 
 def keep_lists(
@@ -111,14 +111,14 @@ def keep_lists(
         Refused: the folder cannot be made, the run id cannot be a file name, or a list that is there is damaged.
     """
     path = _of_run(root, run)
-    private_directory(path.parent)
+    make_private_directory(path.parent)
     sources = {name: [asdict(row) for row in found.rows] for name, found in lists.items()}
-    before = {name: _read(_last(root, name)) for name in new}
-    facts: dict[str, Any] = {"run": run, "at": now(), "sources": sources, "before": before}
+    before = {name: _read(_locate_last(root, name)) for name in new}
+    facts: dict[str, Any] = {"run": run, "at": format_now(), "sources": sources, "before": before}
     write_record(path, facts, indent=1)
     for name in new:
-        last = _last(root, name)
-        private_directory(last.parent)
+        last = _locate_last(root, name)
+        make_private_directory(last.parent)
         facts = {"run": run, "at": lists[name].at, "source": name, "rows": sources[name]}
         write_record(last, facts, indent=1)
     written = sorted(path.parent.glob("*.json"), key=lambda each: each.stat().st_mtime, reverse=True)
@@ -137,7 +137,7 @@ def forget_lists(root: str, run: str) -> None:
     if not path or not facts or any(Layout(Path(root)).journals.glob(f"*/{run}.jsonl")):
         return
     for name, before in (facts.get("before") or {}).items():
-        last = _last(root, name)
+        last = _locate_last(root, name)
         if before:
             write_record(last, before, indent=1)
         else:
@@ -145,7 +145,7 @@ def forget_lists(root: str, run: str) -> None:
     path.unlink(missing_ok=True)
 
 
-def path_of_lists(root: str, run: str) -> Path:
+def locate_lists(root: str, run: str) -> Path:
     """Return where the lists of a run are kept."""
     return _of_run(root, run)
 
@@ -169,8 +169,8 @@ def _of_run(root: str, run: str) -> Path:
     return Layout(Path(root)).discovered / "runs" / f"{check_run_id(run)}.json"
 
 
-def _last(root: str, source: str) -> Path:
-    return Layout(Path(root)).discovered / "last" / f"{key_of(source)}.json"
+def _locate_last(root: str, source: str) -> Path:
+    return Layout(Path(root)).discovered / "last" / f"{build_key(source)}.json"
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -198,7 +198,7 @@ def _parse(path: Path, parse: Callable[[], _Parsed]) -> _Parsed:
 
 def _describe_damage(path: Path, why: str) -> Refused:
     if path.parent.name == "last":
-        accept = playbook_command("migrate", migrate_discover_accept="true")
+        accept = build_playbook_command("migrate", migrate_discover_accept="true")
         remedy = f"Put it back from a backup of the host, or check what the sources find, remove it and: {accept}"
     else:
         remedy = "Put it back from a backup of the host"

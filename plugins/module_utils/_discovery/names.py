@@ -17,12 +17,12 @@ SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LONGEST_SLUG = 40
 
 
-def safe_name(name: str) -> str:
+def build_safe_name(name: str) -> str:
     """Return a name itself if it is safe, else what is left of it with a digest of the whole."""
     return name if SAFE.fullmatch(name) else _with_digest(name, name)
 
 
-def names_for(wanted: Sequence[str], places: Sequence[str], known: Sequence[tuple[str, str]] = ()) -> list[str]:
+def build_names(wanted: Sequence[str], places: Sequence[str], known: Sequence[tuple[str, str]] = ()) -> list[str]:
     """Return a safe name for each database, none of them twice.
 
     Databases that want the same name get a digest of their places behind it. One that had a name in the last list
@@ -34,7 +34,7 @@ def names_for(wanted: Sequence[str], places: Sequence[str], known: Sequence[tupl
         places: where each of them is.
         known: the last list's names, each with its place.
     """
-    names = [safe_name(name) for name in wanted]
+    names = [build_safe_name(name) for name in wanted]
     counts = Counter(names)
     had = {place: name for name, place in known if place}
     kept = {place for name, place in zip(names, places) if had.get(place) in (name, _with_digest(name, place))}

@@ -14,17 +14,17 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .._core.argument_specs import Entry, Options
-from .._core.errors import CORRECT_IT, Failed, Refused, first_of
-from .._core.printable import printable
+from .._core.errors import CORRECT_IT, Failed, Refused, describe_first
+from .._core.printable import make_printable
 from .._engines.select_rows import select_rows
 from .change import refuse_if_changed, refuse_if_too_few
-from .command import LARGEST, not_rows, rows_of_command
+from .command import LARGEST, build_rows_refusal, read_rows_of_command
 from .files import MOST, find_files
-from .found_list import FoundList, Row, last_list, now
-from .names import names_for, safe_name
-from .schemas import rows_of_schemas
+from .found_list import FoundList, Row, format_now, read_last_list
+from .names import build_names, build_safe_name
+from .schemas import read_rows_of_schemas
 from .source import Source
-from .template import Unfit, Unreadable, columns_in, entry_of, make_refused_entry, place_of, read_used_values
+from .template import Unfit, Unreadable, build_entry, find_columns, hash_place, make_refused_entry, read_used_values
 
 _LONGEST_SHOWN = 80
 _MOST_NAMED = 20
@@ -43,7 +43,7 @@ def query_source(source: Source, options: Options) -> tuple[FoundList, list[Entr
     Raises:
         Refused: the source failed, its answer cannot be used, or it is not believed.
     """
-    found = _rows(source, options)
+    found = _read_rows(source, options)
     if len(found) > MOST:
         raise Refused(
             f"Source {source.name!r} found more than {MOST:,} databases",
@@ -52,28 +52,30 @@ def query_source(source: Source, options: Options) -> tuple[FoundList, list[Entr
             code="discovery-too-many",
         )
     _refuse_unknown_columns(source, found)
-    last = last_list(options["root"], source.name)
+    last = read_last_list(options["root"], source.name)
     lost, found = _split_lost_schemas(source, found, last)
     made, unfit = _make_entries(source, found)
     del found  # thousands of rows, of which the entries have what they need
     made = [(entry, values) for entry, values in made if not _is_excluded(source, entry, values)]
     _refuse_same_database(source, made)
     known = [(row.name, row.place) for row in last.rows] if last else []
-    names = names_for([entry["name"] for entry, _values in made], [place_of(entry) for entry, _values in made], known)
+    names = build_names(
+        [entry["name"] for entry, _values in made], [hash_place(entry) for entry, _values in made], known
+    )
     for name, (entry, _values) in zip(names, made):
         entry["name"] = name
     kept = [(entry, values) for entry, values in made if not _is_excluded(source, entry, values)]
     refuse_if_too_few(source, [*(entry["name"] for entry, _values in kept), *(row.name for row in lost)])
-    rows = [Row(entry["name"], place_of(entry), values) for entry, values in kept]
+    rows = [Row(entry["name"], hash_place(entry), values) for entry, values in kept]
     rows += [*lost, *(Row(entry["name"], "", {}, entry["problem"]) for entry in unfit)]
     unfit = [*(make_refused_entry(row.name, row.problem) for row in lost), *unfit]
-    found_list = FoundList("", now(), tuple(rows))
+    found_list = FoundList("", format_now(), tuple(rows))
     if not options.get("discover_accept"):
         refuse_if_changed(source, found_list.names, last)
     return found_list, [*(entry for entry, _values in kept), *unfit]
 
 
-def _rows(source: Source, options: Options) -> list[dict[str, Any]]:
+def _read_rows(source: Source, options: Options) -> list[dict[str, Any]]:
     readers: dict[str, Callable[[], list[dict[str, Any]] | None]] = {
         "sql": lambda: select_rows(
             source.url,
@@ -85,12 +87,12 @@ def _rows(source: Source, options: Options) -> list[dict[str, Any]]:
             largest=LARGEST,
         ),
         "files": lambda: list(find_files(source)),
-        "command": lambda: rows_of_command(source, options.get("run_as") or ""),
+        "command": lambda: read_rows_of_command(source, options.get("run_as") or ""),
     }
     kind = next((each for each in readers if getattr(source, each)), "")
     try:
         rows = readers[kind]() if kind else None
-        return rows_of_schemas(source, rows, options.get("pg_bin") or "") if source.schemas else rows or []
+        return read_rows_of_schemas(source, rows, options.get("pg_bin") or "") if source.schemas else rows or []
     except Failed as failure:
         correct = f"Correct {kind or 'schemas'} of the source {source.name} in migrate_discover"
         remedy = failure.remedy if failure.remedy not in ("", CORRECT_IT) else correct
@@ -101,13 +103,13 @@ def _rows(source: Source, options: Options) -> list[dict[str, Any]]:
 
 def _refuse_unknown_columns(source: Source, found: Sequence[dict[str, Any]]) -> None:
     if not all(isinstance(row, dict) for row in found):
-        raise not_rows(source, "a row is not an object")
+        raise build_rows_refusal(source, "a row is not an object")
     have = {str(name) for row in found for name in row}
-    missing = sorted(columns_in(source.template) - have) if found else []
+    missing = sorted(find_columns(source.template) - have) if found else []
     if missing:
         raise Refused(
             f"The template of source {source.name!r} names {', '.join(missing)}",
-            f"what it found has {printable(first_of(sorted(have), _MOST_NAMED))[:500] or 'no columns'}",
+            f"what it found has {make_printable(describe_first(sorted(have), _MOST_NAMED))[:500] or 'no columns'}",
             "Correct the template, or have the source return that too",
             code="discovery-template-invalid",
         )
@@ -123,26 +125,26 @@ def _make_entries(
     for row in found:
         try:
             values = read_used_values(source.template, row)
-            made.append((entry_of(source.template, values), values))
+            made.append((build_entry(source.template, values), values))
         except Unfit as problem:
             entry = _make_refused_entry(source, row, str(problem))
-            wanted = {"name": _name_of(source, row) or entry["name"]}
-            if not _is_excluded(source, wanted, _texts_of(row), entry["name"]):
+            wanted = {"name": _name_row(source, row) or entry["name"]}
+            if not _is_excluded(source, wanted, _as_texts(row), entry["name"]):
                 unfit[entry["name"]] = entry
-    return sorted(made, key=lambda item: (item[0]["name"], place_of(item[0]))), list(unfit.values())
+    return sorted(made, key=lambda item: (item[0]["name"], hash_place(item[0]))), list(unfit.values())
 
 
 def _make_refused_entry(source: Source, row: dict[str, Any], problem: str) -> Entry:
     # Of what the template names: another column may change with each query, and the row would be a new one each time.
-    used = repr([(name, row.get(name)) for name in sorted(columns_in(source.template))])
+    used = repr([(name, row.get(name)) for name in sorted(find_columns(source.template))])
     digest = hashlib.sha256(used.encode(errors="surrogateescape")).hexdigest()[:8]
     shown = "; ".join(
-        f"{name}={printable(str(value))[:_LONGEST_SHOWN]!r}"
+        f"{name}={make_printable(str(value))[:_LONGEST_SHOWN]!r}"
         for name, value in sorted(row.items(), key=repr)
         if (f"{{{name}}}" in str(source.template["name"]) or name == "path") and not isinstance(value, Unreadable)
     )
     why = f"source {source.name} found a row that cannot be used: {problem}"
-    return make_refused_entry(safe_name(f"{source.name}-row-{digest}"), f"{why} ({shown})" if shown else why)
+    return make_refused_entry(build_safe_name(f"{source.name}-row-{digest}"), f"{why} ({shown})" if shown else why)
 
 
 def _split_lost_schemas(
@@ -153,13 +155,13 @@ def _split_lost_schemas(
     They keep their names and are refused one by one: none of them is gone.
     """
     urls = {key: source.template[key] for key in ("url", "direct_url") if source.template.get(key)}
-    columns = columns_in(urls) - {"schema"}
+    columns = find_columns(urls) - {"schema"}
     lost: list[Row] = []
     others = []
     for row in found:
         value = row.get("schema") if isinstance(row, dict) else None
         is_lost = isinstance(value, Unreadable)
-        before = _rows_with(last, {name: str(row.get(name)) for name in columns}) if is_lost else []
+        before = _build_rows(last, {name: str(row.get(name)) for name in columns}) if is_lost else []
         if not before or not isinstance(value, Unreadable):
             others.append(row)
             continue
@@ -169,38 +171,38 @@ def _split_lost_schemas(
     return lost, others
 
 
-def _rows_with(last: FoundList | None, values: dict[str, str]) -> list[Row]:
+def _build_rows(last: FoundList | None, values: dict[str, str]) -> list[Row]:
     rows = last.rows if last else ()
     return [row for row in rows if row.values and all(row.values.get(key) == value for key, value in values.items())]
 
 
-def _name_of(source: Source, row: dict[str, Any]) -> str:
+def _name_row(source: Source, row: dict[str, Any]) -> str:
     """Return the name that a row would have, or nothing where it has none."""
     template = {"name": source.template["name"]}
     try:
-        return str(entry_of(template, read_used_values(template, row))["name"])
+        return str(build_entry(template, read_used_values(template, row))["name"])
     except Unfit:
         return ""
 
 
-def _texts_of(row: dict[str, Any]) -> dict[str, str]:
+def _as_texts(row: dict[str, Any]) -> dict[str, str]:
     return {key: value for key, value in row.items() if isinstance(value, str)}
 
 
 def _is_excluded(source: Source, entry: Entry, values: dict[str, str], *others: str) -> bool:
     name = str(entry["name"])
-    words = {name, safe_name(name), *others, *(values[key] for key in ("path", "schema") if key in values)}
+    words = {name, build_safe_name(name), *others, *(values[key] for key in ("path", "schema") if key in values)}
     return any(fnmatchcase(word, pattern) for word in words for pattern in source.exclude)
 
 
 def _refuse_same_database(source: Source, made: Sequence[tuple[Entry, Any]]) -> None:
     """Refuse an answer in which two entries are one database: each would undo or wait for the other."""
-    counts = Counter(place_of(entry) for entry, _values in made)
-    twice = [entry["name"] for entry, _values in made if counts[place_of(entry)] > 1]
+    counts = Counter(hash_place(entry) for entry, _values in made)
+    twice = [entry["name"] for entry, _values in made if counts[hash_place(entry)] > 1]
     if twice:
         raise Refused(
             f"Source {source.name!r} found the same database more than once",
-            f"these lead to one place: {printable(first_of(sorted(twice), _MOST_NAMED))}",
+            f"these lead to one place: {make_printable(describe_first(sorted(twice), _MOST_NAMED))}",
             "Have it return each database once, or let its template name where they differ",
             code="discovery-same-database",
         )

@@ -16,14 +16,14 @@ from .._engines.select_rows import list_schemas
 from .command import LARGEST
 from .files import MOST
 from .source import Source
-from .template import Unfit, Unreadable, entry_of, read_used_values
+from .template import Unfit, Unreadable, build_entry, read_used_values
 
 #: What of a template says where the database is; the same for all its schemas.
 _OF_DATABASE = ("url", "direct_url", "password")
 _SHORTEST = 0.1
 
 
-def rows_of_schemas(source: Source, rows: Iterable[dict[str, Any]] | None, folder: str) -> list[dict[str, Any]]:
+def read_rows_of_schemas(source: Source, rows: Iterable[dict[str, Any]] | None, folder: str) -> list[dict[str, Any]]:
     """Return a row for each schema of each database: that of the database, with the schema's name.
 
     Args:
@@ -36,7 +36,7 @@ def rows_of_schemas(source: Source, rows: Iterable[dict[str, Any]] | None, folde
     """
     ends = time.monotonic() + source.timeout
     found: list[dict[str, Any]] = []
-    for row, place in _databases(source, rows):
+    for row, place in _list_databases(source, rows):
         if place is None:
             found.append(row)
             continue
@@ -53,7 +53,7 @@ def rows_of_schemas(source: Source, rows: Iterable[dict[str, Any]] | None, folde
     return found
 
 
-def _databases(
+def _list_databases(
     source: Source, rows: Iterable[dict[str, Any]] | None
 ) -> Iterator[tuple[dict[str, Any], tuple[str, str | None] | None]]:
     """Yield each database with its URL and password; none where its row cannot be used, which is reported later."""
@@ -63,7 +63,7 @@ def _databases(
     template = {key: source.template[key] for key in _OF_DATABASE if source.template.get(key)}
     for row in rows:
         try:
-            entry = entry_of(template, read_used_values(template, row))
+            entry = build_entry(template, read_used_values(template, row))
         except Unfit:
             yield row, None
             continue

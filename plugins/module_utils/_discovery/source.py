@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._core.url_parts import parts_of
-from .template import URLS, columns_in, is_whole
+from .._core.url_parts import split_url
+from .template import URLS, find_columns, is_whole
 
 #: What a source queries; each has one of them.
 KINDS = ("sql", "files", "command")
@@ -49,20 +49,20 @@ class Source:
         return cls(**known)
 
 
-def source_problems(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
+def list_source_problems(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with an entry whose keys are known and whose values have their types."""
     queried = [kind for kind in KINDS if entry.get(kind)]
-    yield from _kind_problems(place, entry, queried)
+    yield from _list_kind_problems(place, entry, queried)
     for pattern in entry.get("files") or []:
         if not pattern.startswith("/") or "/../" in f"{pattern}/":
             yield f"{place}: files must be absolute paths without .., and {pattern!r} is not."
         if "**" in pattern:
             yield f"{place}: ** in {pattern!r} is not any depth of folders; give a pattern for each depth."
-    yield from _numbers(place, entry)
-    yield from _template_problems(place, entry, queried)
+    yield from _list_number_problems(place, entry)
+    yield from _list_template_problems(place, entry, queried)
 
 
-def _kind_problems(place: str, entry: Mapping[str, Any], queried: list[str]) -> Iterator[str]:
+def _list_kind_problems(place: str, entry: Mapping[str, Any], queried: list[str]) -> Iterator[str]:
     schemas, url = bool(entry.get("schemas")), bool(entry.get("url"))
     if len(queried) > 1 or not (queried or schemas):
         yield f"{place} must have one of {', '.join([*KINDS, 'schemas'])} and has {' and '.join(queried) or 'none'}."
@@ -76,14 +76,14 @@ def _kind_problems(place: str, entry: Mapping[str, Any], queried: list[str]) -> 
         yield f"{place} has a url and no sql; the url of what is found belongs into its template."
 
 
-def _numbers(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
+def _list_number_problems(place: str, entry: Mapping[str, Any]) -> Iterator[str]:
     limits = (("minimum", 0), ("maximum_change", 0), ("timeout", 0.1))
     for key, least in limits:
         if entry.get(key) is not None and entry[key] < least:
             yield f"{place}: {key} must be at least {least:g}."
 
 
-def _template_problems(place: str, entry: Mapping[str, Any], queried: list[str]) -> Iterator[str]:
+def _list_template_problems(place: str, entry: Mapping[str, Any], queried: list[str]) -> Iterator[str]:
     template = entry.get("template")
     if not isinstance(template, Mapping):
         return
@@ -91,12 +91,12 @@ def _template_problems(place: str, entry: Mapping[str, Any], queried: list[str])
     if schemas != bool(template.get("schema")):
         yield f"{place}: {'schema' if schemas else 'schemas'} is missing; one of them names what the other one uses."
     for key in ("name",) if schemas and not queried else ("name", "url"):
-        if isinstance(template.get(key), str) and not columns_in({key: template[key]}):
+        if isinstance(template.get(key), str) and not find_columns({key: template[key]}):
             yield f"{place}: {key} in its template names no column, so all that is found would have the same."
     for key in URLS:
         url = template.get(key)
-        if isinstance(url, str) and url and not is_whole(url) and not parts_of(url):
+        if isinstance(url, str) and url and not is_whole(url) and not split_url(url):
             yield f"{place}: {key} in its template is not a URL."
     if queried == ["files"]:
-        for name in sorted(columns_in(template) - set(OF_FILES)):
+        for name in sorted(find_columns(template) - set(OF_FILES)):
             yield f"{place}: its template names {{{name}}}; of files known are {', '.join(OF_FILES)}."

@@ -20,8 +20,8 @@ from urllib.parse import parse_qs, quote, unquote
 
 from .._core.argument_specs import Entry
 from .._core.errors import ROW_UNFIT, Refused
-from .._core.url_parts import parts_of, spans_of
-from .._core.urls import backend_of
+from .._core.url_parts import find_spans, split_url
+from .._core.urls import find_backend
 
 Row = Mapping[str, Any]
 
@@ -53,9 +53,11 @@ class Unreadable:
     why: str = field(repr=False)
 
 
-def columns_in(template: Mapping[str, Any]) -> set[str]:
+def find_columns(template: Mapping[str, Any]) -> set[str]:
     """Return the columns that a template needs."""
-    return {name for key, text in _texts(template) for name in _PLACEHOLDER.findall(text) if not _is_ours(key, name)}
+    return {
+        name for key, text in _list_texts(template) for name in _PLACEHOLDER.findall(text) if not _is_ours(key, name)
+    }
 
 
 def is_whole(text: str) -> bool:
@@ -69,10 +71,10 @@ def read_used_values(template: Mapping[str, Any], row: Row) -> dict[str, str]:
     Raises:
         Unfit: one of them is missing, too long or not one line of text.
     """
-    return {name: _text(name, row.get(name)) for name in sorted(columns_in(template))}
+    return {name: _as_text(name, row.get(name)) for name in sorted(find_columns(template))}
 
 
-def entry_of(template: Mapping[str, Any], values: Mapping[str, str]) -> Entry:
+def build_entry(template: Mapping[str, Any], values: Mapping[str, str]) -> Entry:
     """Return the entry of a template.
 
     Args:
@@ -83,7 +85,7 @@ def entry_of(template: Mapping[str, Any], values: Mapping[str, str]) -> Entry:
         Unfit: a value cannot be written where the template has it.
         Refused: the row has been kept since before the template named another column.
     """
-    missing = sorted(columns_in(template) - set(values))
+    missing = sorted(find_columns(template) - set(values))
     if missing:
         raise Refused(
             "The list of databases that was kept does not fit the template any more",
@@ -103,11 +105,11 @@ def make_refused_entry(name: str, problem: str, code: str = ROW_UNFIT) -> Entry:
     return {"name": name, "url": "unfit://", "problem": problem, "problem_code": code}
 
 
-def place_of(entry: Entry) -> str:
+def hash_place(entry: Entry) -> str:
     """Return a digest of where an entry's database is, by whichever user and driver it is opened."""
     url = str(entry.get("direct_url") or entry["url"])
-    parts = parts_of(url)
-    place = [backend_of(url), *(parts.get(name, "") for name in ("host", "ipv6", "port", "database"))]
+    parts = split_url(url)
+    place = [find_backend(url), *(parts.get(name, "") for name in ("host", "ipv6", "port", "database"))]
     options = parse_qs(parts.get("query", ""))
     place += [f"{name}={options[name]}" for name in _OF_A_PLACE if name in options]
     place += [f"schema={entry['schema']}"] if entry.get("schema") else []
@@ -116,7 +118,7 @@ def place_of(entry: Entry) -> str:
 
 def _fill_value(key: str, value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return _url(key, value, values) if key in URLS else _plain(key, value, values)
+        return _fill_url(key, value, values) if key in URLS else _fill_plain(key, value, values)
     if isinstance(value, list):
         return [_fill_value(key, item, values) for item in value]
     if isinstance(value, dict):
@@ -124,7 +126,7 @@ def _fill_value(key: str, value: Any, values: Mapping[str, str]) -> Any:
     return value
 
 
-def _plain(key: str, text: str, values: Mapping[str, str]) -> str:
+def _fill_plain(key: str, text: str, values: Mapping[str, str]) -> str:
     if key in _WITH_URL:
         for name in _PLACEHOLDER.findall(text):
             if not _is_ours(key, name) and _OURS_IN_VALUE.search(values[name]):
@@ -132,31 +134,31 @@ def _plain(key: str, text: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda found: found[0] if _is_ours(key, found[1]) else values[found[1]], text)
 
 
-def _url(key: str, text: str, values: Mapping[str, str]) -> str:
+def _fill_url(key: str, text: str, values: Mapping[str, str]) -> str:
     """Return a URL; a placeholder that is all of it is a whole URL itself, any other one stays within its part."""
     if is_whole(text):
-        whole = _plain(key, text, values)
-        if not parts_of(whole):
+        whole = _fill_plain(key, text, values)
+        if not split_url(whole):
             raise Unfit(f"its {key} is not a URL")
         return whole
-    if not parts_of(text):
+    if not split_url(text):
         raise Unfit(f"its {key} is not a URL")
     wanted = {}
     made = text
     # From behind, so that the places before stay where they are.
-    for part, (start, end) in sorted(spans_of(text).items(), key=lambda item: item[1], reverse=True):
+    for part, (start, end) in sorted(find_spans(text).items(), key=lambda item: item[1], reverse=True):
         encode = _ENCODERS.get(part, _as_it_is)
         wanted[part] = _PLACEHOLDER.sub(lambda found: encode(key, found[1], values[found[1]]), text[start:end])  # noqa: B023
         made = made[:start] + wanted[part] + made[end:]
-    if parts_of(made) != wanted:
+    if split_url(made) != wanted:
         raise Unfit(f"its {key} would be read as another one than was meant")
-    database = parts_of(text).get("database", "")
-    if not is_whole(database) and _steps(wanted.get("database", "")) != _steps(database):
+    database = split_url(text).get("database", "")
+    if not is_whole(database) and _list_steps(wanted.get("database", "")) != _list_steps(database):
         raise Unfit(f"its {key} would lead out of the folder that was meant")
     return made
 
 
-def _steps(path: str) -> list[str]:
+def _list_steps(path: str) -> list[str]:
     """Return the parts of a path that lead to a folder itself or above it."""
     return [part for part in path.split("/") if part in (".", "..")]
 
@@ -165,13 +167,13 @@ def _encode_value(_key: str, _column: str, value: str) -> str:
     return quote(value, safe="")
 
 
-def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str, str, str], str]:
-    def checked(key: str, column: str, value: str) -> str:
+def _replace_matching(pattern: re.Pattern[str], what: str) -> Callable[[str, str, str], str]:
+    def check_value(key: str, column: str, value: str) -> str:
         if not pattern.fullmatch(value):
             raise Unfit(f"its {column} cannot be {what} in {key}")
         return value
 
-    return checked
+    return check_value
 
 
 def _as_it_is(key: str, column: str, value: str) -> str:
@@ -185,14 +187,14 @@ _ENCODERS: dict[str, Callable[[str, str, str], str]] = {
     "username": _encode_value,
     "password": _encode_value,
     "query": _encode_value,
-    "scheme": _matching(re.compile(r"[\w+]+", re.ASCII), "a dialect"),
-    "host": _matching(_HOST, "a host"),
-    "ipv6": _matching(re.compile(r"[0-9A-Fa-f:.]+"), "a host"),
-    "port": _matching(_PORT, "a port"),
+    "scheme": _replace_matching(re.compile(r"[\w+]+", re.ASCII), "a dialect"),
+    "host": _replace_matching(_HOST, "a host"),
+    "ipv6": _replace_matching(re.compile(r"[0-9A-Fa-f:.]+"), "a host"),
+    "port": _replace_matching(_PORT, "a port"),
 }
 
 
-def _text(column: str, value: Any) -> str:
+def _as_text(column: str, value: Any) -> str:
     if isinstance(value, Unreadable):
         raise Unfit(f"its {column} could not be read: {value.why}")
     if value is None:
@@ -215,7 +217,7 @@ def _is_ours(key: str, name: str) -> bool:
     return key in _WITH_URL and name == "url"
 
 
-def _texts(template: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _list_texts(template: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in template.items():
         waiting = [value]
         while waiting:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .._core.run_as import User, user_for
+from .._core.run_as import User, choose_user
 
 if TYPE_CHECKING:
     from .._core.job import Database, Job
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class Reports(Protocol):
     """Reports from env.py's process to the one that answers for the database."""
 
-    def begins_to_write(self, version: int) -> None:
+    def report_write_start(self, version: int) -> None:
         """Report that env.py's connection is about to write, and which version of the database it sees."""
 
-    def compares_versions(self) -> None:
+    def compare_versions(self) -> None:
         """Have the versions compared that both processes see."""
 
 
@@ -34,38 +34,38 @@ class AcrossProcesses:
     database: Database
     job: Job
 
-    def owner(self) -> int | None:
+    def read_owner(self) -> int | None:
         """Return the number of the user whose files the database is, None where it is not files of this host."""
         return None
 
-    def user(self) -> User | None:
+    def find_user(self) -> User | None:
         """Return the user that has to do what concerns the database, None where it is the one of this process.
 
         Raises:
-            Refused: as ``user_for``.
+            Refused: as ``choose_user``.
         """
-        return user_for(self.database.name, self.database.run_as or self.job.run_as, self.owner)
+        return choose_user(self.database.name, self.database.run_as or self.job.run_as, self.read_owner)
 
     def use_environment_process(self, environment: Any) -> None:
         """Take the environment that is about to open connections in another process."""
 
     def take_facts_there(self, facts: dict[str, Any]) -> None:
-        """Take what ``facts_there`` returned in env.py's process."""
+        """Take what ``collect_facts_there`` returned in env.py's process."""
 
-    def begins_to_write_there(self, version: int) -> None:
+    def note_write_start_there(self, version: int) -> None:
         """Hear that env.py's connection is about to write, and which version of the database it sees."""
 
-    def compares_versions_there(self, read: Callable[[], int]) -> None:
+    def compare_versions_there(self, read: Callable[[], int]) -> None:
         """Compare the versions that both processes see; ``read`` returns the other one."""
 
     def report_writes_to(self, reports: Reports) -> None:
         """Report to another process from now on."""
 
-    def facts_there(self) -> dict[str, Any]:
+    def collect_facts_there(self) -> dict[str, Any]:
         """Return, as data, what env.py's connections have done until now and are about."""
         return {}
 
-    def version_there(self) -> int:
+    def read_version_there(self) -> int:
         """Return the version of the database that env.py's connection sees."""
         return 0
 

@@ -46,14 +46,14 @@ class FileWatch:
         """Permit all: an authorizer, or what another one passes on."""
         with suppress(Exception):  # an error in here would refuse the statement
             if action == ATTACH:
-                self._attached += [path_of(first)] if first is None or not is_memory(first) else []
+                self._attached += [locate_file(first)] if first is None or not is_memory(first) else []
             elif action == ALTER:
-                self._changes(first)
+                self._report_change(first)
             elif action in _CHANGES or (action == PRAGMA and second is not None and str(first).lower() in _LASTING):
-                self._changes(schema)
+                self._report_change(schema)
         return OK
 
-    def _changes(self, schema: Any) -> None:
+    def _report_change(self, schema: Any) -> None:
         if schema in (None, "main"):
             if self._main:
                 self._write(self._main)
@@ -62,7 +62,7 @@ class FileWatch:
                 self._write(path)
 
 
-def main_file_of(connection: Any) -> str:
+def find_main_file(connection: Any) -> str:
     """Return the path of what a driver's connection has opened, "" for memory."""
     cursor = connection.cursor()
     cursor.execute("pragma database_list")
@@ -71,7 +71,7 @@ def main_file_of(connection: Any) -> str:
     return str(files.get("main") or "")
 
 
-def path_of(name: Any) -> str:
+def locate_file(name: Any) -> str:
     """Return the path that a name means, with which SQLite opens a file, or a text where the name is not known."""
     if name is None:
         return BY_PARAMETER

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._core.errors import Refused
 from .migration_url import ASYNC_DRIVERS, DRIVERS, has_server
-from .own_events import own_engine, without_common_listeners
-from .sql import for_driver
+from .own_events import build_own_engine, remove_common_listeners
+from .sql import convert_statement
 from .sqlalchemy_import import sa
 
 if TYPE_CHECKING:
@@ -74,14 +74,14 @@ class OwnConnection:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
             self._thread.start()
-            self._engine: Any = without_common_listeners(create_async_engine(url, **options))
+            self._engine: Any = remove_common_listeners(create_async_engine(url, **options))
             try:
                 self._connection: Any = self._wait_for(self._connect())
             except BaseException:
                 self._stop()
                 raise
         else:
-            self._engine = own_engine(url, options)
+            self._engine = build_own_engine(url, options)
             self._connection = self._engine.connect()
 
     async def _connect(self) -> Any:
@@ -113,16 +113,16 @@ class OwnConnection:
         except Refused:
             raise
         except Exception as error:
-            if sqlstate(error) != LOCK_NOT_AVAILABLE and errno_of(error) != LOCK_WAIT_EXCEEDED:
+            if find_sqlstate(error) != LOCK_NOT_AVAILABLE and find_errno(error) != LOCK_WAIT_EXCEEDED:
                 raise
             raise Refused(
                 f"Database {self._name!r} could not be read",
-                f"another session holds a lock on what is read: {first_line(error)}",
+                f"another session holds a lock on what is read: {describe_error(error)}",
                 "End that session (pg_stat_activity or SHOW PROCESSLIST shows it), or raise migrate_lock_wait",
                 code="read-lock-timeout",
             ) from error
 
-    def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    def query_rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Execute one statement and return its rows, none if it returns none."""
         return self.run(execute, statement, parameters)
 
@@ -133,9 +133,9 @@ class OwnConnection:
         try:
             if self._loop is not None:  # its loop has read the socket already
                 return bool(self.run(_is_closed))
-            descriptor = self.run(_descriptor)
+            descriptor = self.run(_find_descriptor)
             if descriptor is None:  # nothing but an answer shows that it lives
-                self.rows("select 1")
+                self.query_rows("select 1")
         except Exception:  # noqa: BLE001 - each driver says in its own way that its connection is closed
             return True
         if descriptor is None:
@@ -177,11 +177,13 @@ def execute(connection: Connection, statement: str, parameters: dict[str, Any] |
 def _execute_by_driver(
     connection: Connection, statement: str, parameters: dict[str, Any] | None
 ) -> list[tuple[Any, ...]]:
-    driver = driver_connection(connection)
+    driver = unwrap_connection(connection)
     cursor = driver.cursor()
     dialect: Any = connection.dialect
     try:
-        cursor.execute(for_driver(statement, dialect.driver, bool(parameters)), *([parameters] if parameters else []))
+        cursor.execute(
+            convert_statement(statement, dialect.driver, bool(parameters)), *([parameters] if parameters else [])
+        )
         return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
     except dialect.dbapi.Error as error:
         if getattr(driver, "closed", False):
@@ -191,26 +193,26 @@ def _execute_by_driver(
         cursor.close()
 
 
-def sends_as_transaction(connection: Connection) -> bool:
+def is_batch_atomic(connection: Connection) -> bool:
     """Return whether several statements that are sent as one are a transaction of their own on this connection."""
     if connection.dialect.driver != "psycopg2" or not connection.get_execution_options().get(OWN):
         return False
-    return int(driver_connection(connection).info.transaction_status) == 0
+    return int(unwrap_connection(connection).info.transaction_status) == 0
 
 
-def driver_connection(connection: Connection) -> Any:
+def unwrap_connection(connection: Connection) -> Any:
     """Return the driver's own connection below SQLAlchemy's."""
     fairy = connection.connection
     return getattr(fairy, "driver_connection", None) or fairy.dbapi_connection
 
 
-def client_encoding(connection: Connection) -> str:
+def choose_client_encoding(connection: Connection) -> str:
     """Return what to speak with a PostgreSQL server, by a name that Python knows too.
 
     A database in SQL_ASCII holds bytes of an unknown encoding. LATIN1 has a character for each byte, and
     the server converts none.
     """
-    driver = driver_connection(connection)
+    driver = unwrap_connection(connection)
     if hasattr(driver, "get_settings"):  # asyncpg
         encoding = driver.get_settings().server_encoding
     else:
@@ -220,7 +222,7 @@ def client_encoding(connection: Connection) -> str:
 
 def speak(connection: Connection) -> None:
     """Speak so with a server that does not say what its bytes mean; drivers understand all others by themselves."""
-    driver, encoding = driver_connection(connection), client_encoding(connection)
+    driver, encoding = unwrap_connection(connection), choose_client_encoding(connection)
     if encoding == "UTF8":
         return
     if hasattr(driver, "set_client_encoding"):  # psycopg2 does not hear of it otherwise
@@ -229,7 +231,7 @@ def speak(connection: Connection) -> None:
         execute(connection, f"set client_encoding = '{encoding}'")
 
 
-def modules_of(connection: Any) -> set[str]:
+def list_modules(connection: Any) -> set[str]:
     """Return the modules that the classes of a driver's connection are from.
 
     One of env.py's may be of a class that it has derived from the driver's, or be wrapped in an object that shows the
@@ -239,8 +241,8 @@ def modules_of(connection: Any) -> set[str]:
     return {each.__module__ for kind in (type(connection), shown) for each in kind.__mro__}
 
 
-def _descriptor(connection: Connection) -> int | None:
-    driver = driver_connection(connection)
+def _find_descriptor(connection: Connection) -> int | None:
+    driver = unwrap_connection(connection)
     if type(driver).__module__.startswith("pymysql"):
         driver = driver._sock
         if driver is None:
@@ -249,25 +251,29 @@ def _descriptor(connection: Connection) -> int | None:
 
 
 def _is_closed(connection: Connection) -> bool:
-    closed = getattr(driver_connection(connection), "is_closed", None)  # asyncpg
+    closed = getattr(unwrap_connection(connection), "is_closed", None)  # asyncpg
     if closed is None:
         execute(connection, "select 1")
         return False
     return bool(closed())
 
 
-def _of_pg8000(error: Any) -> Any:
+def _find_pg8000_code(error: Any) -> Any:
     fields = getattr(error, "args", None)
     return fields[0].get("C") if fields and isinstance(fields[0], dict) else None
 
 
-def sqlstate(error: BaseException) -> str:
+def find_sqlstate(error: BaseException) -> str:
     """Return the SQLSTATE of a driver's error inside any wrapping, or an empty string."""
     wrapping: list[BaseException] = []
     inside: BaseException | None = error
     while inside is not None and inside not in wrapping:  # one that is raised again may be its own context
         for candidate in (inside, getattr(inside, "orig", None)):
-            code = getattr(candidate, "sqlstate", None) or getattr(candidate, "pgcode", None) or _of_pg8000(candidate)
+            code = (
+                getattr(candidate, "sqlstate", None)
+                or getattr(candidate, "pgcode", None)
+                or _find_pg8000_code(candidate)
+            )
             if code:
                 return str(code)
         wrapping.append(inside)
@@ -275,7 +281,7 @@ def sqlstate(error: BaseException) -> str:
     return ""
 
 
-def errno_of(error: BaseException) -> int:
+def find_errno(error: BaseException) -> int:
     """Return the number of an error of MariaDB's server inside any wrapping, or 0."""
     seen: list[BaseException] = []
     inside: BaseException | None = error
@@ -290,7 +296,7 @@ def errno_of(error: BaseException) -> int:
     return 0
 
 
-def first_line(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return what an error says, without SQLAlchemy's appended statement and link."""
     text = str(getattr(error, "orig", None) or error).strip()
     return text.splitlines()[0] if text else type(error).__name__

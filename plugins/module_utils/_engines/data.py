@@ -33,7 +33,7 @@ class Identity:
     server: str
     database: str
 
-    def within(self, schema: str) -> Identity:
+    def with_schema(self, schema: str) -> Identity:
         """Return which schema of the database it is, where an entry means one of them."""
         return replace(self, database=f"{self.database}/{schema}") if schema else self
 
@@ -109,9 +109,9 @@ class RestoreMethod:
     #: What an administrator types so that the obstacle is none, if it has a command of its own.
     rights: str = ""
 
-    def facts(self) -> RestoreFacts:
+    def as_facts(self) -> RestoreFacts:
         """Return what a plan shows of it."""
-        obstacle = self.obstacle.facts() if self.obstacle else None
+        obstacle = self.obstacle.as_facts() if self.obstacle else None
         facts: RestoreFacts = {"method": self.name, "not_restored": self.not_restored, "obstacle": obstacle}
         if self.rights:
             facts["rights"] = self.rights
@@ -142,7 +142,7 @@ class Writes:
         return self.unknown or (f"rows written since the backup: {rows}" if rows else "nothing was written since")
 
 
-def in_doubt(count: int, made: str) -> str:
+def describe_doubtful_rows(count: int, made: str) -> str:
     """Say that rows in what a run has made may be others'."""
     return f"{count} row{'' if count == 1 else 's'} in {made} may be another session's"
 
@@ -194,7 +194,7 @@ class WrittenRows:
     #: The numbers of its transactions, and from where to where others were given while a revision ran.
     transactions: frozenset[int] = frozenset()
     spans: list[list[int]] = field(default_factory=list)
-    #: What ``WriteTracker.content_digest`` returned at the run's end.
+    #: What ``WriteTracker.hash_made_rows`` returned at the run's end.
     content_digest: dict[str, Any] = field(default_factory=dict)
     #: Tables that revisions wrote whose rows were not rolled back.
     stayed: frozenset[str] = frozenset()

@@ -26,17 +26,17 @@ class Need:
     size: int
 
 
-def backup(job: Job, place: Path, size: int) -> Need:
+def build_backup_need(job: Job, place: Path, size: int) -> Need:
     """Return what a backup of that size needs; one that is encrypted lies there twice until its run has ended."""
     return Need("a backup", place, size * 2 if job.backup_encrypt_to else size)
 
 
-def restore(job: Job, place: Path, size: int) -> list[Need]:
+def build_restore_need(job: Job, place: Path, size: int) -> list[Need]:
     """Return what a restore needs, if a failure may be answered by one."""
     return [Need("a restore", place, size)] if job.on_failure in ("auto", "restore") and size else []
 
 
-def lacking(database: str, needs: list[Need]) -> list[Refused]:
+def list_shortages(database: str, needs: list[Need]) -> list[Refused]:
     """Return an obstacle for every disk that has too little for all that goes there."""
     found = []
     for disk in dict.fromkeys(need.place.stat().st_dev for need in needs):

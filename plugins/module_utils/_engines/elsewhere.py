@@ -22,12 +22,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._core.urls import backend_of
-from .beside_files import FileWatch, main_file_of, path_of
-from .connection import OPENING_OWN, OWN, driver_connection
+from .._core.urls import find_backend
+from .beside_files import FileWatch, find_main_file, locate_file
+from .connection import OPENING_OWN, OWN, unwrap_connection
 from .importing import AtImport
-from .server_place import ServerPlace, place_of_arguments, place_of_driver, place_of_url
-from .sqlalchemy_import import listening, sa
+from .server_place import ServerPlace, find_argument_place, find_driver_place, find_url_place
+from .sqlalchemy_import import register_listeners, sa
 from .unseen_writes import PROGRAMS, may_write
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Elsewhere:
         self._opening_file_now = threading.local()
 
     @contextmanager
-    def reporting(self, engine: Engine, report: Report) -> Iterator[None]:
+    def report_writes(self, engine: Engine, report: Report) -> Iterator[None]:
         """Report to a function inside of the block.
 
         Args:
@@ -93,33 +93,33 @@ class Elsewhere:
         self._report, self._engine = report, engine
         self._reported.clear()
         self._own_file = ""
-        self._own_places = [place_of_url(engine.url)]
+        self._own_places = [find_url_place(engine.url)]
         if engine.url.get_backend_name() == "sqlite":
             self._own_file = os.path.realpath(engine.url.database or "")
         self._ours = Path(os.path.realpath(engine.job.layout.root))
         self._wrap_drivers()
         events = sa.engine.Engine
         try:
-            with listening(
-                (events, "before_cursor_execute", self._executes),
-                (events, "commit", self._commits),
-                (events, "rollback", self._rolls_back),
+            with register_listeners(
+                (events, "before_cursor_execute", self._handle_execute),
+                (events, "commit", self._handle_commit),
+                (events, "rollback", self._handle_rollback),
             ):
                 yield
         finally:
             self._report = None
 
-    def knows(self, connection: Any) -> None:
+    def note_own_place(self, connection: Any) -> None:
         """Take where env.py's connection leads for a name of the run's database."""
         if connection.dialect.name != "sqlite":
-            self._own_places.append(self._place_of(connection))
+            self._own_places.append(self._find_place(connection))
 
-    def file_watch(self, connection: Any) -> FileWatch | None:
+    def build_file_watch(self, connection: Any) -> FileWatch | None:
         """Return what knows the files that a driver's connection writes to, None where nothing is reported."""
         if self._report is None:
             return None
         with suppress(Exception):
-            return FileWatch(main_file_of(connection), self._writes_file)
+            return FileWatch(find_main_file(connection), self._note_file_write)
         return None
 
     def note(self, place: str, how: str, is_seen: bool) -> None:
@@ -128,12 +128,12 @@ class Elsewhere:
             self._reported.add((place, is_seen))
             self._report(place, how, is_seen)
 
-    def _writes_file(self, path: str, how: str = _WROTE, is_seen: bool = True) -> None:
+    def _note_file_write(self, path: str, how: str = _WROTE, is_seen: bool = True) -> None:
         found = os.path.realpath(path) if os.path.isabs(path) else path
         if found != self._own_file and self._ours not in Path(found).parents:
             self.note(found, how, is_seen)
 
-    def _executes(self, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def _handle_execute(self, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if connection.dialect.name == "sqlite" or connection.get_execution_options().get(OWN):
             return
         if connection.dialect.name == "postgresql" and _BY_DBLINK.search(statement):
@@ -141,47 +141,47 @@ class Elsewhere:
         if self._is_own(connection):
             return
         if _COMMITS.match(statement):
-            self._commits(connection)
+            self._handle_commit(connection)
         elif not _READS.match(statement):
             connection.info[_PENDING] = True
             lasts = connection.dialect.name in ("mysql", "mariadb") and _DEFINES.match(statement)
             if lasts or _is_autocommit(connection):
-                self._commits(connection)
+                self._handle_commit(connection)
 
-    def _commits(self, connection: Any) -> None:
+    def _handle_commit(self, connection: Any) -> None:
         with suppress(Exception):  # one that the server has closed commits nothing
             if connection.dialect.name == "sqlite" or connection.get_execution_options().get(OWN):
                 return
             if connection.info.pop(_PENDING, False) and not self._is_own_by_another_name(connection):
-                self.wrote(connection)
+                self.report_commit(connection)
 
-    def wrote(self, connection: Any) -> None:
+    def report_commit(self, connection: Any) -> None:
         """Report that a connection of SQLAlchemy to another database commits what it has written."""
-        self.note(str(self._place_of(connection)), _WROTE, True)
+        self.note(str(self._find_place(connection)), _WROTE, True)
 
-    def _rolls_back(self, connection: Any) -> None:
+    def _handle_rollback(self, connection: Any) -> None:
         with suppress(Exception):
             connection.info.pop(_PENDING, None)
 
     def _is_own(self, connection: Any) -> bool:
-        place = self._place_of(connection)
+        place = self._find_place(connection)
         return any(place.is_same(own) for own in self._own_places)
 
     def _is_own_by_another_name(self, connection: Any) -> bool:
         """Query the server, which is worth it before something was written only."""
         engine = self._engine
-        if engine is None or backend_of(connection.dialect.name) != engine.name:
+        if engine is None or find_backend(connection.dialect.name) != engine.name:
             return False
         with suppress(Exception):
-            if engine.identity(connection) == engine.own_identity():
-                self._own_places.append(self._place_of(connection))
+            if engine.read_identity(connection) == engine.read_own_identity():
+                self._own_places.append(self._find_place(connection))
                 return True
         return False
 
-    def _place_of(self, connection: Any) -> ServerPlace:
+    def _find_place(self, connection: Any) -> ServerPlace:
         found = connection.info.get(_PLACE)
         if found is None:
-            found = place_of_driver(driver_connection(connection)) or place_of_url(connection.engine.url)
+            found = find_driver_place(unwrap_connection(connection)) or find_url_place(connection.engine.url)
             connection.info[_PLACE] = found
         return found  # type: ignore[no-any-return]
 
@@ -191,7 +191,7 @@ class Elsewhere:
         """Hear of what drivers open from now on: once in a process, and never taken away again."""
         for owner in (sqlite3, sqlite3.dbapi2):
             if not hasattr(owner.connect, _PLACE):
-                owner.connect = self._opening_file(owner.connect)  # type: ignore[attr-defined]
+                owner.connect = self._wrap_file_connect(owner.connect)  # type: ignore[attr-defined]
         for name in _CONNECTS.keys() & sys.modules.keys():
             self._wrap(sys.modules[name])
         if not self._is_importing:
@@ -205,9 +205,9 @@ class Elsewhere:
             owner = getattr(module, first, None) if first else module
             original = vars(owner).get(name) if owner is not None else None
             if original is not None and not hasattr(original, _PLACE):
-                setattr(owner, name, self._opening(original))
+                setattr(owner, name, self._wrap_connect(original))
 
-    def _opening_file(self, original: Any) -> Any:
+    def _wrap_file_connect(self, original: Any) -> Any:
         @functools.wraps(original)
         def connect(*arguments: Any, **keywords: Any) -> Any:
             self._opening_file_now.is_so = True
@@ -221,7 +221,7 @@ class Elsewhere:
                     self._hear_event("sqlite3.connect", arguments or (keywords.get("database"),))
                     return connection
                 with suppress(Exception):
-                    watch = self.file_watch(connection)
+                    watch = self.build_file_watch(connection)
                     if watch is not None:
                         connection.set_authorizer(watch.authorize)
             return connection
@@ -229,7 +229,7 @@ class Elsewhere:
         setattr(connect, _PLACE, True)
         return connect
 
-    def _opening(self, original: Any) -> Any:
+    def _wrap_connect(self, original: Any) -> Any:
         @functools.wraps(original)
         def connect(*arguments: Any, **keywords: Any) -> Any:
             opened = original(*arguments, **keywords)
@@ -237,8 +237,8 @@ class Elsewhere:
                 with suppress(Exception):
                     subject = opened if opened is not None else arguments[0]
                     is_later = inspect.isawaitable(subject) or inspect.isgenerator(subject)
-                    place = None if is_later else place_of_driver(subject)
-                    self._report_opened(place or _place_called_with(arguments, keywords))
+                    place = None if is_later else find_driver_place(subject)
+                    self._report_opened(place or _find_called_place(arguments, keywords))
             return opened
 
         setattr(connect, _PLACE, True)
@@ -249,8 +249,8 @@ class Elsewhere:
         if event != "sqlite3.connect" or self._report is None or OPENING_OWN.get():
             return
         if not getattr(self._opening_file_now, "is_so", False) and may_write(arguments[0]):
-            self._writes_file(
-                path_of(arguments[0]), f"opened it past SQLAlchemy, {_NOT_KNOWN}", PROGRAMS.note is not None
+            self._note_file_write(
+                locate_file(arguments[0]), f"opened it past SQLAlchemy, {_NOT_KNOWN}", PROGRAMS.note is not None
             )
 
     def _report_opened(self, place: ServerPlace | None) -> None:
@@ -262,8 +262,8 @@ class Elsewhere:
         self.note(name, f"opened a connection to it past SQLAlchemy, {_NOT_KNOWN}", is_in_step)
 
 
-def _place_called_with(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> ServerPlace | None:
-    found = place_of_arguments(arguments, keywords)
+def _find_called_place(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> ServerPlace | None:
+    found = find_argument_place(arguments, keywords)
     if found is None and arguments and isinstance(arguments[0], str):  # options of libpq
         options = dict(word.split("=", 1) for word in arguments[0].split() if "=" in word)
         if "dbname" in options:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._core.errors import Failed, Refused
 from .across_processes import AcrossProcesses
-from .connection import OwnConnection, first_line
+from .connection import OwnConnection, describe_error
 from .data import Archive, Dump, Identity, RestoreMethod
 from .sql import escape_colons
 
@@ -93,13 +93,13 @@ class Engine(AcrossProcesses, ABC):
         self._own: OwnConnection | None = None
         self._of_parent: OwnConnection | None = None
 
-    def part(self, kind: Callable[[Any], Part]) -> Part:
+    def find_part(self, kind: Callable[[Any], Part]) -> Part:
         """Return this engine's part of a kind, the same one each time: a part knows what happened since."""
         if kind not in self._parts:
             self._parts[kind] = kind(self)
         return cast("Part", self._parts[kind])
 
-    def own_connection(self) -> OwnConnection:
+    def open_own_connection(self) -> OwnConnection:
         """Return the connection of our own that everything in this process reads with, opened again if it broke.
 
         Raises:
@@ -115,15 +115,15 @@ class Engine(AcrossProcesses, ABC):
             self._own.close()
         self._own = None
 
-    def before_fork(self) -> None:
+    def prepare_fork(self) -> None:
         """Close what a forked process may not have open: SQLite takes the locks of its parent for its own."""
         self.close()
 
-    def after_fork(self) -> None:
+    def handle_fork(self) -> None:
         """Leave the connection of our own to the process that opened it, without closing what both of them have."""
         self._of_parent, self._own = self._own, None
 
-    def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
+    def keep_read_only(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Keep connections that env.py opens inside the block from changing anything, where the engine can.
 
         Args:
@@ -135,7 +135,7 @@ class Engine(AcrossProcesses, ABC):
         """
         return nullcontext()
 
-    def changing_only_here(self) -> AbstractContextManager[None]:
+    def restrict_changes(self) -> AbstractContextManager[None]:
         """Keep connections that env.py opens inside the block from changing another database than this one.
 
         ``explain_error`` knows an error that comes of it. For a process that is thrown away.
@@ -143,10 +143,10 @@ class Engine(AcrossProcesses, ABC):
         return nullcontext()
 
     def was_kept(self, error: BaseException) -> bool:
-        """Return whether a statement failed because ``only_reading`` kept it from changing something."""
+        """Return whether a statement failed because ``keep_read_only`` kept it from changing something."""
         return False
 
-    def state_of_writes(self) -> Any:
+    def read_write_state(self) -> Any:
         """Return what ``describe_writes_since`` compares with, before env.py is run where it is to change nothing."""
         return None
 
@@ -160,7 +160,7 @@ class Engine(AcrossProcesses, ABC):
         """Find out once, before the processes of the databases are forked, what each would find out for itself."""
 
     @abstractmethod
-    def exists(self) -> bool:
+    def is_present(self) -> bool:
         """Return whether there is anything to connect to; connecting to what is not there could create it."""
 
     @abstractmethod
@@ -172,17 +172,17 @@ class Engine(AcrossProcesses, ABC):
         """
 
     @abstractmethod
-    def identity(self, connection: Connection) -> Identity:
+    def read_identity(self, connection: Connection) -> Identity:
         """Return which database a connection leads to."""
 
-    def instance(self, connection: Connection) -> str:
+    def read_instance(self, connection: Connection) -> str:
         """Return what distinguishes servers that were cloned from one image, nothing where there can be no clone.
 
         Unlike the identity it changes when the server is started again.
         """
         return ""
 
-    def file_number(self) -> str:
+    def read_file_number(self) -> str:
         """Return what is the same for all paths of one file, nothing of a database that is not a file."""
         return ""
 
@@ -194,15 +194,15 @@ class Engine(AcrossProcesses, ABC):
         return ""
 
     @abstractmethod
-    def own_identity(self) -> Identity:
+    def read_own_identity(self) -> Identity:
         """Return which database the URL leads to, whether it exists already or not."""
 
-    def know_identity(self, identity: Identity) -> None:
-        """Take ``own_identity`` from another process that has found it out."""
+    def take_identity(self, identity: Identity) -> None:
+        """Take ``read_own_identity`` from another process that has found it out."""
         return
 
     @abstractmethod
-    def connect_options(self) -> dict[str, Any] | None:
+    def build_connect_options(self) -> dict[str, Any] | None:
         """Return the connect options of a probe, as data without secrets, or None if only an engine can connect."""
 
     @abstractmethod
@@ -210,11 +210,11 @@ class Engine(AcrossProcesses, ABC):
         """Return the server's name and version, for plans and manifests."""
 
     @abstractmethod
-    def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
+    def find_schema(self, connection: Connection, schema: str | None, table: str) -> str:
         """Return the schema in which a connection finds a table, or would make it; the one given if there is one."""
 
     @abstractmethod
-    def obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
+    def list_obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
         """Return whatever would stop a backup and an upgrade now; reads, never writes.
 
         Args:
@@ -224,18 +224,18 @@ class Engine(AcrossProcesses, ABC):
         """
 
     @abstractmethod
-    def size(self, connection: Connection) -> int:
+    def measure_size(self, connection: Connection) -> int:
         """Return the database's size in bytes."""
 
     @abstractmethod
-    def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
+    def read_fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return the schema as sorted lines, without the version tables named in ``leave_out`` (schema.table)."""
 
     def select_dumped_lines(self, fingerprint: list[str]) -> list[str]:
         """Return the lines of a fingerprint that a dump holds, so that a restore brings them back."""
         return fingerprint
 
-    def in_terms_of(self, before: list[str], now: list[str]) -> list[str]:
+    def convert_fingerprint(self, before: list[str], now: list[str]) -> list[str]:
         """Return the later of two fingerprints as the server of the earlier one, which may be an older, had given it.
 
         Args:
@@ -246,7 +246,7 @@ class Engine(AcrossProcesses, ABC):
         return now
 
     @abstractmethod
-    def row_counts(self, connection: Connection) -> dict[str, int]:
+    def count_table_rows(self, connection: Connection) -> dict[str, int]:
         """Return the number of rows of each table."""
 
     @abstractmethod
@@ -254,7 +254,7 @@ class Engine(AcrossProcesses, ABC):
         """Return the lock on the database, or None while another session has it."""
 
     @abstractmethod
-    def lock_holder(self) -> str:
+    def read_lock_holder(self) -> str:
         """Return who holds the lock, as far as it is known."""
 
     @abstractmethod
@@ -277,7 +277,7 @@ class Engine(AcrossProcesses, ABC):
             Refused: there still is one, and it may not be ended.
         """
 
-    def commits_by_itself(self, statement: str) -> bool:
+    def has_implicit_commit(self, statement: str) -> bool:
         """Return whether a statement commits what its connection has written before, or may do so."""
         return False
 
@@ -285,7 +285,7 @@ class Engine(AcrossProcesses, ABC):
         """Return whether a statement may write rows though its first word does not say so."""
         return False
 
-    def rows_stay(self, connection: Connection) -> bool:
+    def has_lasting_writes(self, connection: Connection) -> bool:
         """Return whether rows that are written on env.py's connection now stay, whatever is rolled back later."""
         return False
 
@@ -293,14 +293,14 @@ class Engine(AcrossProcesses, ABC):
     def watch_connections(self) -> AbstractContextManager[None]:
         """Set timeouts on every connection that is opened inside the block."""
 
-    def short_lock_timeout(self, seconds: float = 1) -> AbstractContextManager[None]:
+    def shorten_lock_timeout(self, seconds: float = 1) -> AbstractContextManager[None]:
         """Let the connection of our own give up, inside the block, where others hold the lock."""
         return nullcontext()
 
     def read_at_once(self, statement: str) -> list[tuple[Any, ...]]:
         """Return the rows of a statement without parameters, for which our own connection waits a second at most."""
-        with self.short_lock_timeout():
-            return self.own_connection().rows(escape_colons(statement))
+        with self.shorten_lock_timeout():
+            return self.open_own_connection().query_rows(escape_colons(statement))
 
     @abstractmethod
     def is_lock_timeout(self, error: BaseException) -> bool:
@@ -311,19 +311,19 @@ class Engine(AcrossProcesses, ABC):
         return error
 
     def describe_refusal_elsewhere(self, error: BaseException) -> Failed:
-        """Return what to report of a statement that ``changing_only_here`` kept from changing another database."""
+        """Return what to report of a statement that ``restrict_changes`` kept from changing another database."""
         return Failed(
             "A revision, or env.py, writes through a connection that does not lead to the copy",
-            f"{first_line(error)}; what it connects to was left as it is",
+            f"{describe_error(error)}; what it connects to was left as it is",
             "Let it use op.get_bind(), or take its URL from sqlalchemy.url of the configuration, then rehearse again",
             code="rehearsal-writes-elsewhere",
         )
 
     @abstractmethod
-    def blockers(self, own: OwnConnection) -> list[str]:
+    def list_blockers(self, own: OwnConnection) -> list[str]:
         """Return who keeps our migrating connection waiting, one line a session."""
 
-    def activity(self) -> dict[str, Any]:
+    def read_activity(self) -> dict[str, Any]:
         """Return what the engine has counted until now, by which it finds later what others wrote."""
         return {}
 
@@ -335,15 +335,15 @@ class Engine(AcrossProcesses, ABC):
             Failed: a tool failed, or the dump does not hold what it should.
         """
 
-    def backup_notes(self) -> list[str]:
+    def list_backup_notes(self) -> list[str]:
         """Return what a person has to know about a backup beforehand."""
         return []
 
     @abstractmethod
-    def restore_method(self) -> RestoreMethod:
+    def choose_restore_method(self) -> RestoreMethod:
         """Return how a restore would be done, by what was requested and by the privileges there are."""
 
-    def restore_notes(self, method: RestoreMethod, archive: Archive | None) -> list[str]:
+    def list_restore_notes(self, method: RestoreMethod, archive: Archive | None) -> list[str]:
         """Return what a person has to know about a restore by a method beforehand; ``archive`` is a dump just made."""
         return []
 
@@ -362,7 +362,7 @@ class Engine(AcrossProcesses, ABC):
             lock = self.try_lock()
             if lock is not None:
                 return lock
-            holder = self.lock_holder()
+            holder = self.read_lock_holder()
             if time.monotonic() >= deadline:
                 raise Refused(
                     f"Database {self.database.name!r} is being migrated by another run",
@@ -373,7 +373,7 @@ class Engine(AcrossProcesses, ABC):
             report(f"waits for {holder}")
             time.sleep(random.uniform(0.2, 0.6))  # noqa: S311 - jitter, not a secret
 
-    def command_variables(self) -> dict[str, str]:
+    def build_command_variables(self) -> dict[str, str]:
         """Return the environment variables that name the database for a command; a secret is among them."""
         url = self.url
         facts = {
@@ -387,6 +387,6 @@ class Engine(AcrossProcesses, ABC):
         }
         return {f"HOSTING_ALEMBIC_{key}": str(value) for key, value in facts.items() if value is not None}
 
-    def facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, Any]:
         """Return what results show of this database's URL: nothing secret."""
         return {"engine": self.name, "url": self.url.render_as_string(hide_password=True)}

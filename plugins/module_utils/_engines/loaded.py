@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .._core.urls import backend_of
+from .._core.urls import find_backend
 from .parts import load_rehearser, load_restorer, load_write_tracker
 from .places import ENGINES
 from .registry import load_engine
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def load_engines(databases: Iterable[Database]) -> None:
     """Load the engines of databases with all their parts, before a process is forked that works on one."""
-    for backend in {backend_of(database.direct_url or database.url) for database in databases}:
+    for backend in {find_backend(database.direct_url or database.url) for database in databases}:
         if backend in ENGINES:
             for load in (load_engine, load_restorer, load_write_tracker, load_rehearser):
                 load(backend)

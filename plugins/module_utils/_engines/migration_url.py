@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from .._core.errors import Refused
 from .._core.job import Database
-from .._core.secrets import NOT_ENCODED, encoding_remedy
-from .._core.urls import backend_of
+from .._core.secrets import NOT_ENCODED, describe_encoding_remedy
+from .._core.urls import find_backend
 from .data import Drivers
 from .places import ENGINES, load_part
 from .sqlalchemy_import import sa
@@ -26,7 +26,7 @@ DRIVERS: dict[str, Drivers] = {kind: load_part(kind, "drivers") for kind in ENGI
 ASYNC_DRIVERS = {"asyncpg", "aiosqlite", "psycopg_async", "asyncmy", "aiomysql"}
 
 
-def migration_url(database: Database, option: str = "url") -> URL:
+def build_migration_url(database: Database, option: str = "url") -> URL:
     """Return the URL that migrations use: the direct one if there is one, with its password and its driver.
 
     A URL that names no driver gets one that is installed, because SQLAlchemy's own choice differs between
@@ -46,7 +46,7 @@ def migration_url(database: Database, option: str = "url") -> URL:
         url = url.set(username=str(url.query["user"])).difference_update_query(["user"])
     if database.password is not None:
         url = url.set(password=database.password)
-    kind = backend_of(url.drivername)
+    kind = find_backend(url.drivername)
     backend, _plus, driver = url.drivername.partition("+")
     if backend == "postgres":
         backend = "postgresql"
@@ -77,7 +77,7 @@ def _parse_url(database: Database, option: str) -> URL:
     wrong = f"The {option} of database {database.name!r} cannot be parsed"
     try:
         url = sa.engine.make_url(text)
-        why = _misread(url, text)
+        why = _explain_misreading(url, text)
     except ValueError:
         why = "the port behind its host is not a number"
     except Exception as error:
@@ -90,11 +90,11 @@ def _parse_url(database: Database, option: str) -> URL:
         ) from error
     if why:
         password = option.replace("direct_", "").replace("url", "password")
-        raise Refused(wrong, f"{why}; {NOT_ENCODED}", encoding_remedy(password), code="url-invalid")
+        raise Refused(wrong, f"{why}; {NOT_ENCODED}", describe_encoding_remedy(password), code="url-invalid")
     return url
 
 
-def _misread(url: URL, text: str) -> str:
+def _explain_misreading(url: URL, text: str) -> str:
     """Return what shows that a URL is not read as it was meant; a path of SQLite may hold anything."""
     if url.host is not None and "@" in url.host:
         return "its host would contain an @"
@@ -106,7 +106,7 @@ def _misread(url: URL, text: str) -> str:
     return "an @ is in it that does not end a user name or a password" if before and ends_host else ""
 
 
-def url_for_env(database: Database, url: URL) -> URL:
+def build_env_url(database: Database, url: URL) -> URL:
     """Return the URL as env.py gets it: without a driver where none was named and SQLAlchemy's own choice is there.
 
     Many replace the beginning of such a URL, to name the driver themselves.
@@ -116,13 +116,13 @@ def url_for_env(database: Database, url: URL) -> URL:
     return plain if "+" not in scheme and plain.get_driver_name() == url.get_driver_name() else url
 
 
-def own_url(url: URL) -> URL:
+def build_own_url(url: URL) -> URL:
     """Return the same URL with the driver that suits our own connections, a synchronous one if any is there.
 
     Raises:
         Refused: no driver for it is installed.
     """
-    backend = backend_of(url.drivername)
+    backend = find_backend(url.drivername)
     drivers = _list_installed(backend)
     driver = url.get_driver_name()
     if driver in ASYNC_DRIVERS or driver not in drivers:
@@ -144,11 +144,11 @@ def _list_installed(backend: str) -> list[str]:
 
 def has_server(url: URL) -> bool:
     """Return whether a URL leads to a server, and not to a file."""
-    drivers = DRIVERS.get(backend_of(url.drivername))
+    drivers = DRIVERS.get(find_backend(url.drivername))
     return drivers is None or drivers.port is not None
 
 
-def port_of(url: URL) -> int | None:
+def find_port(url: URL) -> int | None:
     """Return the port of a URL, its server's own where it names none."""
-    drivers = DRIVERS.get(backend_of(url.drivername))
+    drivers = DRIVERS.get(find_backend(url.drivername))
     return url.port or (drivers.port if drivers else None)

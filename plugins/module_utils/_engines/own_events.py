@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _OF_POOLS = ("first_connect", "connect", "checkout", "checkin", "reset", "close")
 
 
-def without_common_listeners(engine: Any) -> Any:
+def remove_common_listeners(engine: Any) -> Any:
     """Return an engine whose connections call none of the listeners of the classes Engine and Pool."""
     inner = getattr(engine, "sync_engine", engine)
     inner._has_events = False
@@ -35,7 +35,7 @@ def without_common_listeners(engine: Any) -> Any:
 _ENGINES: dict[tuple[str, str], Any] = {}
 
 
-def own_engine(url: URL, options: dict[str, Any]) -> Any:
+def build_own_engine(url: URL, options: dict[str, Any]) -> Any:
     """Return what opens connections; to make it, and its first connection, takes longer than a new connection."""
     key = url.render_as_string(hide_password=False), repr(options)
     if key not in _ENGINES:
@@ -43,12 +43,12 @@ def own_engine(url: URL, options: dict[str, Any]) -> Any:
         engine: Any = sa.create_engine(url, **options, **({"use_native_hstore": False} if psycopg2 else {}))
         if psycopg2:
             # SQLAlchemy's own five queries cost more than many of ours, and the driver knows the version already.
-            engine.dialect.initialize = functools.partial(_know_version, engine.dialect)
-        _ENGINES[key] = without_common_listeners(engine)
+            engine.dialect.initialize = functools.partial(_set_version, engine.dialect)
+        _ENGINES[key] = remove_common_listeners(engine)
     return _ENGINES[key]
 
 
-def _know_version(dialect: Any, connection: Connection) -> None:
+def _set_version(dialect: Any, connection: Connection) -> None:
     pooled: Any = connection.connection
     # SQLAlchemy 1.4 hands the driver's own connection over here.
     version = getattr(pooled, "dbapi_connection", pooled).server_version

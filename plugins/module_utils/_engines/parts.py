@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from .write_tracker import WriteTracker
 
 
-def restorer_of(engine: Engine) -> Restorer:
+def find_restorer(engine: Engine) -> Restorer:
     """Return the part of a database's engine that restores it."""
-    return engine.part(load_restorer(engine.name))
+    return engine.find_part(load_restorer(engine.name))
 
 
-def rehearser_of(engine: Engine) -> Rehearser:
+def find_rehearser(engine: Engine) -> Rehearser:
     """Return the part of a database's engine that rehearses on copies of it."""
-    return engine.part(load_rehearser(engine.name))
+    return engine.find_part(load_rehearser(engine.name))
 
 
-def write_tracker_of(engine: Engine) -> WriteTracker:
+def find_write_tracker(engine: Engine) -> WriteTracker:
     """Return the part of a database's engine that knows who wrote to it."""
-    return engine.part(load_write_tracker(engine.name))
+    return engine.find_part(load_write_tracker(engine.name))
 
 
 def load_restorer(name: str) -> Callable[[Any], Restorer]:

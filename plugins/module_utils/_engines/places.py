@@ -34,7 +34,7 @@ class Places:
     schemas: str = ""
 
 
-#: By the name that ``backend_of`` gives a URL, which is the engine's own and that of its folder.
+#: By the name that ``find_backend`` gives a URL, which is the engine's own and that of its folder.
 ENGINES: Mapping[str, Places] = MappingProxyType(
     {
         "mariadb": Places(

@@ -37,10 +37,10 @@ def commit_nothing(dialects: str, drivers: Iterable[str], level: str) -> None:
         except ImportError:
             continue
         dialect.do_commit = lambda _self, _connection: None
-        dialect.set_isolation_level = _transactional(dialect.set_isolation_level, level)
+        dialect.set_isolation_level = _build_level_setter(dialect.set_isolation_level, level)
 
 
-def _transactional(original: Any, usual: str) -> Any:
+def _build_level_setter(original: Any, usual: str) -> Any:
     def set_isolation_level(self: Any, connection: Any, level: str) -> None:
         if level.upper() == "AUTOCOMMIT" and not OPENING_OWN.get():
             level = usual

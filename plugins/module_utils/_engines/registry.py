@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .._core.errors import NAME_TWICE, ROW_LOST, ROW_UNFIT, Refused
-from .._core.playbook_command import playbook_command
-from .._core.urls import backend_of
+from .._core.playbook_command import build_playbook_command
+from .._core.urls import find_backend
 from .interface import Engine
-from .migration_url import migration_url
+from .migration_url import build_migration_url
 from .places import ENGINES, load_part
 
 if TYPE_CHECKING:
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 def _refuse_if_unusable(database: Database) -> None:
     what = f"Database {database.name!r} cannot be used"
     if database.problem_code == ROW_LOST:
-        raise Refused(what, database.problem, f"When that is done: {playbook_command('migrate')}", code=ROW_LOST)
+        raise Refused(what, database.problem, f"When that is done: {build_playbook_command('migrate')}", code=ROW_LOST)
     if database.problem_code == NAME_TWICE:
         raise Refused(what, database.problem, "Have the template of its source give another name", code=NAME_TWICE)
     if database.problem:
         raise Refused(what, database.problem, "Correct what the source returns, or exclude it", code=ROW_UNFIT)
 
 
-def engine_for(database: Database, job: Job) -> Engine:
+def build_engine(database: Database, job: Job) -> Engine:
     """Return the engine of a database.
 
     Raises:
         Refused: its URL cannot be used, or what was found of it is not an entry.
     """
     _refuse_if_unusable(database)
-    url = migration_url(database)
-    if database.schema and not ENGINES[backend_of(url.drivername)].schemas:
+    url = build_migration_url(database)
+    if database.schema and not ENGINES[find_backend(url.drivername)].schemas:
         raise Refused(
             f"Database {database.name!r} has no schema {database.schema!r}",
             "only a database of PostgreSQL has schemas that are migrated one by one",
             "Remove `schema` from its entry",
             code="schema-not-supported",
         )
-    return load_engine(backend_of(url.drivername))(database, url, job)
+    return load_engine(find_backend(url.drivername))(database, url, job)
 
 
 def prepare(backends: Iterable[str], job: Job) -> None:

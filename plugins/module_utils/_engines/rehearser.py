@@ -58,7 +58,7 @@ class Rehearser(ABC):
         return
 
     @abstractmethod
-    def scratch(self, archive: Archive, report: Report) -> AbstractContextManager[Scratch]:
+    def open_scratch(self, archive: Archive, report: Report) -> AbstractContextManager[Scratch]:
         """Return a place for a copy of a backup, empty at first and dropped at the end, whatever happens.
 
         What a rehearsal that was killed has left of this database is dropped before.
@@ -68,7 +68,7 @@ class Rehearser(ABC):
         """
 
     @abstractmethod
-    def scratches(self) -> list[RetainedCopy]:
+    def list_scratches(self) -> list[RetainedCopy]:
         """Return the copies that killed rehearsals of this database have left."""
 
     @abstractmethod
@@ -76,18 +76,18 @@ class Rehearser(ABC):
         """Drop such a copy, unless a rehearsal works with it by now."""
 
     @abstractmethod
-    def contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
+    def read_contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
         """Return what each table holds, but for those in ``leave_out``; without ``in_full`` rows are only counted."""
 
     @abstractmethod
-    def disk_usage(self) -> int:
+    def measure_disk_usage(self) -> int:
         """Return the bytes that the database takes on the disk now, with what is not committed yet."""
 
-    def locks(self) -> set[tuple[str, str]]:
+    def read_locks(self) -> set[tuple[str, str]]:
         """Return the locks that others hold on tables, as (table, mode), where the engine has such."""
         return set()
 
     @staticmethod
-    def strongest(modes: set[str]) -> str:
+    def find_strongest_mode(modes: set[str]) -> str:
         """Return the mode of a lock that conflicts with most others."""
         return max(modes)

@@ -101,7 +101,7 @@ class Restorer(ABC):
     def drop_retained(self, copy: RetainedCopy) -> None:
         """Drop what an earlier restore has left, for good."""
 
-    def rights_for_restore(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:
+    def find_restore_rights(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:
         """Return what to type so that a backup can be restored, and the variables it needs then; None if nothing does.
 
         The first may be empty.
@@ -109,9 +109,9 @@ class Restorer(ABC):
         return None
 
     @abstractmethod
-    def command_by_hand(self, archive: Archive) -> str:
+    def build_manual_command(self, archive: Archive) -> str:
         """Return a command that a person can type to bring a backup back."""
 
-    def command_by_user(self, archive: Archive) -> str:
+    def build_user_command(self, archive: Archive) -> str:
         """Return a command by which the database's own user alone brings a backup back; nothing if there is none."""
         return ""

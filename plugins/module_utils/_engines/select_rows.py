@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._core.errors import Failed, Refused
-from .._core.urls import backend_of
+from .._core.urls import find_backend
 from .places import ENGINES, load_part
 
 
@@ -32,14 +32,14 @@ def select_rows(
         Refused: there is no such type of database.
         Failed: it cannot be reached, or the statement failed or took too long.
     """
-    if backend_of(url) not in ENGINES:
+    if find_backend(url) not in ENGINES:
         raise Refused(
             "The database that lists the others cannot be queried",
-            f"its URL names {backend_of(url)!r}, and known are {', '.join(sorted(ENGINES))}",
+            f"its URL names {find_backend(url)!r}, and known are {', '.join(sorted(ENGINES))}",
             "Correct the url of the source, or list the databases with a command",
             code="database-type-unsupported",
         )
-    read: Callable[..., list[dict[str, Any]]] = load_part(backend_of(url), "select_rows")
+    read: Callable[..., list[dict[str, Any]]] = load_part(find_backend(url), "select_rows")
     return read(url, password, statement, folder=folder, seconds=seconds, most=most, largest=largest)
 
 
@@ -52,7 +52,7 @@ def list_schemas(url: str, password: str | None, *, folder: str, seconds: float,
     Raises:
         Failed: databases of its kind have none, or it cannot be read.
     """
-    backend = backend_of(url)
+    backend = find_backend(url)
     statement = load_part(backend, "schemas") if backend in ENGINES else None
     if statement is None:
         raise Failed(

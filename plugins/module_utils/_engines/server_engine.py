@@ -15,12 +15,12 @@ class ServerEngine(Engine):
 
     _own_identity: Identity | None = None
 
-    def own_identity(self) -> Identity:
+    def read_own_identity(self) -> Identity:
         """Query the server once."""
         if self._own_identity is None:
-            self._own_identity = self.own_connection().run(self.identity)
+            self._own_identity = self.open_own_connection().run(self.read_identity)
         return self._own_identity
 
-    def know_identity(self, identity: Identity) -> None:
+    def take_identity(self, identity: Identity) -> None:
         """Need no connection of its own for it."""
         self._own_identity = identity

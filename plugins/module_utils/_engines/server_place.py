@@ -46,13 +46,13 @@ class ServerPlace:
         return f"{database} on {host}{':' + self.port if self.port.isdigit() else ''}"
 
 
-def place_of_url(url: Any) -> ServerPlace:
+def find_url_place(url: Any) -> ServerPlace:
     """Return the place that a URL of SQLAlchemy names."""
     query = dict(url.query)
     return ServerPlace.of(url.database, url.host or query.get("host"), url.port or query.get("port"))
 
 
-def place_of_driver(connection: Any) -> ServerPlace | None:
+def find_driver_place(connection: Any) -> ServerPlace | None:
     """Return where a driver's connection leads, None where that driver does not show it."""
     with suppress(Exception):  # psycopg2 and psycopg
         info = connection.info
@@ -67,7 +67,7 @@ def place_of_driver(connection: Any) -> ServerPlace | None:
     return None
 
 
-def place_of_arguments(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> ServerPlace | None:
+def find_argument_place(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> ServerPlace | None:
     """Return the place that a driver is called with, None where that is not to be read: a text of options, for one."""
     # Only a URL: in a text of options, or in a password, there may be anything.
     texts = [each for each in (*arguments[:1], keywords.get("dsn")) if isinstance(each, str)]

@@ -15,7 +15,7 @@ _PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 
 
 @functools.lru_cache(maxsize=200)
-def for_driver(statement: str, driver: str, has_parameters: bool) -> str:
+def convert_statement(statement: str, driver: str, has_parameters: bool) -> str:
     """Return a statement as its driver takes it, from one with the parameters of ``sqlalchemy.text``."""
     if has_parameters and driver == "psycopg2":
         statement = _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%"))

@@ -21,11 +21,11 @@ except ImportError as error:
     MISSING = str(error)
     globals().update(sa=None)
 
-__all__ = ["MISSING", "listening", "sa"]
+__all__ = ["MISSING", "register_listeners", "sa"]
 
 
 @contextmanager
-def listening(*listeners: tuple[Any, str, Any]) -> Iterator[None]:
+def register_listeners(*listeners: tuple[Any, str, Any]) -> Iterator[None]:
     """Have SQLAlchemy call listeners inside the block: each as its target, the event's name and what is called."""
     for listener in listeners:
         sa.event.listen(*listener)

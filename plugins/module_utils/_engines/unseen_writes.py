@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .connection import OPENING_OWN
-from .sqlalchemy_import import listening, sa
+from .sqlalchemy_import import register_listeners, sa
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -97,19 +97,19 @@ class UnseenWrites:
         """Listen inside of the block."""
         PROGRAMS.listen(self._note)
         try:
-            with listening((sa.engine.Engine, "do_connect", PROGRAMS.expect)):
+            with register_listeners((sa.engine.Engine, "do_connect", PROGRAMS.expect)):
                 yield
         finally:
             PROGRAMS.note = None
 
-    def starts(self, began: str) -> None:
+    def start_step(self, began: str) -> None:
         """Begin with a step, in the transaction that began at some time."""
 
     def is_open(self) -> bool:
         """Return whether the transaction of the last check is still open, as far as that is known without a query."""
         return False
 
-    def checks(self, began: str = "") -> None:
+    def check_transaction(self, began: str = "") -> None:
         """Check whether the transaction has ended, without a query.
 
         Args:

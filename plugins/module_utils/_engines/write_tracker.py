@@ -29,7 +29,7 @@ class WriteTracker(ABC):
     #: Whether what a transaction wrote is counted when it ends; else each statement reports by itself.
     counts_transactions: bool
 
-    def unseen_writes(self, connection: Connection, note: Note, current: Current) -> UnseenWrites:
+    def build_unseen_writes(self, connection: Connection, note: Note, current: Current) -> UnseenWrites:
         """Return what notes that a step of env.py's connection may have written where nothing counts it.
 
         Args:
@@ -48,7 +48,7 @@ class WriteTracker(ABC):
         return
 
     @contextmanager
-    def noting_touched(self, note: NoteTouched) -> Iterator[None]:
+    def watch_touched(self, note: NoteTouched) -> Iterator[None]:
         """Note, while env.py runs in the block, what its statements name, each before it is executed.
 
         Args:
@@ -74,7 +74,7 @@ class WriteTracker(ABC):
         """
         return []
 
-    def subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
+    def list_subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
         """Return the numbers that env.py's open transaction has, besides its first one, as far as rows show them.
 
         Args:
@@ -84,7 +84,7 @@ class WriteTracker(ABC):
         """
         return []
 
-    def catalog_rows(self, connection: Connection, counted: Counted, span: list[int]) -> dict[str, dict[str, int]]:
+    def list_catalog_rows(self, connection: Connection, counted: Counted, span: list[int]) -> dict[str, dict[str, int]]:
         """Return the rows of catalogs that env.py's open transaction has replaced, by catalog and by who wrote them.
 
         Args:
@@ -94,22 +94,22 @@ class WriteTracker(ABC):
         """
         return {}
 
-    def catalog_before(self) -> Any:
+    def read_catalogs(self) -> Any:
         """Return what the catalogs hold before a statement that commits by itself, as far as they show it."""
         return None
 
-    def catalog_rows_since(self, before: Any) -> dict[str, dict[str, dict[str, int]]]:
+    def list_catalog_rows_since(self, before: Any) -> dict[str, dict[str, dict[str, int]]]:
         """Return the rows that are gone since then, by the number of the first transaction since.
 
         They are the statement's if it had all transactions that there were since.
         """
         return {}
 
-    def files_since(self, before: Any) -> tuple[list[str], dict[str, int]]:
-        """Return the files that tables have got since ``catalog_before``, and what was counted of tables now gone."""
+    def list_files_since(self, before: Any) -> tuple[list[str], dict[str, int]]:
+        """Return the files that tables have got since ``read_catalogs``, and what was counted of tables now gone."""
         return [], {}
 
-    def transactions_of(self, statement: str, span: list[int]) -> list[int]:
+    def select_own_transactions(self, statement: str, span: list[int]) -> list[int]:
         """Return, of the numbers given while a statement ran that committed by itself, those that show to be its own.
 
         Args:
@@ -118,7 +118,7 @@ class WriteTracker(ABC):
         """
         return []
 
-    def next_transaction(self) -> int:
+    def read_next_transaction(self) -> int:
         """Return the number that the next transaction will get, 0 where they have none."""
         return 0
 
@@ -134,7 +134,7 @@ class WriteTracker(ABC):
         return True
 
     @abstractmethod
-    def content(self) -> dict[str, str] | None:
+    def read_content_state(self) -> dict[str, str] | None:
         """Return a digest of each table's rows, or None if others may have written since the dump or it counts them."""
 
     def resume(self, content: dict[str, str] | None, unchanged: Sequence[str] = ()) -> None:
@@ -147,11 +147,11 @@ class WriteTracker(ABC):
         return
 
     @abstractmethod
-    def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
+    def hash_made_rows(self, written_rows: WrittenRows) -> dict[str, Any]:
         """Return what is to be remembered, at a run's end, of the rows in what it has made, to find who wrote them."""
 
     @abstractmethod
-    def later_writes(self, written_rows: WrittenRows) -> Writes:
+    def find_later_writes(self, written_rows: WrittenRows) -> Writes:
         """Return what others wrote into tables and columns that a run has made: a downgrade would drop it.
 
         What is unknown may be the run's own as well.
@@ -167,9 +167,9 @@ class WriteTracker(ABC):
         """
         return set()
 
-    def writes_into_made(self, written_rows: WrittenRows) -> Writes:
+    def find_writes_into_made(self, written_rows: WrittenRows) -> Writes:
         """Return the same for a restore's guard, when no other session can write; what is unknown holds it."""
-        return Writes(self.later_writes(written_rows).tables)
+        return Writes(self.find_later_writes(written_rows).tables)
 
     def list_taken_from_others(self, archive: Archive | None, written_rows: WrittenRows) -> list[str]:
         """Return, in words, from what a run may have taken for good what others had written since its backup.
@@ -204,7 +204,7 @@ class WriteTracker(ABC):
         return []
 
     def note_rows(self, written_rows: WrittenRows, now: list[str]) -> None:
-        """Note, right before a backup, what ``still_writes`` compares with where nothing else shows who writes.
+        """Note, right before a backup, what ``find_final_writes`` compares with where nothing else shows who writes.
 
         Args:
             written_rows: what the run has done.
@@ -213,7 +213,7 @@ class WriteTracker(ABC):
         return
 
     def forget_locks(self) -> None:
-        """Forget which tables ``still_writes`` has locked: their transaction ends."""
+        """Forget which tables ``find_final_writes`` has locked: their transaction ends."""
         return
 
     def count_cleared(self) -> dict[str, Any]:
@@ -221,7 +221,7 @@ class WriteTracker(ABC):
         return {}
 
     @abstractmethod
-    def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
+    def find_final_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
         """Return what others wrote into tables that a run has made, which are locked until the transaction ends.
 
         Args:
@@ -239,7 +239,7 @@ class WriteTracker(ABC):
         """
         return Writes()
 
-    def positions(self) -> dict[str, Any]:
+    def read_positions(self) -> dict[str, Any]:
         """Return where the sequences are, for ``keep_positions``."""
         return {}
 
@@ -260,10 +260,10 @@ class WriteTracker(ABC):
         return {}
 
     @abstractmethod
-    def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
+    def list_changed_by_run(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return the tables of a backup whose rows a run may have changed, given what it is known to have written."""
 
-    def rows_changed_by(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
+    def list_changed_by_downgrades(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
         """Return the tables, of a backup and of now, whose rows downgrades have changed.
 
         Args:
@@ -302,7 +302,7 @@ class WriteTracker(ABC):
         return [], []
 
     @abstractmethod
-    def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+    def find_writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Return what others wrote since a backup; only a restore's guard may call it, when no other session can write.
 
         Args:
@@ -326,15 +326,15 @@ class WriteTracker(ABC):
 
     def foresee_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Return the same while others are still at work: what can be read, but for whom a restore would end."""
-        return self.writes_since(archive, ours, content)
+        return self.find_writes_since(archive, ours, content)
 
-    def definitions(self, connection: Connection) -> Counted | None:
+    def count_definitions(self, connection: Connection) -> Counted | None:
         """Return what env.py's connections have defined that is permanent already, as ``files`` and ``schemas``.
 
         None where nothing is new, and for an engine that knows in other ways who has changed a schema.
         """
         return None
 
-    def changes_of_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
+    def list_changes_by_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
         """Return what others changed, or may have, beyond rows that are counted; for a restore's guard only."""
         return []

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from .._core.paths import Layout
-from .events import newest_first
-from .worker_lock import works
+from .events import list_newest_first
+from .worker_lock import is_worker_alive
 
 #: Events of a rehearsal's journal around the life of its copy.
 MADE, DROPPED = "scratch_made", "scratch_dropped"
@@ -17,8 +17,8 @@ MADE, DROPPED = "scratch_made", "scratch_dropped"
 def list_abandoned(layout: Layout, name: str) -> list[str]:
     """Return the rehearsals of a database that are dead and have not recorded that their copy is gone, newest first."""
     found = []
-    for run, events in newest_first(layout.journals_of(name) / "rehearsals"):
+    for run, events in list_newest_first(layout.locate_journals(name) / "rehearsals"):
         names = [event["event"] for event in events]
-        if MADE in names and DROPPED not in names and not works(layout, run, "rehearse"):
+        if MADE in names and DROPPED not in names and not is_worker_alive(layout, run, "rehearse"):
             found.append(run)
     return found

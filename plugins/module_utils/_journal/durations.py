@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 from .._core.paths import Layout
-from .events import newest_first
+from .events import list_newest_first
 
 
 def read_known_seconds(layout: Layout, name: str) -> tuple[float, str] | None:
     """Return what a database's last rehearsal or upgrade took, and which of them it was, or None without either."""
-    folder = layout.journals_of(name)
-    journals = [events for place in (folder, folder / "rehearsals") for _run, events in newest_first(place)]
+    folder = layout.locate_journals(name)
+    journals = [events for place in (folder, folder / "rehearsals") for _run, events in list_newest_first(place)]
     for events in sorted(journals, key=lambda found: str(found[0]["at"]), reverse=True):
         results = [event["result"] for event in events if event["event"] == "done"]
         for result in reversed(results):

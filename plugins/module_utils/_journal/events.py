@@ -16,7 +16,7 @@ from typing import Any
 
 from .._core.errors import ErrorFacts
 from .._core.masking import mask_data
-from .._core.paths import Layout, key_of, private_directory, sync
+from .._core.paths import Layout, build_key, make_private_directory, sync
 from .._core.records import FORMAT, check_format
 
 #: One event of a journal, whose keys are those of its kind; docs/reference/journals_and_manifests.md names them.
@@ -26,7 +26,7 @@ Event = dict[str, Any]
 _MILLISECOND = 1_000_000  # nanoseconds
 
 
-def now() -> str:
+def format_now() -> str:
     """Return this moment in UTC, as ISO 8601 with milliseconds."""
     return _format_time(time.time_ns())
 
@@ -36,9 +36,9 @@ def _format_time(moment: int) -> str:
     return at.isoformat(timespec="milliseconds")
 
 
-def not_before(latest: str) -> str:
+def format_later(latest: str) -> str:
     """Return this moment, or one right after the latest that is known where the clock was put back since."""
-    at = now()
+    at = format_now()
     if at > latest:
         return at
     return (datetime.fromisoformat(latest) + timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
@@ -69,12 +69,12 @@ class Journal:
         self._append(event, facts, flush=False)
 
     def _append(self, event: str, facts: dict[str, Any], *, flush: bool) -> None:
-        moment, clock_went_back = self._moment()
+        moment, clock_went_back = self._choose_moment()
         new = not self.path.exists()
         facts = {**({"format": FORMAT} if new else {}), **mask_data(facts)}
         line = json.dumps({"at": _format_time(moment), "verb": self.verb, "event": event, **facts}, default=str)
         if new:
-            private_directory(self.path.parent)
+            make_private_directory(self.path.parent)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "ab") as handle:
             handle.write(_separate_line(descriptor) + line.encode() + b"\n")
@@ -86,7 +86,7 @@ class Journal:
         if new:
             sync(self.path.parent)
 
-    def _moment(self) -> tuple[int, bool]:
+    def _choose_moment(self) -> tuple[int, bool]:
         """Return a moment after everything in the journals of this database, and whether the clock differs."""
         if not self._latest and self.path.parent.is_dir():
             with os.scandir(self.path.parent) as entries:
@@ -99,7 +99,7 @@ class Journal:
         self._latest = self._latest + _MILLISECOND if behind else wall
         return self._latest, behind
 
-    def events(self) -> list[Event]:
+    def read_events_of_run(self) -> list[Event]:
         """Return every event of the file, of all verbs of its run."""
         return read_events(self.path)
 
@@ -120,7 +120,7 @@ def read_events(path: Path, skip: int = 0) -> list[Event]:
         lines = path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
-    events = [event for event in map(_event, lines) if event]
+    events = [event for event in map(_parse_event, lines) if event]
     if events:
         check_format(events[0], path)
     return events[skip:]
@@ -130,7 +130,7 @@ def read_events(path: Path, skip: int = 0) -> list[Event]:
 _OLDER_KEYS = {"imprint": "content_digest", "aside": "retained", "losses": "data_loss"}
 
 
-def _event(line: bytes) -> Event:
+def _parse_event(line: bytes) -> Event:
     try:
         return _with_keys_of_now(dict(json.loads(line)))
     except ValueError:
@@ -154,7 +154,7 @@ def _rename_older_keys(facts: Any) -> Any:
     return {_OLDER_KEYS.get(key, key): value for key, value in facts.items()}
 
 
-def ending(events: list[Event], verb: str) -> Event | None:
+def find_ending(events: list[Event], verb: str) -> Event | None:
     """Return the event that ended a verb, or None while it goes on."""
     for event in reversed(events):
         if event["verb"] == verb and event["event"] == "done":
@@ -187,7 +187,7 @@ def _read_if_changed(path: Path) -> list[Event]:
     return list(known[path.name][1])
 
 
-def newest_first(folder: Path) -> Iterator[tuple[str, list[Event]]]:
+def list_newest_first(folder: Path) -> Iterator[tuple[str, list[Event]]]:
     """Yield (run id, events) of each journal of a database, the run that began last first."""
     journals = [(path.stem, _read_if_changed(path)) for path in folder.glob("*.jsonl")]
     begun = [(events[0]["at"], run, events) for run, events in journals if events]
@@ -195,7 +195,7 @@ def newest_first(folder: Path) -> Iterator[tuple[str, list[Event]]]:
         yield run, events
 
 
-def net_outcome(events: list[Event]) -> str:
+def find_net_outcome(events: list[Event]) -> str:
     """Return how a run moved its database (upgraded, downgraded, restored), or nothing if it left it where it was.
 
     An upgrade that was reverted by its own run has moved nothing in the end.
@@ -214,28 +214,28 @@ def net_outcome(events: list[Event]) -> str:
 
 def needs_revert(events: list[Event]) -> bool:
     """Return whether the upgrade of a journal began a revision and ended badly, never ended, or was rejected."""
-    done = ending(events, "upgrade")
+    done = find_ending(events, "upgrade")
     began = any(event["event"] == "begun" for event in events)
-    return began and (done is None or done["result"]["outcome"] == "failed" or rejection(events) is not None)
+    return began and (done is None or done["result"]["outcome"] == "failed" or find_rejection(events) is not None)
 
 
-def rejection(events: list[Event]) -> Event | None:
+def find_rejection(events: list[Event]) -> Event | None:
     """Return the event with the reason why a verified upgrade is reverted all the same, or None."""
     return next((event for event in reversed(events) if event["event"] == "rejected"), None)
 
 
 def reject(journal: Journal, error: ErrorFacts) -> None:
     """Take an upgrade that was verified for a failed one, once."""
-    events = journal.events()
-    done = ending(events, "upgrade")
-    if done and done["result"]["outcome"] == "upgraded" and rejection(events) is None:
+    events = journal.read_events_of_run()
+    done = find_ending(events, "upgrade")
+    if done and done["result"]["outcome"] == "upgraded" and find_rejection(events) is None:
         journal.write("rejected", error=error)
 
 
 def find_unrecovered(folder: Path) -> str:
     """Return the run that left a database where a person or a revert has yet to decide, or nothing."""
-    for run, events in newest_first(folder):
-        how = net_outcome(events)
+    for run, events in list_newest_first(folder):
+        how = find_net_outcome(events)
         began = any(event["event"] == "begun" for event in events)
         if how == "held" or (began and how in ("failed", "unfinished")):
             return run
@@ -244,8 +244,8 @@ def find_unrecovered(folder: Path) -> str:
     return ""
 
 
-def journals_of_others(layout: Layout, name: str) -> Iterator[list[list[Event]]]:
+def read_journals_of_others(layout: Layout, name: str) -> Iterator[list[list[Event]]]:
     """Yield the journals of each other entry of this host."""
     for folder in layout.journals.glob("*"):
-        if folder.name != key_of(name):
-            yield [events for _run, events in newest_first(folder)]
+        if folder.name != build_key(name):
+            yield [events for _run, events in list_newest_first(folder)]

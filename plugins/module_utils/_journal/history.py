@@ -13,17 +13,17 @@ from typing import Any
 
 from .._core.errors import Refused
 from .._core.paths import Layout, check_run_id
-from .._core.playbook_command import playbook_command
+from .._core.playbook_command import build_playbook_command
 from .._core.results import DatabaseResult
-from .events import ending, net_outcome, newest_first, read_events
+from .events import find_ending, find_net_outcome, list_newest_first, read_events
 
 
-def runs_of(root: str) -> list[str]:
+def list_runs(root: str) -> list[str]:
     """Return the id of every run that a journal of this host knows."""
     return sorted({path.stem for path in Layout(Path(root)).journals.glob("*/*.jsonl")})
 
 
-def last_change(root: str) -> str:
+def find_last_change(root: str) -> str:
     """Return the run that last upgraded any database of this host.
 
     Raises:
@@ -32,8 +32,8 @@ def last_change(root: str) -> str:
     begun = [
         (events[0]["at"], run)
         for folder in Layout(Path(root)).journals.glob("*")
-        for run, events in newest_first(folder)
-        if net_outcome(events) == "upgraded"
+        for run, events in list_newest_first(folder)
+        if find_net_outcome(events) == "upgraded"
     ]
     if not begun:
         raise Refused(
@@ -48,7 +48,7 @@ def last_change(root: str) -> str:
 def list_touched(root: str, run: str) -> list[str]:
     """Return the folders of the databases that a run moved or left unfinished, or has a backup of."""
     layout = Layout(Path(root))
-    journals = [path for path in layout.journals.glob(f"*/{run}.jsonl") if net_outcome(read_events(path))]
+    journals = [path for path in layout.journals.glob(f"*/{run}.jsonl") if find_net_outcome(read_events(path))]
     return sorted({path.parent.name for path in (*journals, *layout.backups.glob(f"*/{run}"))})
 
 
@@ -57,15 +57,15 @@ def list_moved(root: str, run: str) -> list[str]:
     found: list[str] = []
     for path in sorted(Layout(Path(root)).journals.glob(f"*/{check_run_id(run)}.jsonl")):
         events = read_events(path)
-        upgraded = ending(events, "upgrade")
-        if net_outcome(events) in ("upgraded", "held") and not _has_moved_since(path.parent, run):
+        upgraded = find_ending(events, "upgrade")
+        if find_net_outcome(events) in ("upgraded", "held") and not _has_moved_since(path.parent, run):
             found.append(str(upgraded["result"]["name"]) if upgraded else path.parent.name)
     return found
 
 
 def _has_moved_since(folder: Path, run: str) -> bool:
-    later = takewhile(lambda journal: journal[0] != run, newest_first(folder))
-    return any(net_outcome(events) for _run, events in later)
+    later = takewhile(lambda journal: journal[0] != run, list_newest_first(folder))
+    return any(find_net_outcome(events) for _run, events in later)
 
 
 def list_upgraded(root: str, run: str, names: list[str], only: Sequence[str] = ()) -> list[str]:
@@ -78,7 +78,7 @@ def list_upgraded(root: str, run: str, names: list[str], only: Sequence[str] = (
     for name in only:
         refuse_unlisted(name, names)
     left = ("upgraded", "held") if only else ("upgraded",)
-    return [name for name in only or names if net_outcome(read_events(layout.journal(name, run))) in left]
+    return [name for name in only or names if find_net_outcome(read_events(layout.locate_journal(name, run))) in left]
 
 
 def list_to_roll_back(
@@ -99,7 +99,7 @@ def list_to_roll_back(
     """
     found = list_upgraded(root, of_run, names, only)
     layout = Layout(Path(root))
-    begun = [name for name in names if attach and _has_begun(layout.journal(name, run), "rollback")]
+    begun = [name for name in names if attach and _has_begun(layout.locate_journal(name, run), "rollback")]
     return [name for name in names if name in found or name in begun]
 
 
@@ -111,7 +111,7 @@ def find_later_move(layout: Layout, database: str, by_run: str, of_run: str) -> 
     """Return why a run cannot be rolled back any more; a later run that was itself rolled back is not a reason."""
     rolled_back: dict[str, str] = {}
     what = f"Run {of_run} cannot be rolled back in database {database!r}"
-    for run, events in newest_first(layout.journals_of(database)):
+    for run, events in list_newest_first(layout.locate_journals(database)):
         if run == of_run:
             by = rolled_back.get(run)
             return (
@@ -124,15 +124,15 @@ def find_later_move(layout: Layout, database: str, by_run: str, of_run: str) -> 
                 if by
                 else None
             )
-        undone = ending(events, "rollback")
-        if undone and net_outcome(events):
-            if net_outcome(events) != "held":  # then it may be rolled back once more
+        undone = find_ending(events, "rollback")
+        if undone and find_net_outcome(events):
+            if find_net_outcome(events) != "held":  # then it may be rolled back once more
                 rolled_back[undone["result"]["of_run"]] = run
-        elif run != by_run and net_outcome(events) and run not in rolled_back:
-            first = playbook_command("rollback", migrate_rollback_run=run)
+        elif run != by_run and find_net_outcome(events) and run not in rolled_back:
+            first = build_playbook_command("rollback", migrate_rollback_run=run)
             return Refused(
                 what,
-                f"run {run} has {net_outcome(events)} it since",
+                f"run {run} has {find_net_outcome(events)} it since",
                 f"Roll that one back first: {first}",
                 code="rollback-not-possible",
             )
@@ -145,7 +145,7 @@ def predict_rollback(root: str, run: str, of_run: str, names: list[str]) -> list
     found: list[DatabaseResult] = []
     for name in names:
         obstacle = find_later_move(layout, name, run, of_run)
-        done = ending(read_events(layout.journal(name, of_run)), "upgrade")
+        done = find_ending(read_events(layout.locate_journal(name, of_run)), "upgrade")
         upgraded = done["result"] if done else {}
         result: DatabaseResult = {
             "name": name,
@@ -156,7 +156,7 @@ def predict_rollback(root: str, run: str, of_run: str, names: list[str]) -> list
             "after": upgraded.get("before"),
         }
         if obstacle:
-            result["error"] = obstacle.facts()
+            result["error"] = obstacle.as_facts()
         found.append(result)
     return found
 
@@ -174,14 +174,14 @@ def refuse_unlisted(name: str, names: list[str]) -> None:
 def make_unshipped_status(name: str) -> dict[str, Any]:
     """Return the status of a database on a host that holds no release."""
     problem = Refused(
-        "Nothing was shipped to this host yet", "", f"Ship it: {playbook_command('ship')}", code="release-missing"
+        "Nothing was shipped to this host yet", "", f"Ship it: {build_playbook_command('ship')}", code="release-missing"
     )
     return {
         "name": name,
         "server": "",
         "current": None,
         "pending": [],
-        "problems": [problem.facts()],
+        "problems": [problem.as_facts()],
         "changed_history": [],
         "retained": [],
         "backup_problems": [],

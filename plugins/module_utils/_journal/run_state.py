@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from .._core.errors import CORRECT_IT, ErrorFacts, Refused
-from .._core.paths import Layout, key_of
-from .._core.playbook_command import append_ways_out, playbook_command
-from .events import Event, ending, needs_revert, read_events, rejection
-from .worker_lock import works
+from .._core.paths import Layout, build_key
+from .._core.playbook_command import append_ways_out, build_playbook_command
+from .events import Event, find_ending, find_rejection, needs_revert, read_events
+from .worker_lock import is_worker_alive
 
 #: Verbs of which nothing can be half done in the database before this event.
 TOUCHES = {"upgrade": "begun", "downgrade": "", "rollback": "downgrade_begun", "restore": "restore_begun"}
@@ -52,9 +52,9 @@ class RunState:
 
     def needs_recovery(self, retry: Any) -> bool:
         """Return whether there is something to do about it before anything else is."""
-        return self.state in ("running", "cut_short") or (self.state == "held" and retries(retry, self.name))
+        return self.state in ("running", "cut_short") or (self.state == "held" and is_retried(retry, self.name))
 
-    def obstacle(self, pending: bool, retry: Any, release: str = "") -> Refused | None:
+    def find_obstacle(self, pending: bool, retry: Any, release: str = "") -> Refused | None:
         """Return why the database is not to be upgraded now.
 
         Args:
@@ -68,7 +68,7 @@ class RunState:
             return Refused(
                 what,
                 f"its {self.verb} was interrupted",
-                f"Recover it: {playbook_command('recover')}",
+                f"Recover it: {build_playbook_command('recover')}",
                 code="run-interrupted",
             )
         if self.state == "held":
@@ -79,7 +79,7 @@ class RunState:
                 code="database-held",
             )
         is_another = bool(self.release and release and self.release != release)
-        if self.state == "failed" and pending and not is_another and not retries(retry, self.name):
+        if self.state == "failed" and pending and not is_another and not is_retried(retry, self.name):
             what = f"Database {self.name!r} failed in run {self.run}; retry it with migrate_retry_failed"
             if self.error.get("remedy") == CORRECT_IT:  # it follows here, with the command
                 because = str(Refused.of({**self.error, "remedy": ""}))
@@ -89,10 +89,10 @@ class RunState:
 
 def retry_command(name: str) -> str:
     """Return what to type to have a database tried again."""
-    return playbook_command("migrate", migrate_retry_failed=[name])
+    return build_playbook_command("migrate", migrate_retry_failed=[name])
 
 
-def retries(retry: Any, name: str) -> bool:
+def is_retried(retry: Any, name: str) -> bool:
     """Return whether a person has cleared a database: true, or a list that names it, as text on a command line."""
     if isinstance(retry, str):
         word = retry.strip()
@@ -102,7 +102,7 @@ def retries(retry: Any, name: str) -> bool:
     return name in retry if isinstance(retry, (list, tuple)) else bool(retry)
 
 
-def last_run_state(layout: Layout, name: str, besides: str = "") -> RunState:
+def read_last_run_state(layout: Layout, name: str, besides: str = "") -> RunState:
     """Return what the last run that matters left in a database.
 
     Args:
@@ -111,7 +111,7 @@ def last_run_state(layout: Layout, name: str, besides: str = "") -> RunState:
         besides: a run that does not count, because it is the calling one.
     """
     cut_short: RunState | None = None
-    for run, events in _last_written_first(layout, name):
+    for run, events in _read_last_written_first(layout, name):
         if run == besides:
             continue
         left = _find_left(layout, name, run, events)
@@ -132,23 +132,25 @@ def last_run_state(layout: Layout, name: str, besides: str = "") -> RunState:
 def find_unrecovered(options: dict[str, Any]) -> list[RunState]:
     """Return what earlier runs left in the databases of the inventory and must be recovered first."""
     layout = Layout(Path(options["root"]))
-    found = [last_run_state(layout, entry["name"]) for entry in options["databases"]]
+    found = [read_last_run_state(layout, entry["name"]) for entry in options["databases"]]
     return [left for left in found if left.needs_recovery(options["retry_failed"])]
 
 
 def list_unknown_folders(layout: Layout, names: list[str]) -> list[str]:
     """Return the folders of journals with something not recovered whose database the inventory no longer names."""
-    known = {key_of(name) for name in names}
+    known = {build_key(name) for name in names}
     folders: list[str] = []
     # A ``Path`` of each of thousands would keep its parts in memory.
     with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(layout.journals) as entries:
         folders = sorted(entry.name for entry in entries if entry.name not in known and entry.is_dir())
-    return [folder for folder in folders if last_run_state(layout, folder).state in ("running", "cut_short", "held")]
+    return [
+        folder for folder in folders if read_last_run_state(layout, folder).state in ("running", "cut_short", "held")
+    ]
 
 
-def _last_written_first(layout: Layout, name: str) -> Iterator[tuple[str, list[Event]]]:
+def _read_last_written_first(layout: Layout, name: str) -> Iterator[tuple[str, list[Event]]]:
     """Yield (run, events) of journals with any event, each read only when it is requested."""
-    found = [(path.stat().st_mtime_ns, path) for path in layout.journals_of(name).glob("*.jsonl")]
+    found = [(path.stat().st_mtime_ns, path) for path in layout.locate_journals(name).glob("*.jsonl")]
     for _written, path in sorted(found, reverse=True):
         events = read_events(path)
         if events:
@@ -172,53 +174,53 @@ def _find_left(layout: Layout, name: str, run: str, events: list[Event]) -> RunS
         "of_run": planned.get("of_run", ""),
         "touched": verb == "downgrade" or any(event["event"] == TOUCHES.get(verb) for event in own),
     }
-    done = ending(own, verb)
+    done = find_ending(own, verb)
     if done is None:
-        return RunState(name, "running" if works(layout, run, verb) else "cut_short", **facts)
+        return RunState(name, "running" if is_worker_alive(layout, run, verb) else "cut_short", **facts)
     result = done["result"]
     state = _STATES[verb](own, result) if verb in _STATES else None
-    upgraded = (ending(own, "upgrade") or {}).get("result", {})
-    rejected = rejection(own) or upgraded
+    upgraded = (find_ending(own, "upgrade") or {}).get("result", {})
+    rejected = find_rejection(own) or upgraded
     facts.update(error=(rejected if state in ("failed", "interrupted") else result).get("error") or {})
     facts.update(ways_out=result.get("ways_out") or {})
     kept = next((event for event in reversed(events) if event["event"] == "not_cleared"), None)
     if state == "held" and kept is not None:
         facts.update(error=kept["error"], ways_out=kept["ways_out"])
-    if state == "cut_short" and any(works(layout, run, each) for each in ("upgrade", verb)):
+    if state == "cut_short" and any(is_worker_alive(layout, run, each) for each in ("upgrade", verb)):
         state = "running"  # its controller still waits for other databases, and then reverts this one
     return None if state is None else RunState(name, state, **facts)
 
 
-def _after_upgrade(events: list[Event], result: dict[str, Any]) -> str | None:
-    if result["outcome"] == "upgraded" and rejection(events) is None:
+def _find_state_after_upgrade(events: list[Event], result: dict[str, Any]) -> str | None:
+    if result["outcome"] == "upgraded" and find_rejection(events) is None:
         return ""
     return "cut_short" if needs_revert(events) else None  # what began no revision is tried again by itself
 
 
-def _after_downgrade(events: list[Event], result: dict[str, Any]) -> str | None:
+def _find_state_after_downgrade(events: list[Event], result: dict[str, Any]) -> str | None:
     if result["outcome"] in ("failed", "refused"):
         return "cut_short"
     if result["outcome"] == "held":
         return "held"
-    upgraded = ending(events, "upgrade")
+    upgraded = find_ending(events, "upgrade")
     facts = upgraded["result"] if upgraded else {}
     return "interrupted" if facts.get("interrupted") else "failed"
 
 
-def _after_rollback(events: list[Event], result: dict[str, Any]) -> str | None:
+def _find_state_after_rollback(events: list[Event], result: dict[str, Any]) -> str | None:
     began = any(event["event"] == "downgrade_begun" for event in events)
     if result["outcome"] == "failed":
         return "cut_short" if began and not result.get("as_before") else None
     return {"held": "held", "downgraded": "", "restored": "", "untouched": ""}.get(result["outcome"])
 
 
-def _after_restore(_events: list[Event], result: dict[str, Any]) -> str | None:
+def _find_state_after_restore(_events: list[Event], result: dict[str, Any]) -> str | None:
     return {"restored": "", "held": "held"}.get(result["outcome"])
 
 
 _STATES = {
-    "upgrade": _after_upgrade,
-    "downgrade": _after_downgrade,
-    "rollback": _after_rollback,
-    "restore": _after_restore,
+    "upgrade": _find_state_after_upgrade,
+    "downgrade": _find_state_after_downgrade,
+    "rollback": _find_state_after_rollback,
+    "restore": _find_state_after_restore,
 }

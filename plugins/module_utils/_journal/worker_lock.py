@@ -12,17 +12,17 @@ from pathlib import Path
 from .._core.paths import Layout, try_lock
 
 
-def works(layout: Layout, run: str, verb: str) -> bool:
+def is_worker_alive(layout: Layout, run: str, verb: str) -> bool:
     """Return whether the worker of any run's verb holds its lock."""
-    return _is_held(layout.worker(run, verb))
+    return _is_held(layout.locate_worker(run, verb))
 
 
-def any_verb_works(layout: Layout, run: str) -> bool:
+def is_run_alive(layout: Layout, run: str) -> bool:
     """Return whether the worker of a run is alive, whatever its verb."""
     return any(_is_held(path) for path in layout.workers.glob(f"{run}.*"))
 
 
-def any_works(layout: Layout) -> bool:
+def is_any_worker_alive(layout: Layout) -> bool:
     """Return whether any worker below a root is alive."""
     return layout.workers.is_dir() and any(_is_held(path) for path in layout.workers.iterdir())
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._engines.interface import Engine
-from .._engines.migration_url import ASYNC_DRIVERS, own_url
+from .._engines.migration_url import ASYNC_DRIVERS, build_own_url
 from .._engines.sqlalchemy_import import sa
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Attributes(dict[Any, Any]):
 
 def offer_connection(engine: Engine, opened: list[Connection]) -> Connection | None:
     """Open what env.py may take from ``config.attributes``; only a synchronous connection can be handed over."""
-    url = own_url(engine.url)
+    url = build_own_url(engine.url)
     if url.get_driver_name() in ASYNC_DRIVERS:
         return None
     connection = sa.create_engine(url, poolclass=sa.pool.NullPool).connect()

@@ -15,7 +15,7 @@ _ONLY_IN_MODELS = "only the models have {}"
 _ONLY_IN_DATABASE = "only the database has {}"
 
 
-def differences_of(context: MigrationContext) -> list[str]:
+def list_differences(context: MigrationContext) -> list[str]:
     """Return the differences between a database and the ``target_metadata`` of its env.py."""
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - it takes time, and only a rehearsal wants it
 

@@ -15,7 +15,7 @@ from typing import Any
 
 
 @functools.lru_cache(maxsize=1)
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     """Return Alembic's own parser; making it takes longer than all else that a plan does to a small database."""
     from alembic.config import CommandLine  # noqa: PLC0415 - a virtualenv without it is refused elsewhere
 
@@ -25,10 +25,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def prepare_command_line() -> None:
     """Make the parser for this process and those that it forks; nothing of a customer's is run."""
-    command_options("upgrade", "head", "", ())
+    parse_command_options("upgrade", "head", "", ())
 
 
-def command_options(command: str, revision: str, config: str, x_arguments: tuple[str, ...]) -> argparse.Namespace:
+def parse_command_options(command: str, revision: str, config: str, x_arguments: tuple[str, ...]) -> argparse.Namespace:
     """Return ``config.cmd_opts`` as Alembic's own parser makes it.
 
     Args:
@@ -42,7 +42,7 @@ def command_options(command: str, revision: str, config: str, x_arguments: tuple
         words += [f"-x{argument}"] if argument.startswith("-") else ["-x", argument]
     try:
         with redirect_stderr(StringIO()):
-            return _parser().parse_args([*words, command, revision])
+            return _build_parser().parse_args([*words, command, revision])
     except SystemExit:  # a target that only looks like an option; env.py gets what its parser would have set
         return argparse.Namespace(
             config=config or None, name="alembic", x=list(x_arguments) or None, raiseerr=False, quiet=False,
@@ -56,6 +56,6 @@ def render_config_option(config: Any, folder: Path) -> str:
     return "" if Path(name).name in ("alembic.ini", "") and Path(name).parent == folder else name
 
 
-def context_options(revision: str) -> dict[str, Any]:
+def build_context_options(revision: str) -> dict[str, Any]:
     """Return what a command passes on to the environment, where env.py requires it."""
     return {"as_sql": False, "starting_rev": None, "destination_rev": revision, "tag": None}

@@ -77,7 +77,7 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Read, elsewhere: El
 
     def run(uncommitted: bool) -> Found:
         if elsewhere is None:
-            return _in_process(engine, seconds, read, uncommitted=uncommitted)
+            return _read_in_process(engine, seconds, read, uncommitted=uncommitted)
         return elsewhere(uncommitted)
 
     try:
@@ -86,7 +86,7 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Read, elsewhere: El
         if writes:
             answer = run(True)
     except Died as death:
-        raise no_end(name, seconds, death) from death
+        raise build_no_end_refusal(name, seconds, death) from death
     if answer.refusal is None:
         return answer.value
     if writes and answer.writes:
@@ -99,16 +99,16 @@ def run_dry(engine: Engine, name: str, seconds: float, read: Read, elsewhere: El
     raise answer.refusal
 
 
-def _in_process(engine: Engine, seconds: float, read: Read, *, uncommitted: bool) -> Found:
-    engine.own_identity()  # what is known before the fork need not be read there
-    engine.before_fork()
+def _read_in_process(engine: Engine, seconds: float, read: Read, *, uncommitted: bool) -> Found:
+    engine.read_own_identity()  # what is known before the fork need not be read there
+    engine.prepare_fork()
     answers: list[Any] = []
 
-    def task(_item: None) -> Found:
-        engine.after_fork()
+    def run_task(_item: None) -> Found:
+        engine.handle_fork()
         return read_env_py(engine, read, uncommitted=uncommitted)
 
-    run_in_processes([None], 1, task, seconds * SHARE, lambda _item, answer: answers.append(answer))
+    run_in_processes([None], 1, run_task, seconds * SHARE, lambda _item, answer: answers.append(answer))
     if isinstance(answers[0], Died):
         raise answers[0]
     found: Found = answers[0]
@@ -118,7 +118,7 @@ def _in_process(engine: Engine, seconds: float, read: Read, *, uncommitted: bool
 def read_env_py(engine: Engine, read: Read, *, uncommitted: bool) -> Found:
     """Return what env.py says in this process, and which writes of it were refused."""
     answer = Found()
-    with engine.watch_connections(), engine.only_reading(answer.writes, uncommitted=uncommitted) as copy:
+    with engine.watch_connections(), engine.keep_read_only(answer.writes, uncommitted=uncommitted) as copy:
         try:
             answer.value = read(copy)
         except Refused as refusal:
@@ -128,7 +128,7 @@ def read_env_py(engine: Engine, read: Read, *, uncommitted: bool) -> Found:
     return answer
 
 
-def no_end(name: str, seconds: float, death: Died) -> Refused:
+def build_no_end_refusal(name: str, seconds: float, death: Died) -> Refused:
     """Return the refusal for an env.py in which its process ended, or had to be ended."""
     if death.is_late:
         return Refused(

@@ -55,15 +55,15 @@ class EarlyCommits:
     def listen(self, context: MigrationContext, connection: Connection) -> Iterator[None]:
         """Listen inside of the block."""
         listeners: dict[str, Callable[..., Any]] = {
-            "commit": self._commits,
-            "rollback": self._rolls_back,
-            "before_cursor_execute": self._executes,
+            "commit": self._handle_commit,
+            "rollback": self._handle_rollback,
+            "before_cursor_execute": self._handle_execute,
             "after_cursor_execute": self._note_executed,
         }
         original = context.autocommit_block
 
         @contextmanager
-        def announced() -> Iterator[None]:
+        def announce_commits() -> Iterator[None]:
             self._note_early_commit()
             self._announced = True
             try:
@@ -74,7 +74,7 @@ class EarlyCommits:
                 self._announced = self._in_block = False
             self._counter.start()
 
-        context.autocommit_block = announced  # type: ignore[method-assign]
+        context.autocommit_block = announce_commits  # type: ignore[method-assign]
         for name, listener in listeners.items():
             sa.event.listen(connection, name, listener)
         try:
@@ -83,40 +83,40 @@ class EarlyCommits:
             for name, listener in listeners.items():
                 sa.event.remove(connection, name, listener)
 
-    def _step(self) -> Step | None:
+    def _find_step(self) -> Step | None:
         """Return the step that has not finished."""
         return self._begun[-1] if self._begun and not self._begun[-1].ran else None
 
     def _note_early_commit(self) -> None:
-        step = self._step()
+        step = self._find_step()
         if step is None:
             return
         # In a transaction that failed nothing can be read, and nothing will be committed.
         with suppress(Exception):
             self._counter.add_to(step)
-        self._watcher.commits_early(step)
+        self._watcher.on_early_commit(step)
         if step.wrote or self._writer is step:
-            self._rows_stay(step)
+            self._note_rows_stay(step)
 
-    def _rows_stay(self, step: Step) -> None:
+    def _note_rows_stay(self, step: Step) -> None:
         if not step.wrote_early:
             step.wrote_early = True
-            self._watcher.writes_early(step)
+            self._watcher.on_early_write(step)
 
-    def _commits(self, _connection: Connection) -> None:
+    def _handle_commit(self, _connection: Connection) -> None:
         if not self._announced and not self._in_block:
             self._note_early_commit()
         self._past_commit, self._writer = False, None
         self._counter.end()
 
-    def _rolls_back(self, _connection: Connection) -> None:
+    def _handle_rollback(self, _connection: Connection) -> None:
         self._past_commit, self._writer = False, None
         self._counter.end()
 
-    def _executes(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    def _handle_execute(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         word = "".join(statement.split(None, 1)[:1]).rstrip(";").upper()
         self._executing = ""
-        step = self._step()
+        step = self._find_step()
         if step is None:
             return
         if not self._in_block and not connection.get_execution_options().get(OWN):
@@ -127,22 +127,22 @@ class EarlyCommits:
                     self._counter.add_to(step)
         if word in _WRITES_ROWS or self._engine.may_hide_writes(statement):
             self._writer = step
-            if self._in_block or self._past_commit or self._engine.rows_stay(connection):
-                self._rows_stay(step)
+            if self._in_block or self._past_commit or self._engine.has_lasting_writes(connection):
+                self._note_rows_stay(step)
         elif word in _COMMITS:
             self._note_early_commit()
             self._counter.end()
             # The driver does not know of it, so it begins no transaction: the rest of the step is permanent at once.
             self._past_commit = True
-        if self._engine.commits_by_itself(statement):
+        if self._engine.has_implicit_commit(statement):
             self._note_early_commit()
             self._counter.end()
             self._writer = None
-            self._watcher.executes(step, render_for_journal(statement))
+            self._watcher.on_execute(step, render_for_journal(statement))
             self._executing = statement
 
     def _note_executed(self, *_: Any) -> None:
-        step = self._step()
+        step = self._find_step()
         if step:
             step.permanent += [shorten(self._executing)] if self._executing else []
             self._executing = ""
@@ -152,4 +152,4 @@ class EarlyCommits:
         """Report what a step has defined that is permanent by now, as far as that is new."""
         held = self._counter.add_definitions(step)
         if held:
-            self._watcher.defines(step, held)
+            self._watcher.on_define(step, held)

@@ -15,9 +15,9 @@ from .._core.errors import Failed
 from .._core.job import Database, Job
 from .._core.revisions import Revision, Stream
 from .._core.secrets import COMMANDS, FOR_ADMIN
-from .._engines.connection import first_line, sqlstate
+from .._engines.connection import describe_error, find_sqlstate
 from .._engines.data import Content, Writes, WrittenRows
-from .._engines.parts import rehearser_of, write_tracker_of
+from .._engines.parts import find_rehearser, find_write_tracker
 from .explanations import explain_ended_process
 from .step import Step
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 _LONGEST = 10_000
 
 
-def words_of(error: BaseException) -> tuple[str, str]:
+def split_error(error: BaseException) -> tuple[str, str]:
     """Return the words of an exception, without what SQLAlchemy appends, and its SQLSTATE."""
     text = str(getattr(error, "orig", None) or error).strip()
-    return (text or first_line(error))[:_LONGEST], sqlstate(error)
+    return (text or describe_error(error))[:_LONGEST], find_sqlstate(error)
 
 
 def process_ended(name: str, how: str) -> Failed:
@@ -44,17 +44,17 @@ def process_ended(name: str, how: str) -> Failed:
     )
 
 
-def database_facts(database: Database) -> dict[str, Any]:
+def collect_database_facts(database: Database) -> dict[str, Any]:
     """Return the entry of a database as env.py's process gets it."""
     return {name: value for name, value in asdict(database).items() if name not in FOR_ADMIN}
 
 
-def job_facts(job: Job) -> dict[str, Any]:
+def collect_job_facts(job: Job) -> dict[str, Any]:
     """Return a job without its databases and the users' commands, which may have passwords among their words."""
     return {each.name: getattr(job, each.name) for each in fields(job) if each.name not in ("databases", *COMMANDS)}
 
 
-def step_facts(step: Step) -> dict[str, Any]:
+def collect_step_facts(step: Step) -> dict[str, Any]:
     """Return a step without its exception."""
     found = {each.name: getattr(step, each.name) for each in fields(step) if each.name != "error"}
     return {**found, "replaced": sorted(step.replaced)}
@@ -71,14 +71,14 @@ def put_into(step: Step, facts: dict[str, Any]) -> Step:
     step.used = {str(int(number)): int(count) for number, count in facts["used"].items()}
     step.reads = {str(int(number)): int(count) for number, count in facts["reads"].items()}
     step.written = {str(int(number)): int(count) for number, count in facts["written"].items()}
-    step.held = {str(kind): texts(held) for kind, held in facts["held"].items()}
-    step.replaced = set(texts(facts["replaced"]))
-    step.unseen, step.permanent = texts(facts["unseen"]), texts(facts["permanent"])
-    step.catalog_rows = rows_from(facts["catalog_rows"])
+    step.held = {str(kind): parse_texts(held) for kind, held in facts["held"].items()}
+    step.replaced = set(parse_texts(facts["replaced"]))
+    step.unseen, step.permanent = parse_texts(facts["unseen"]), parse_texts(facts["permanent"])
+    step.catalog_rows = parse_rows(facts["catalog_rows"])
     return step
 
 
-def rows_from(facts: dict[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
+def parse_rows(facts: dict[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
     """Return rows of catalogs by transaction, catalog and writer."""
     return {
         str(int(number)): {
@@ -89,20 +89,20 @@ def rows_from(facts: dict[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
     }
 
 
-def step_from(facts: dict[str, Any]) -> Step:
+def parse_step(facts: dict[str, Any]) -> Step:
     """Return a step from its facts."""
     return put_into(Step(str(facts["table"]), str(facts["revision"]), str(facts["message"])), facts)
 
 
-def texts(values: Iterable[Any] | None) -> list[str]:
+def parse_texts(values: Iterable[Any] | None) -> list[str]:
     """Return a list of text."""
     return [str(value) for value in values or ()]
 
 
-def stream_from(facts: dict[str, Any]) -> Stream:
+def parse_stream(facts: dict[str, Any]) -> Stream:
     """Return a stream from ``asdict``."""
     pending = tuple(Revision(str(each["revision"]), str(each["message"])) for each in facts["pending"])
-    found = {name: tuple(texts(facts[name])) for name in ("heads", "goal", "unexpanded")}
+    found = {name: tuple(parse_texts(facts[name])) for name in ("heads", "goal", "unexpanded")}
     return Stream(str(facts["table"]), found["heads"], pending, found["goal"], found["unexpanded"])
 
 
@@ -126,40 +126,40 @@ class RemoteConnection:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
-    def fingerprint(self, leave_out: frozenset[str]) -> list[str]:
+    def read_fingerprint(self, leave_out: frozenset[str]) -> list[str]:
         """Return the schema as env.py's transaction sees it."""
-        return texts(self._channel.call("fingerprint", sorted(leave_out)))
+        return parse_texts(self._channel.call("read_fingerprint", sorted(leave_out)))
 
-    def contents(self, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
+    def read_contents(self, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
         """Return the rows as env.py's transaction sees them."""
-        found = self._channel.call("contents", sorted(leave_out), in_full)
+        found = self._channel.call("read_contents", sorted(leave_out), in_full)
         return {
             str(table): Content(int(rows), str(digest), {str(name): str(of) for name, of in columns.items()})
             for table, (rows, digest, columns) in found.items()
         }
 
-    def still_writes(self, written_rows: WrittenRows) -> Writes:
+    def find_final_writes(self, written_rows: WrittenRows) -> Writes:
         """Return what others wrote, and keep them out until env.py's transaction ends."""
-        tables, unknown = self._channel.call("still_writes", pack_written_rows(written_rows))
+        tables, unknown = self._channel.call("find_final_writes", pack_written_rows(written_rows))
         return Writes({str(table): int(count) for table, count in tables.items()}, str(unknown))
 
 
-def fingerprint_on(engine: Engine, connection: Any, leave_out: frozenset[str]) -> list[str]:
+def read_fingerprint_on(engine: Engine, connection: Any, leave_out: frozenset[str]) -> list[str]:
     """Read the schema over env.py's connection, wherever this is."""
     if isinstance(connection, RemoteConnection):
-        return connection.fingerprint(leave_out)
-    return engine.fingerprint(connection, leave_out)
+        return connection.read_fingerprint(leave_out)
+    return engine.read_fingerprint(connection, leave_out)
 
 
-def contents_on(engine: Engine, connection: Any, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
+def read_contents_on(engine: Engine, connection: Any, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
     """Read the rows over env.py's connection, wherever this is."""
     if isinstance(connection, RemoteConnection):
-        return connection.contents(leave_out, in_full)
-    return rehearser_of(engine).contents(connection, leave_out, in_full)
+        return connection.read_contents(leave_out, in_full)
+    return find_rehearser(engine).read_contents(connection, leave_out, in_full)
 
 
-def still_writes_on(engine: Engine, connection: Any, written_rows: WrittenRows) -> Writes:
+def find_final_writes_on(engine: Engine, connection: Any, written_rows: WrittenRows) -> Writes:
     """Read over env.py's connection, wherever this is, what others wrote, and keep them out."""
     if isinstance(connection, RemoteConnection):
-        return connection.still_writes(written_rows)
-    return write_tracker_of(engine).still_writes(connection, written_rows)
+        return connection.find_final_writes(written_rows)
+    return find_write_tracker(engine).find_final_writes(connection, written_rows)

@@ -25,13 +25,13 @@ from .._core.job import Database, Job
 from .._core.kernel import end_with_parent, show_to_user
 from .._core.masking import learn
 from .._core.processes import prepare_each
-from .._core.run_as import User, become
+from .._core.run_as import User, become_user
 from .._core.secrets import mask_for
 from .._engines.interface import Engine
-from .._engines.parts import rehearser_of, write_tracker_of
-from .._engines.registry import engine_for
+from .._engines.parts import find_rehearser, find_write_tracker
+from .._engines.registry import build_engine
 from .._journal.events import Journal
-from .env_messages import process_ended, step_facts, unpack_written_rows, words_of
+from .env_messages import collect_step_facts, process_ended, split_error, unpack_written_rows
 from .environment import Environment
 from .interrupted import Interrupted
 from .own_commits import OwnCommits
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 
-def host(connection: socket.socket) -> None:
+def serve_parent(connection: socket.socket) -> None:
     """Serve until the other side has ended."""
     process = _EnvProcess()
-    process.channel = Channel(connection, process.handlers(), words_of)
+    process.channel = Channel(connection, process.list_handlers(), split_error)
     process.channel.serve()
 
 
@@ -59,26 +59,28 @@ class _EnvProcess:
     def __init__(self) -> None:
         self.connection: Connection | None = None
 
-    def handlers(self) -> dict[str, Callable[..., Any]]:
+    def list_handlers(self) -> dict[str, Callable[..., Any]]:
         """Return what the other side may call."""
         return {
             "start": self._start,
-            "streams": lambda: [asdict(stream) for stream in self.environment.streams()],
-            "unborn": lambda: [asdict(stream) for stream in self.environment.unborn()],
+            "read_streams": lambda: [asdict(stream) for stream in self.environment.read_streams()],
+            "plan_unborn": lambda: [asdict(stream) for stream in self.environment.plan_unborn()],
             "upgrade": self._upgrade,
             "downgrade": self._downgrade,
             "compare_models": self._compare_models,
             "can_be_undone": self._of_environment("can_be_undone"),
             "list_applied": lambda heads: sorted(self.environment.list_applied(tuple(heads))),
             "list_applied_below": lambda heads: sorted(self.environment.list_applied_below(heads)),
-            "knows": self._of_environment("knows"),
-            "sha256_of": self._of_environment("sha256_of"),
-            "outside": lambda: list(self.environment.locations.outside()),
+            "has_revision": self._of_environment("has_revision"),
+            "hash_revision": self._of_environment("hash_revision"),
+            "list_outside": lambda: list(self.environment.locations.list_outside()),
             "may_be_named_by_env": lambda: bool(self.environment.locations.may_be_named_by_env()),
-            "fingerprint": lambda leave_out: self._engine.fingerprint(self._get_connection(), frozenset(leave_out)),
-            "contents": self._contents,
-            "still_writes": self._still_writes,
-            "version_there": lambda: int(self._engine.version_there()),
+            "read_fingerprint": lambda leave_out: self._engine.read_fingerprint(
+                self._get_connection(), frozenset(leave_out)
+            ),
+            "read_contents": self._read_contents,
+            "find_final_writes": self._find_final_writes,
+            "read_version_there": lambda: int(self._engine.read_version_there()),
             "close_env_connections": self._close_opened,
         }
 
@@ -108,22 +110,22 @@ class _EnvProcess:
         learn(functools.partial(mask_for, {"databases": [entry]}))
         database, job = Database.from_options(entry), Job.from_options(options["verb"], options)
         if user:
-            become(User.from_facts(user))
+            become_user(User.from_facts(user))
             end_with_parent()  # a process that becomes another user is taken off this list
             show_to_user(True)  # it has nothing that this user may not have, and reads its own /proc
             _check_readable(job, user["name"])
-        engine = engine_for(database, job)
+        engine = build_engine(database, job)
         engine.report_writes_to(self)
         outside = None if counts is None else OwnCommits(engine, _JournalThere(self.channel), since_backup=counts)
         self.environment = Environment(database, job, engine, outside)
 
-    def begins_to_write(self, version: int) -> None:
+    def report_write_start(self, version: int) -> None:
         """Report that env.py's connection is about to write, with the version of the file that it sees."""
-        self.channel.call("begins_to_write", self._engine.facts_there(), version)
+        self.channel.call("report_write_start", self._engine.collect_facts_there(), version)
 
-    def compares_versions(self) -> None:
+    def compare_versions(self) -> None:
         """Have the other side compare what both connections see."""
-        self.channel.call("compares_versions", self._engine.facts_there())
+        self.channel.call("compare_versions", self._engine.collect_facts_there())
 
     def _upgrade(self, only: dict[str, list[str]] | None, counts: bool | None) -> dict[str, Any]:
         self._count_outside(counts)
@@ -144,13 +146,13 @@ class _EnvProcess:
             Answered: that process did.
             Failed: it ended before.
         """
-        self._engine.before_fork()
+        self._engine.prepare_fork()
         has_answered, answered = os.pipe()
         pid = os.fork()
         if pid == 0:
             try:
                 end_with_parent()
-                self._engine.after_fork()
+                self._engine.handle_fork()
                 self.channel.answer(self._run_steps(run))
                 os.write(answered, b"1")
             except BaseException:  # noqa: BLE001 - the process that waits says that this one has ended
@@ -173,28 +175,30 @@ class _EnvProcess:
         watcher = _Reporter(self)
         answer: dict[str, Any] = {"interrupted": False, "cause": None}
         is_copy = self.environment.job.verb == "rehearse"
-        kept = self._engine.changing_only_here() if is_copy else nullcontext()
+        kept = self._engine.restrict_changes() if is_copy else nullcontext()
         with self._engine.watch_connections(), kept:
             try:
                 run(watcher)
             except Interrupted as interruption:
                 cause = self._engine.explain_error(interruption.cause) if interruption.cause else None
-                answer = {"interrupted": True, "cause": self.channel.facts_of(cause) if cause else None}
+                answer = {"interrupted": True, "cause": self.channel.describe_error(cause) if cause else None}
         answer["in_transaction_of_env"] = self.environment.in_transaction_of_env
-        answer["steps"] = [[number, step_facts(step)] for number, step in enumerate(watcher.steps)]
-        answer["facts"] = self._engine.facts_there()
+        answer["steps"] = [[number, collect_step_facts(step)] for number, step in enumerate(watcher.steps)]
+        answer["facts"] = self._engine.collect_facts_there()
         return answer
 
     def _compare_models(self) -> list[str] | None:
         with self._engine.watch_connections():
             return self.environment.compare_models()
 
-    def _contents(self, leave_out: list[str], in_full: bool) -> dict[str, Any]:
-        found = rehearser_of(self._engine).contents(self._get_connection(), frozenset(leave_out), in_full)
+    def _read_contents(self, leave_out: list[str], in_full: bool) -> dict[str, Any]:
+        found = find_rehearser(self._engine).read_contents(self._get_connection(), frozenset(leave_out), in_full)
         return {table: [content.rows, content.digest, content.columns] for table, content in found.items()}
 
-    def _still_writes(self, written_rows: dict[str, Any]) -> list[Any]:
-        writes = write_tracker_of(self._engine).still_writes(self._get_connection(), unpack_written_rows(written_rows))
+    def _find_final_writes(self, written_rows: dict[str, Any]) -> list[Any]:
+        writes = find_write_tracker(self._engine).find_final_writes(
+            self._get_connection(), unpack_written_rows(written_rows)
+        )
         return [writes.tables, writes.unknown]
 
 
@@ -219,16 +223,16 @@ class _Reporter(Watcher):
         self._process = process
         self.steps: list[Step] = []
 
-    def works_on(self, connection: Connection) -> None:
+    def on_connection(self, connection: Connection) -> None:
         self._process.connection = connection
-        self._report("works_on")
+        self._report("on_connection")
 
-    def begins(self, step: Step, number: int, count: int) -> None:
+    def on_begin(self, step: Step, number: int, count: int) -> None:
         self.steps.append(step)
-        step.began = float(self._report("begins", step, number, count))
+        step.began = float(self._report("on_begin", step, number, count))
 
-    def begins_revision(self) -> None:
-        self._report("begins_revision")
+    def on_begin_revision(self) -> None:
+        self._report("on_begin_revision")
 
     def on_ran(self, step: Step) -> None:
         self._report("on_ran", step)
@@ -239,25 +243,25 @@ class _Reporter(Watcher):
     def on_left(self, step: Step) -> None:
         self._report("on_left", step)
 
-    def commits_early(self, step: Step) -> None:
-        self._report("commits_early", step)
+    def on_early_commit(self, step: Step) -> None:
+        self._report("on_early_commit", step)
 
-    def writes_early(self, step: Step) -> None:
-        self._report("writes_early", step)
+    def on_early_write(self, step: Step) -> None:
+        self._report("on_early_write", step)
 
-    def writes_unseen(self, step: Step, reason: str) -> None:
-        self._report("writes_unseen", step, reason)
+    def on_unseen_write(self, step: Step, reason: str) -> None:
+        self._report("on_unseen_write", step, reason)
 
-    def defines(self, step: Step, held: dict[str, list[str]]) -> None:
-        self._report("defines", step, held)
+    def on_define(self, step: Step, held: dict[str, list[str]]) -> None:
+        self._report("on_define", step, held)
 
-    def executes(self, step: Step, statement: str) -> None:
-        self._report("executes", step, statement)
+    def on_execute(self, step: Step, statement: str) -> None:
+        self._report("on_execute", step, statement)
 
     def _report(self, event: str, step: Step | None = None, *more: Any) -> Any:
         number = next((number for number, known in enumerate(self.steps) if known is step), None)
-        facts = step_facts(step) if step else None
-        return self._process.channel.call(event, self._process._engine.facts_there(), number, facts, *more)
+        facts = collect_step_facts(step) if step else None
+        return self._process.channel.call(event, self._process._engine.collect_facts_there(), number, facts, *more)
 
 
 def _check_readable(job: Job, user: str) -> None:

@@ -24,15 +24,15 @@ from .._release.source import Source
 from . import env_process
 from .env_messages import (
     RemoteConnection,
-    database_facts,
-    job_facts,
+    collect_database_facts,
+    collect_job_facts,
+    parse_rows,
+    parse_step,
+    parse_stream,
+    parse_texts,
     process_ended,
     put_into,
-    rows_from,
-    step_from,
-    stream_from,
-    texts,
-    words_of,
+    split_error,
 )
 from .environment import Environment
 from .interrupted import Interrupted
@@ -42,10 +42,10 @@ from .step import Step, Watcher
 
 #: Loaded now, because its archive may be gone when the process is forked.
 _LOADED_EARLY = env_process
-_EVENTS = ("begins_revision", "on_ran", "on_failed", "on_left", "commits_early", "writes_early")
+_EVENTS = ("on_begin_revision", "on_ran", "on_failed", "on_left", "on_early_commit", "on_early_write")
 
 
-def environment_of(database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> Environment:
+def build_environment(database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> Environment:
     """Return the environment of a database, in a process of its own where it is not to have what this one has.
 
     Args:
@@ -57,7 +57,7 @@ def environment_of(database: Database, job: Job, engine: Engine, outside: OwnCom
     Raises:
         Refused: env.py cannot be prepared, or the user is not there.
     """
-    user = engine.user()
+    user = engine.find_user()
     if user is None and not any(getattr(database, name) for name in FOR_ADMIN):
         return Environment(database, job, engine, outside)
     return EnvironmentApart(database, job, engine, user, outside)
@@ -69,8 +69,8 @@ class _Locations:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
-    def outside(self) -> list[str]:
-        return texts(self._channel.call("outside"))
+    def list_outside(self) -> list[str]:
+        return parse_texts(self._channel.call("list_outside"))
 
     def may_be_named_by_env(self) -> bool:
         return bool(self._channel.call("may_be_named_by_env"))
@@ -95,26 +95,30 @@ class EnvironmentApart(Environment):
         if user:
             _admit(user, job)
         if not SPAWNER.is_started:
-            engine.before_fork()
-        self._channel = Channel(SPAWNER.new(), self._handlers(), words_of)
+            engine.prepare_fork()
+        self._channel = Channel(SPAWNER.start_process(), self._list_handlers(), split_error)
         self._call(
-            "start", database_facts(database), job_facts(job), user.facts() if user else None, self._counts_outside()
+            "start",
+            collect_database_facts(database),
+            collect_job_facts(job),
+            user.as_facts() if user else None,
+            self._is_counting_outside(),
         )
         self.locations = _Locations(self._channel)  # type: ignore[assignment]
         engine.use_environment_process(self)
 
-    def _handlers(self) -> dict[str, Callable[..., Any]]:
-        handlers: dict[str, Callable[..., Any]] = {name: self._event(name) for name in _EVENTS}
-        handlers["wrote_outside"] = self._wrote_outside
-        handlers["touches"] = self._touches
-        handlers["wrote_elsewhere"] = self._wrote_elsewhere
-        handlers["works_on"] = self._works_on
-        handlers["begins"] = self._begins
-        handlers["writes_unseen"] = self._writes_unseen
-        handlers["defines"] = self._defines
-        handlers["executes"] = self._executes
-        handlers["begins_to_write"] = self._begins_to_write
-        handlers["compares_versions"] = self._compares_versions
+    def _list_handlers(self) -> dict[str, Callable[..., Any]]:
+        handlers: dict[str, Callable[..., Any]] = {name: self._build_event_handler(name) for name in _EVENTS}
+        handlers["wrote_outside"] = self._note_written_outside
+        handlers["touches"] = self._note_touched
+        handlers["wrote_elsewhere"] = self._note_written_elsewhere
+        handlers["on_connection"] = self._handle_connection
+        handlers["on_begin"] = self._handle_begin
+        handlers["on_unseen_write"] = self._handle_unseen_write
+        handlers["on_define"] = self._handle_define
+        handlers["on_execute"] = self._handle_execute
+        handlers["report_write_start"] = self._handle_write_start
+        handlers["compare_versions"] = self._handle_compare_versions
         return handlers
 
     def _call(self, name: str, *arguments: Any) -> Any:
@@ -128,77 +132,77 @@ class EnvironmentApart(Environment):
     def _describe_end(self, why: BaseException) -> Failed:
         return process_ended(self.database.name, str(why) or type(why).__name__)
 
-    def _event(self, name: str) -> Callable[..., None]:
-        def heard(facts: Any, number: int | None, step: Any) -> None:
+    def _build_event_handler(self, name: str) -> Callable[..., None]:
+        def handle_event(facts: Any, number: int | None, step: Any) -> None:
             self.engine.take_facts_there(facts)
             known = [put_into(self._steps[int(number)], step)] if number is not None else []
             getattr(self._watcher, name)(*known)
 
-        return heard
+        return handle_event
 
-    def _counts_outside(self) -> bool | None:
+    def _is_counting_outside(self) -> bool | None:
         """Return whether what env.py commits is journalled from now on; None for never."""
         return self.outside.is_on if self.outside else None
 
-    def _wrote_outside(self, facts: dict[str, Any]) -> None:
+    def _note_written_outside(self, facts: dict[str, Any]) -> None:
         if self.outside:
             found = {str(table): int(count) for table, count in facts["wrote"].items()}
-            rows = rows_from(facts["catalog_rows"])
+            rows = parse_rows(facts["catalog_rows"])
             used = {str(int(number)): int(count) for number, count in facts["used"].items()}
-            self.outside.note(found, texts(facts["replaced"]), list(map(int, facts["transactions"])), rows, used)
+            self.outside.note(found, parse_texts(facts["replaced"]), list(map(int, facts["transactions"])), rows, used)
 
-    def _touches(self, facts: dict[str, Any]) -> None:
+    def _note_touched(self, facts: dict[str, Any]) -> None:
         if self.outside:
-            self.outside.note_touched(texts(facts["names"]), str(facts["reason"]))
+            self.outside.note_touched(parse_texts(facts["names"]), str(facts["reason"]))
 
-    def _wrote_elsewhere(self, facts: dict[str, Any]) -> None:
+    def _note_written_elsewhere(self, facts: dict[str, Any]) -> None:
         if self.outside:
             self.outside.note_elsewhere(str(facts["place"]), str(facts["how"]), bool(facts["seen"]))
 
-    def _works_on(self, facts: Any, *_: Any) -> None:
+    def _handle_connection(self, facts: Any, *_: Any) -> None:
         self.engine.take_facts_there(facts)
-        self._watcher.works_on(RemoteConnection(self._channel))  # type: ignore[arg-type]
+        self._watcher.on_connection(RemoteConnection(self._channel))  # type: ignore[arg-type]
 
-    def _begins(self, facts: Any, number: int, step: Any, place: int, count: int) -> float:
+    def _handle_begin(self, facts: Any, number: int, step: Any, place: int, count: int) -> float:
         self.engine.take_facts_there(facts)
-        found = self._steps[int(number)] = step_from(step)
+        found = self._steps[int(number)] = parse_step(step)
         found.began = time.monotonic()
-        self._watcher.begins(found, int(place), int(count))
+        self._watcher.on_begin(found, int(place), int(count))
         return found.began
 
-    def _writes_unseen(self, facts: Any, number: int, step: Any, reason: str) -> None:
+    def _handle_unseen_write(self, facts: Any, number: int, step: Any, reason: str) -> None:
         self.engine.take_facts_there(facts)
-        self._watcher.writes_unseen(put_into(self._steps[int(number)], step), str(reason))
+        self._watcher.on_unseen_write(put_into(self._steps[int(number)], step), str(reason))
 
-    def _defines(self, facts: Any, number: int, step: Any, held: Any) -> None:
+    def _handle_define(self, facts: Any, number: int, step: Any, held: Any) -> None:
         self.engine.take_facts_there(facts)
-        found = {str(kind): texts(each) for kind, each in held.items()}
-        self._watcher.defines(put_into(self._steps[int(number)], step), found)
+        found = {str(kind): parse_texts(each) for kind, each in held.items()}
+        self._watcher.on_define(put_into(self._steps[int(number)], step), found)
 
-    def _executes(self, facts: Any, number: int, step: Any, statement: str) -> None:
+    def _handle_execute(self, facts: Any, number: int, step: Any, statement: str) -> None:
         self.engine.take_facts_there(facts)
-        self._watcher.executes(put_into(self._steps[int(number)], step), str(statement))
+        self._watcher.on_execute(put_into(self._steps[int(number)], step), str(statement))
 
-    def _begins_to_write(self, facts: Any, version: int) -> None:
+    def _handle_write_start(self, facts: Any, version: int) -> None:
         self.engine.take_facts_there(facts)
-        self.engine.begins_to_write_there(int(version))
+        self.engine.note_write_start_there(int(version))
 
-    def _compares_versions(self, facts: Any) -> None:
+    def _handle_compare_versions(self, facts: Any) -> None:
         self.engine.take_facts_there(facts)
-        self.engine.compares_versions_there(lambda: int(self._channel.call("version_there")))
+        self.engine.compare_versions_there(lambda: int(self._channel.call("read_version_there")))
 
     def close_env_connections(self) -> None:
         """Have env.py's connections closed: it is done, and its file is about to be replaced."""
         with suppress(Refused):
             self._call("close_env_connections")
 
-    def streams(self, instance: str = "") -> list[Stream]:
+    def read_streams(self, instance: str = "") -> list[Stream]:
         """Run env.py there, changing nothing, and return the revisions of the database."""
-        return self._read(lambda: [stream_from(facts) for facts in self._call("streams")])
+        return self._read(lambda: [parse_stream(facts) for facts in self._call("read_streams")])
 
-    def unborn(self) -> list[Stream]:
+    def plan_unborn(self) -> list[Stream]:
         """Return the one stream of a database that does not exist yet."""
-        return self._read(lambda: [stream_from(facts) for facts in self._call("unborn")])
+        return self._read(lambda: [parse_stream(facts) for facts in self._call("plan_unborn")])
 
     def _read(self, read: Callable[[], list[Stream]]) -> list[Stream]:
         try:
@@ -217,12 +221,12 @@ class EnvironmentApart(Environment):
     def _run_there(self, watcher: Watcher, verb: str, what: Any) -> list[Step]:
         self._watcher, self._steps = watcher, {}
         try:
-            answer = self._call(verb, what, self._counts_outside())
+            answer = self._call(verb, what, self._is_counting_outside())
             self.engine.take_facts_there(answer["facts"])
             self.in_transaction_of_env = bool(answer["in_transaction_of_env"])
             for number, facts in answer["steps"]:
                 put_into(self._steps[int(number)], facts)
-            cause = self._channel.error_from(answer["cause"]) if answer["cause"] else None
+            cause = self._channel.rebuild_error(answer["cause"]) if answer["cause"] else None
             interrupted = bool(answer["interrupted"])
         except (Refused, Gone, KeyError, TypeError, ValueError, AttributeError) as error:
             failure = error if isinstance(error, Refused) else self._describe_end(error)
@@ -237,7 +241,7 @@ class EnvironmentApart(Environment):
     def compare_models(self) -> list[str] | None:
         """Return how the database differs from the models that env.py names, or None if it names none."""
         found = self._call("compare_models")
-        return None if found is None else texts(found)
+        return None if found is None else parse_texts(found)
 
     def can_be_undone(self, revision: str) -> bool:
         """Return whether a revision has a downgrade at all."""
@@ -245,19 +249,19 @@ class EnvironmentApart(Environment):
 
     def list_applied(self, heads: Heads) -> set[str]:
         """Return all revisions that are applied when these are the heads."""
-        return set(texts(self._call("list_applied", list(heads)))) if heads else set()
+        return set(parse_texts(self._call("list_applied", list(heads)))) if heads else set()
 
     def list_applied_below(self, heads: Iterable[str]) -> set[str]:
         """Return all revisions at and below some heads, without those that this release does not know."""
-        return set(texts(self._call("list_applied_below", list(heads))))
+        return set(parse_texts(self._call("list_applied_below", list(heads))))
 
-    def knows(self, revision: str) -> bool:
+    def has_revision(self, revision: str) -> bool:
         """Return whether this release holds a revision."""
-        return bool(self._call("knows", revision))
+        return bool(self._call("has_revision", revision))
 
-    def sha256_of(self, revision: str) -> str:
+    def hash_revision(self, revision: str) -> str:
         """Return the digest of a revision's file, or nothing if it cannot be read."""
-        return str(self._call("sha256_of", revision))
+        return str(self._call("hash_revision", revision))
 
 
 def _admit(user: User, job: Job) -> None:

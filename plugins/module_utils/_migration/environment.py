@@ -22,31 +22,31 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.revisions import Heads, Stream
-from .._core.urls import backend_of
+from .._core.urls import find_backend
 from .._engines.data import Identity
 from .._engines.interface import Engine
-from .._engines.migration_url import url_for_env
-from .._engines.registry import engine_for
+from .._engines.migration_url import build_env_url
+from .._engines.registry import build_engine
 from .._release.source import Source
 from .alembic_import import CommandError, MigrationContext, MigrationStep, ScriptDirectory
 from .attributes import Attributes, offer_connection
-from .autogenerate import differences_of
-from .command_line import command_options, context_options, render_config_option
+from .autogenerate import list_differences
+from .command_line import build_context_options, parse_command_options, render_config_option
 from .contexts import end_reading
 from .dry_run import Elsewhere, Found, read_env_py, run_dry, run_here
 from .env_exit import Runs
-from .explanations import describe_elsewhere, env_py_failed, unreachable
-from .fork_guard import ending_copies, guarded_forks
+from .explanations import build_env_py_refusal, build_unreachable_refusal, describe_elsewhere
+from .fork_guard import end_copies, guard_forks
 from .interrupted import Interrupted
 from .locations import Locations
-from .one_engine import only
-from .own_commits import OwnCommits, touching
-from .placeholders import fill_url, variables_for
+from .one_engine import select_engine
+from .own_commits import OwnCommits, journal_touched
+from .placeholders import build_variables, fill_url
 from .revisions import Revisions
-from .scripts import configuration, engine_names, script_directory, set_url
+from .scripts import build_configuration, list_engine_names, load_script_directory, set_url
 from .setup import run_setup
 from .step import Step, Watcher
-from .steps import connection_of, watch_steps
+from .steps import find_connection, watch_steps
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
@@ -61,7 +61,7 @@ class Environment(Revisions):
     in_place: Callable[[bool], None] | None = None
     #: Calls ``read_dry`` in another process, where there is one that was forked before.
     elsewhere: Elsewhere | None = None
-    #: ``Engine.instance`` of our own connection, where that was just read.
+    #: ``Engine.read_instance`` of our own connection, where that was just read.
     _instance = ""
 
     def __init__(self, database: Database, job: Job, engine: Engine, outside: OwnCommits | None = None) -> None:
@@ -70,11 +70,11 @@ class Environment(Revisions):
         self.job = job
         self.engine = engine
         self.source = Source(job.layout.release(job.release) / "source")
-        self._url = url_for_env(database, engine.url).render_as_string(hide_password=False)
+        self._url = build_env_url(database, engine.url).render_as_string(hide_password=False)
         self._inside = ExitStack()
         self._is_set_up = False
         self._prepare()
-        self.config = configuration(self.source, job.alembic_options)
+        self.config = build_configuration(self.source, job.alembic_options)
         set_url(self.config, self._url, database.engine_name)
         self.script = self._load_script()
         self.locations = Locations(self.script, self.source.folder)
@@ -84,25 +84,25 @@ class Environment(Revisions):
     @classmethod
     def of(cls, database: Database, job: Job) -> Environment:
         """Return the environment of a database."""
-        return cls(database, job, engine_for(database, job))
+        return cls(database, job, build_engine(database, job))
 
     @property
     def target(self) -> str:
         """Return what Alembic is to upgrade to."""
         return self.database.target or self.job.target
 
-    def streams(self, instance: str = "") -> list[Stream]:
+    def read_streams(self, instance: str = "") -> list[Stream]:
         """Run env.py without letting it change anything, and return the revisions of the database.
 
         Args:
-            instance: ``Engine.instance`` of our own connection, just read.
+            instance: ``Engine.read_instance`` of our own connection, just read.
 
         Raises:
             Refused: env.py fails, leads to another database, or its target cannot be reached.
         """
         self._instance = instance
         if self.in_place is None:
-            found, locations = self._dry(self._read_streams, self.elsewhere)
+            found, locations = self._run_dry(self._read_streams, self.elsewhere)
         else:
             found, locations = self._read_here(self.in_place)
         self._instance = ""
@@ -120,30 +120,30 @@ class Environment(Revisions):
         found: list[Stream] = []
 
         def read(heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
-            found.append(self._stream(heads, context))
+            found.append(self._build_stream(heads, context))
             return ()
 
-        with self._refusing():
+        with self._translate_errors():
             self._run(read, "upgrade", self.target)
         return found, self.locations.loaded
 
-    def unborn(self) -> list[Stream]:
+    def plan_unborn(self) -> list[Stream]:
         """Return the one stream of a database that does not exist yet, without letting env.py make it.
 
         Raises:
             Refused: the target cannot be reached.
         """
         if self.locations.are_empty():  # env.py may name others
-            found, locations = self._dry(self._read_placeholder)
+            found, locations = self._run_dry(self._read_placeholder)
             self.locations.take(locations)
             return list(found)
-        with self._refusing():
+        with self._translate_errors():
             return [self._plan_stream("main.alembic_version", ())]
 
     def _read_placeholder(self) -> tuple[list[Stream], list[str]]:
         """Run env.py with an empty database that is thrown away, in a process that is thrown away too."""
         with tempfile.TemporaryDirectory() as folder:
-            self._aim(self.engine.url.set(database=str(Path(folder) / "empty.db")))
+            self._redirect_env(self.engine.url.set(database=str(Path(folder) / "empty.db")))
             return self._read_streams()
 
     def _read_here(self, report: Callable[[bool], None]) -> tuple[list[Stream], list[str]]:
@@ -154,7 +154,7 @@ class Environment(Revisions):
         finally:
             report(False)
 
-    def _dry(self, read: Callable[[], Any], elsewhere: Elsewhere | None = None) -> Any:
+    def _run_dry(self, read: Callable[[], Any], elsewhere: Elsewhere | None = None) -> Any:
         """Run env.py by a function, without letting it change anything."""
         return run_dry(
             self.engine, self.database.name, self.job.plan_timeout, lambda copy: self._read_aimed(read, copy), elsewhere
@@ -162,7 +162,7 @@ class Environment(Revisions):
 
     def _read_aimed(self, read: Callable[[], Any], copy: URL | None) -> Any:
         if copy is not None:
-            self._aim(copy)
+            self._redirect_env(copy)
         return read()
 
     def read_dry(self, identity: Identity, instance: str, uncommitted: bool) -> Found:
@@ -173,17 +173,17 @@ class Environment(Revisions):
             instance: as for ``streams``.
             uncommitted: let what writes run, and let nothing of it last.
         """
-        self.engine.know_identity(identity)
+        self.engine.take_identity(identity)
         self._instance = instance
         return read_env_py(
             self.engine, lambda copy: self._read_aimed(self._read_streams, copy), uncommitted=uncommitted
         )
 
-    def _aim(self, url: URL) -> None:
+    def _redirect_env(self, url: URL) -> None:
         """Let env.py find another database; for a process that is thrown away."""
-        self._url = url_for_env(self.database, url).render_as_string(hide_password=False)
-        self.engine = engine_for(replace(self.database, url=self._url, direct_url=None), self.job)
-        os.environ.update(variables_for(self.database, self._url))
+        self._url = build_env_url(self.database, url).render_as_string(hide_password=False)
+        self.engine = build_engine(replace(self.database, url=self._url, direct_url=None), self.job)
+        os.environ.update(build_variables(self.database, self._url))
         set_url(self.config, self._url, self.database.engine_name)
 
     def upgrade(self, watcher: Watcher, only: dict[str, list[str]] | None = None) -> list[Step]:
@@ -197,11 +197,11 @@ class Environment(Revisions):
             Interrupted: a revision failed, or env.py did.
         """
 
-        def steps_of(heads: Heads, table: str) -> list[MigrationStep]:
-            ahead = self._steps_ahead(heads)
+        def list_steps(heads: Heads, table: str) -> list[MigrationStep]:
+            ahead = self._list_steps_ahead(heads)
             return ahead if only is None else [step for step in ahead if step.revision.revision in only.get(table, ())]
 
-        return self._migrate(steps_of, watcher, "upgrade", self.target)
+        return self._migrate(list_steps, watcher, "upgrade", self.target)
 
     def downgrade(self, committed: dict[str, list[str]], watcher: Watcher) -> list[Step]:
         """Undo revisions, the last first, and return every step that was begun.
@@ -214,14 +214,14 @@ class Environment(Revisions):
             Interrupted: a downgrade failed, or env.py did.
         """
 
-        def steps_of(_heads: Heads, table: str) -> list[MigrationStep]:
+        def list_steps(_heads: Heads, table: str) -> list[MigrationStep]:
             scripts = [self.script.get_revision(revision) for revision in committed.get(table, [])]
             # What others applied was journalled when the run had ended, after what builds on it.
             places = {script.revision: place for place, script in enumerate(self.script.walk_revisions())}
             scripts.sort(key=lambda script: places[script.revision])
             return [MigrationStep.downgrade_from_script(self.script.revision_map, script) for script in scripts]
 
-        return self._migrate(steps_of, watcher, "downgrade", self._name_below(committed))
+        return self._migrate(list_steps, watcher, "downgrade", self._name_below(committed))
 
     def compare_models(self) -> list[str] | None:
         """Return how the database differs from the models that env.py names, or None if it names none.
@@ -229,19 +229,19 @@ class Environment(Revisions):
         Raises:
             Refused: env.py fails, or leads to another database.
         """
-        lines, _locations = self._dry(self._compare_models)
+        lines, _locations = self._run_dry(self._compare_models)
         return list(lines) if lines is not None else None
 
     def _compare_models(self) -> tuple[list[str] | None, list[str]]:
         found: list[list[str]] = []
 
         def compare(_heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
-            self._check_same_database(connection_of(context))
+            self._check_same_database(find_connection(context))
             if context.opts.get("target_metadata") is not None:
-                found.append(differences_of(context))
+                found.append(list_differences(context))
             return ()
 
-        with self._refusing():
+        with self._translate_errors():
             self._run(compare, "upgrade", self.target)
         return ([line for lines in found for line in lines] if found else None), []
 
@@ -260,27 +260,27 @@ class Environment(Revisions):
         begun: list[Step] = []
         streams: dict[str, bool] = {}  # version table -> whether its steps came to their end
 
-        def work(heads: Heads, context: MigrationContext) -> Iterator[MigrationStep]:
-            connection = connection_of(context)
+        def run_steps(heads: Heads, context: MigrationContext) -> Iterator[MigrationStep]:
+            connection = find_connection(context)
             self._check_same_database(connection)
-            table = self._table(context)
+            table = self._name_table(context)
             self.in_transaction_of_env = bool(getattr(context, "_in_external_transaction", False))
             self.engine.lock_migrating(connection, self.job.lock_wait)
             # Only now may the version table be made: dont_mutate kept Alembic from doing so before we could check.
             if not heads:
                 context._ensure_version_table()
             streams[table] = False
-            watcher.works_on(connection)
+            watcher.on_connection(connection)
             steps = steps_of(heads, table)
             if not steps:
                 end_reading(context, connection)
             for step in steps:
-                step.migration_fn = ending_copies(step.migration_fn)
+                step.migration_fn = end_copies(step.migration_fn)
             ran = watch_steps(context, steps, begun, watcher, table, streams, self.engine)
             return self.outside.leave_out(connection, ran) if self.outside else ran
 
         try:
-            self._run(work, command, revision)
+            self._run(run_steps, command, revision)
         except (Exception, SystemExit) as error:
             raise Interrupted(error, begun) from error
         if not streams or not all(streams.values()):
@@ -294,19 +294,19 @@ class Environment(Revisions):
         opened: list[Connection] = []
         runs = Runs()
 
-        def located(heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
+        def list_located(heads: Heads, context: MigrationContext) -> Iterable[MigrationStep]:
             self.locations.load_late()
             return runs.follow_steps(function(heads, context))
 
         self.config.attributes = Attributes(lambda: offer_connection(self.engine, opened))
         arguments = tuple(fill_url(argument, self._url) for argument in self.database.x_arguments)
         named = render_config_option(self.config, self.source.folder)
-        self.config.cmd_opts = command_options(command, revision, named, arguments)
+        self.config.cmd_opts = parse_command_options(command, revision, named, arguments)
         self._set_up()
-        options, name = context_options(revision), self.database.engine_name
+        options, name = build_context_options(revision), self.database.engine_name
         try:
-            context = only(name, self.config, self.script, fn=located, dont_mutate=True, **options)
-            with self.locations.late(), touching(self.outside), guarded_forks(), context, runs.may_exit():
+            context = select_engine(name, self.config, self.script, fn=list_located, dont_mutate=True, **options)
+            with self.locations.allow_late(), journal_touched(self.outside), guard_forks(), context, runs.may_exit():
                 self.script.run_env()
         finally:
             for connection in opened:
@@ -314,7 +314,7 @@ class Environment(Revisions):
 
     def _prepare(self) -> None:
         """Set the process up as the database's entry requires."""
-        os.environ.update(variables_for(self.database, self._url))
+        os.environ.update(build_variables(self.database, self._url))
         os.chdir(self.source.folder)
         if str(self.source.folder) not in sys.path:
             sys.path.insert(0, str(self.source.folder))
@@ -323,22 +323,22 @@ class Environment(Revisions):
     def _load_script(self) -> ScriptDirectory:
         """Return the release's revisions; some load only where ``migrate_setup`` was called."""
         try:
-            return script_directory(self.config, self.source)
+            return load_script_directory(self.config, self.source)
         except Refused:
             if not self.job.setup:
                 raise
         self._set_up()
-        return script_directory(self.config, self.source)
+        return load_script_directory(self.config, self.source)
 
     def _set_up(self) -> None:
         """Call ``migrate_setup`` once, where env.py is about to run: it may write, and a plan changes nothing."""
         if not self._is_set_up:
             self._is_set_up = True
-            with touching(self.outside):
+            with journal_touched(self.outside):
                 run_setup(self.job.setup, self._inside)
 
-    def _stream(self, heads: Heads, context: MigrationContext) -> Stream:
-        self._check_same_database(connection_of(context))
+    def _build_stream(self, heads: Heads, context: MigrationContext) -> Stream:
+        self._check_same_database(find_connection(context))
         if self.locations.are_empty():
             raise Refused(
                 f"The release holds no revision for {self.database.name!r}",
@@ -346,17 +346,17 @@ class Environment(Revisions):
                 "Correct migrate_source, or add a revision with `alembic revision`",
                 code="release-empty",
             )
-        return self._plan_stream(self._table(context), heads)
+        return self._plan_stream(self._name_table(context), heads)
 
-    def _identity(self, connection: Connection) -> Identity:
+    def _read_identity(self, connection: Connection) -> Identity:
         """Return where a connection leads; one of another kind is not even queried by the engine."""
-        kind = backend_of(connection.dialect.name)
+        kind = find_backend(connection.dialect.name)
         if kind != self.engine.name:
             return Identity(f"a server of {kind}", str(connection.engine.url.database))
-        return self.engine.identity(connection)
+        return self.engine.read_identity(connection)
 
-    def _table(self, context: MigrationContext) -> str:
-        schema = self.engine.schema_of(connection_of(context), context.version_table_schema, context.version_table)
+    def _name_table(self, context: MigrationContext) -> str:
+        schema = self.engine.find_schema(find_connection(context), context.version_table_schema, context.version_table)
         return f"{schema}.{context.version_table}"
 
     def _check_same_database(self, connection: Connection) -> None:
@@ -365,24 +365,24 @@ class Environment(Revisions):
         Raises:
             Refused: env.py leads elsewhere.
         """
-        found: object = self._identity(connection)
-        expected = self.engine.own_identity()
-        theirs = self.engine.instance(connection) if found == expected else ""
-        if theirs and theirs != (self._instance or self.engine.own_connection().run(self.engine.instance)):
+        found: object = self._read_identity(connection)
+        expected = self.engine.read_own_identity()
+        theirs = self.engine.read_instance(connection) if found == expected else ""
+        if theirs and theirs != (self._instance or self.engine.open_own_connection().run(self.engine.read_instance)):
             found = f"another server with the number of {found}"
         if found != expected:
             raise describe_elsewhere(
-                self.database, self.source.folder, self._url, found, expected, engine_names(self.config)
+                self.database, self.source.folder, self._url, found, expected, list_engine_names(self.config)
             )
 
     @contextmanager
-    def _refusing(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Turn whatever Alembic or env.py raises into a refusal that says what to do."""
         try:
             yield
         except Refused:
             raise
         except CommandError as error:
-            raise unreachable(self.database.name, self.target, self.script.get_heads(), error) from error
+            raise build_unreachable_refusal(self.database.name, self.target, self.script.get_heads(), error) from error
         except (Exception, SystemExit) as error:
-            raise env_py_failed(self.database.name, self.source.folder, error) from error
+            raise build_env_py_refusal(self.database.name, self.source.folder, error) from error

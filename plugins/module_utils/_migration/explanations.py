@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.errors import CORRECT_IT, Refused
-from .._engines.connection import sqlstate
+from .._engines.connection import find_sqlstate
 
 if TYPE_CHECKING:
     from .._core.job import Database
@@ -26,7 +26,7 @@ OTHER_DATABASE = "env-py-other-database"
 _LARGEST = 100_000  # bytes of a file that is searched for a variable
 
 
-def missing_package(error: BaseException) -> str:
+def describe_missing_package(error: BaseException) -> str:
     """Return what to do where the release's virtualenv lacks a module; nothing for another error."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
@@ -36,7 +36,7 @@ def missing_package(error: BaseException) -> str:
     )
 
 
-def env_py_failed(name: str, source: Path, error: BaseException) -> Refused:
+def build_env_py_refusal(name: str, source: Path, error: BaseException) -> Refused:
     """Return the refusal for what env.py raised, with the line of the release that was the last to run."""
     place = ""
     for frame in traceback.extract_tb(error.__traceback__):
@@ -44,7 +44,7 @@ def env_py_failed(name: str, source: Path, error: BaseException) -> Refused:
         if source in path.parents:
             place = f", in {path.relative_to(source)} line {frame.lineno}"
     reads = "Correct it, or give it what it reads: url_variables, environment, x_arguments, migrate_setup"
-    remedy = missing_package(error) or reads
+    remedy = describe_missing_package(error) or reads
     if "database is locked" in str(error):
         remedy = (
             "Run again when no other program has the file locked. Where env.py sets PRAGMA locking_mode = EXCLUSIVE for"
@@ -55,7 +55,7 @@ def env_py_failed(name: str, source: Path, error: BaseException) -> Refused:
     )
 
 
-def unreachable(name: str, target: str, heads: list[str], error: Exception) -> Refused:
+def build_unreachable_refusal(name: str, target: str, heads: list[str], error: Exception) -> Refused:
     """Return the refusal for what Alembic raised about revisions."""
     words = str(error)
     if "Multiple head revisions" in words:
@@ -101,7 +101,7 @@ def describe_elsewhere(
         why += f"; it migrates several: {', '.join(engines)}"
         remedy = "Give each of them an entry, whose engine_name is the name that it has there"
     if replaced:
-        why += f"; {replaced[0]} was set anew{_by(source, replaced[0])}"
+        why += f"; {replaced[0]} was set anew{_list_files_setting(source, replaced[0])}"
         remedy = (
             f"Let what env.py has in {replaced[0]} already go before what it reads from a file (load_dotenv() does)"
         )
@@ -123,27 +123,27 @@ def of_several(refusal: Refused, name: str) -> Refused:
     )
 
 
-def _by(source: Path, variable: str) -> str:
+def _list_files_setting(source: Path, variable: str) -> str:
     """Return which files of the release set a variable, without their text, which may hold secrets."""
     assignment = re.compile(rf"^\s*(?:export\s+)?{re.escape(variable)}\s*[=:]", re.MULTILINE)
     files = sorted([*source.glob(".env*"), *source.glob("*.env"), *source.glob("*/.env*")])
     small = [path for path in files if path.is_file() and path.stat().st_size < _LARGEST]
-    found = [str(path.relative_to(source)) for path in small if assignment.search(_text(path))]
+    found = [str(path.relative_to(source)) for path in small if assignment.search(_read_text(path))]
     return f" by {', '.join(found)}" if found else ""
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def advice_for(error: BaseException | None, at_base: bool) -> str:
+def advise(error: BaseException | None, at_base: bool) -> str:
     """Return what to do about a revision that failed."""
-    return (at_base and stamping_advice(error)) or (error is not None and missing_package(error)) or CORRECT_IT
+    return (at_base and advise_stamping(error)) or (error is not None and describe_missing_package(error)) or CORRECT_IT
 
 
-def stamping_advice(error: BaseException | None) -> str:
+def advise_stamping(error: BaseException | None) -> str:
     """Return what to do where a revision at the base makes what is there already; nothing for another error."""
-    if error is not None and (sqlstate(error) in _THERE_ALREADY or _WORDS_OF_THERE_ALREADY.search(str(error))):
+    if error is not None and (find_sqlstate(error) in _THERE_ALREADY or _WORDS_OF_THERE_ALREADY.search(str(error))):
         return (
             "If the tables were made without Alembic, record the revision they are at with `alembic stamp REVISION`"
             " on the host, with the same URL, environment and x_arguments, and run again; else correct it"

@@ -21,7 +21,7 @@ _OURS: dict[int, list[int]] = {}
 
 
 @contextmanager
-def guarded_forks() -> Iterator[None]:
+def guard_forks() -> Iterator[None]:
     """Let every process that is forked inside the block let go of the descriptors that were open before it."""
     pid = os.getpid()
     if not _GUARDED:
@@ -35,18 +35,18 @@ def guarded_forks() -> Iterator[None]:
         _OURS.pop(pid, None)
 
 
-def ending_copies(function: Callable[..., Any]) -> Callable[..., Any]:
+def end_copies(function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a revision's function: a process that was forked in it and comes out of it ends there."""
     pid = os.getpid()
 
     @functools.wraps(function)
-    def ending(*args: Any, **keywords: Any) -> Any:
+    def call_and_end(*args: Any, **keywords: Any) -> Any:
         try:
             return function(*args, **keywords)
         finally:
             _end_copy(pid)
 
-    return ending
+    return call_and_end
 
 
 _GUARDED: list[bool] = []

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from .._engines.connection import first_line
+from .._engines.connection import describe_error
 from .reported_error import make_reportable
 from .step import Step
 
@@ -35,14 +35,14 @@ class Interrupted(Exception):
         super().__init__(str(cause) if cause else "env.py ended without running its migrations to their end")
         self.cause = cause
         self.steps = steps
-        self.place = place or failing_place(cause)
+        self.place = place or find_failing_place(cause)
 
     def describe(self, cause: BaseException | None, failed: Step | None) -> str:
         """Return the cause, as its engine explains it, and where in the revision that failed it was raised."""
-        why = f"{type(cause).__name__}: {first_line(cause)}" if cause else str(self)
+        why = f"{type(cause).__name__}: {describe_error(cause)}" if cause else str(self)
         return f"{why}, {self.place}" if failed and self.place else why
 
-    def portable(self) -> Interrupted:
+    def as_portable(self) -> Interrupted:
         """Return the same for another process, where classes of the application need not load."""
         for step in self.steps:
             step.error = make_reportable(step.error)
@@ -52,7 +52,7 @@ class Interrupted(Exception):
         return Interrupted, (self.cause, self.steps, self.place)
 
 
-def failing_place(error: BaseException | None) -> str:
+def find_failing_place(error: BaseException | None) -> str:
     """Return the file and line of the revision in which an error was raised, and its statement; empty if unknown."""
     if error is None:
         return ""
@@ -61,11 +61,11 @@ def failing_place(error: BaseException | None) -> str:
         if {"revision", "down_revision"} <= set(frame.f_globals):
             path = Path(frame.f_code.co_filename)
             found = f"{path.parent.name}/{path.name}:{line}"
-    statement = _statement(error)
+    statement = _find_statement(error)
     return f"{found}: {statement}" if found and statement else found or statement
 
 
-def _statement(error: BaseException) -> str:
+def _find_statement(error: BaseException) -> str:
     text = getattr(error, "statement", None)
     if not isinstance(text, str):
         return ""

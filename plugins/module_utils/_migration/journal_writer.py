@@ -10,7 +10,7 @@ from typing import Any
 
 from .._core.progress import Progress
 from .._engines.interface import Lock
-from .._engines.parts import write_tracker_of
+from .._engines.parts import find_write_tracker
 from .._journal.events import Journal
 from .environment import Environment
 from .state import read_fingerprint
@@ -42,13 +42,13 @@ class JournalWriter(Watcher):
         #: How many steps were committed when it was read.
         self._read_after = 0
 
-    def begins(self, step: Step, number: int, count: int) -> None:
+    def on_begin(self, step: Step, number: int, count: int) -> None:
         """Journal the step; on an engine whose DDL survives a rollback, read the schema first."""
         self._lock.check()
         self._read_before_step()
         self._executed = 0
         self._journal.write("begun", revision=step.revision, table=step.table, number=number, count=count)
-        self._progress.phase(f"revision {number} of {count}, {step.revision} {step.message}".strip())
+        self._progress.begin_phase(f"revision {number} of {count}, {step.revision} {step.message}".strip())
 
     def on_ran(self, step: Step) -> None:
         """Journal that the revision's function has returned; before a commit it is on the disk."""
@@ -63,7 +63,7 @@ class JournalWriter(Watcher):
 
     def on_left(self, step: Step) -> None:
         """Journal the step as committed if a connection of our own sees it."""
-        if step.is_open or not write_tracker_of(self._engine).can_read_now():
+        if step.is_open or not find_write_tracker(self._engine).can_read_now():
             return  # the transaction goes on, and nothing of it is committed
         if self._locked_out:
             return
@@ -78,7 +78,7 @@ class JournalWriter(Watcher):
         if step.revision in heads or step.revision in self._environment.list_applied(heads):
             self.note_committed(step)
 
-    def commits_early(self, step: Step) -> None:
+    def on_early_commit(self, step: Step) -> None:
         """Journal what the open transaction has done, and read the schema before a part of the step is made permanent.
 
         What the migration itself has locked cannot be read from outside, and it keeps the lock while it
@@ -90,33 +90,33 @@ class JournalWriter(Watcher):
             self._journal.write("commit_begun", **facts)
         if self.before_step is not None:
             return
-        if not write_tracker_of(self._engine).can_read_now():
+        if not find_write_tracker(self._engine).can_read_now():
             self.before_step = []
             return
         try:
-            with self._engine.short_lock_timeout():
+            with self._engine.shorten_lock_timeout():
                 self.before_step = self._read_fingerprint()
         except Exception as error:
             if not self._engine.is_lock_timeout(error):
                 raise
             self.before_step = []
 
-    def executes(self, step: Step, statement: str) -> None:
+    def on_execute(self, step: Step, statement: str) -> None:
         """Journal it: no rollback takes it back, so a person has to know how far the step came."""
         self._executed += 1
         self._journal.write(
             "executes", revision=step.revision, table=step.table, number=self._executed, statement=statement
         )
 
-    def writes_early(self, step: Step) -> None:
+    def on_early_write(self, step: Step) -> None:
         """Journal it: if this process dies, nothing in the schema will show."""
         self._journal.write("wrote_early", revision=step.revision, table=step.table, rows=step.wrote)
 
-    def writes_unseen(self, step: Step, reason: str) -> None:
+    def on_unseen_write(self, step: Step, reason: str) -> None:
         """Journal it: afterwards, what the step wrote looks like what others wrote."""
         self._journal.write("wrote_unseen", revision=step.revision, table=step.table, reason=reason)
 
-    def defines(self, step: Step, held: dict[str, list[str]]) -> None:
+    def on_define(self, step: Step, held: dict[str, list[str]]) -> None:
         """Journal them: if this process dies, nothing else distinguishes them from what others have done."""
         self._journal.write_with_next("defined", revision=step.revision, table=step.table, held=held)
 
@@ -124,7 +124,7 @@ class JournalWriter(Watcher):
         """Journal one committed revision, once."""
         if step not in self.committed:
             self.committed.append(step)
-            digest = self._environment.sha256_of(step.revision)
+            digest = self._environment.hash_revision(step.revision)
             facts = {"revision": step.revision, "table": step.table, "message": step.message, "sha256": digest}
             self._journal.write("committed", **facts)
 
@@ -132,13 +132,13 @@ class JournalWriter(Watcher):
         """Read the schema, or keep what was read before the transaction that goes on: a rollback reverts to it."""
         if not self._engine.ddl_survives_rollback:
             self.before_step = None
-        elif write_tracker_of(self._engine).can_read_now():
+        elif find_write_tracker(self._engine).can_read_now():
             self.before_step, self._read_after = self._read_fingerprint(), len(self.committed)
         elif self._read_after != len(self.committed):
             self.before_step = None
 
     def _read_fingerprint(self) -> list[str]:
-        return read_fingerprint(self._engine, self._engine.own_connection(), self.tables)
+        return read_fingerprint(self._engine, self._engine.open_own_connection(), self.tables)
 
     def hand_over(self) -> dict[str, Any]:
         """Return what it remembers, for one in another process."""

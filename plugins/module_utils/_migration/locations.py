@@ -49,7 +49,7 @@ class Locations:
         script.locations = self
 
     def __str__(self) -> str:
-        return ", ".join(map(str, self._folders())) or "any folder"
+        return ", ".join(map(str, self._list_folders())) or "any folder"
 
     @property
     def named(self) -> list[str]:
@@ -62,7 +62,7 @@ class Locations:
         return self._loaded
 
     @contextmanager
-    def late(self) -> Iterator[None]:
+    def allow_late(self) -> Iterator[None]:
         """Let env.py, which runs meanwhile, name others until it or Alembic needs a revision."""
         self._is_loaded = False
         try:
@@ -101,15 +101,15 @@ class Locations:
         """Return whether there is no revision."""
         return not self._script.get_heads()
 
-    def outside(self) -> list[str]:
+    def list_outside(self) -> list[str]:
         """Return the folders that are not part of the release: what is in them changes without a new release.
 
         Each has the name by which it was found: that may be a link, or be below one.
         """
         inside = self._source.resolve()
-        folders = {*self._folders(), Path(self._script.dir).absolute()}
+        folders = {*self._list_folders(), Path(self._script.dir).absolute()}
         return sorted(str(folder) for folder in folders if not folder.resolve().is_relative_to(inside))
 
-    def _folders(self) -> list[Path]:
+    def _list_folders(self) -> list[Path]:
         found = self._script._version_locations  # a property that each release of Alembic has
         return [Path(folder).absolute() for folder in ([found] if isinstance(found, str) else found)]

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from .._core.errors import Failed
 from .._core.progress import Progress
-from .._engines.connection import OwnConnection, first_line
+from .._engines.connection import OwnConnection, describe_error
 from .._engines.interface import ITSELF, Engine
 from .._journal.events import Journal
 from .interrupted import Interrupted
@@ -37,7 +37,7 @@ class Blockers:
         """Return one line a session; runs in the thread that reports the progress."""
         if self._own is None:
             self._own = self._engine.connect()
-        found = self._engine.blockers(self._own)
+        found = self._engine.list_blockers(self._own)
         self.last = found or self.last
         return found
 
@@ -81,15 +81,17 @@ def retry_on_lock(
             if cause is None or not hopeful or not may_repeat(interruption):
                 raise
             if blockers.last and all(line.startswith(ITSELF) for line in blockers.last):
-                raise Interrupted(_waits_for_itself(engine, interruption, blockers.last), interruption.steps) from None
+                raise Interrupted(
+                    _build_self_wait_failure(engine, interruption, blockers.last), interruption.steps
+                ) from None
             held = f"; it is held by {'; '.join(blockers.last)}" if blockers.last else ""
-            journal.write("waits", reason=f"{first_line(cause)}{held}")
-        progress.phase(f"waits {pause:.1f} s for a lock, then tries again")
+            journal.write("waits", reason=f"{describe_error(cause)}{held}")
+        progress.begin_phase(f"waits {pause:.1f} s for a lock, then tries again")
         time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-def _waits_for_itself(engine: Engine, interruption: Interrupted, blockers: list[str]) -> Failed:
+def _build_self_wait_failure(engine: Engine, interruption: Interrupted, blockers: list[str]) -> Failed:
     """Return the failure of a revision whose second connection waits for its first; no other attempt will help."""
     step = interruption.steps[-1] if interruption.steps else None
     revision = f"Revision {step.revision} ({step.message})" if step else "env.py"

@@ -22,7 +22,7 @@ DEFAULT = "default"
 
 
 @contextmanager
-def only(engine_name: str, *arguments: Any, **options: Any) -> Iterator[None]:
+def select_engine(engine_name: str, *arguments: Any, **options: Any) -> Iterator[None]:
     """Let env.py, in the block, run the migrations of one engine, and leave out those of the others.
 
     Args:

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._core.urls import backend_of
+from .._core.urls import find_backend
 from .._engines.connection import OWN
 from .._engines.data import Counted
 from .._engines.elsewhere import ELSEWHERE
-from .._engines.parts import write_tracker_of
-from .._engines.sqlalchemy_import import listening, sa
+from .._engines.parts import find_write_tracker
+from .._engines.sqlalchemy_import import register_listeners, sa
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -75,17 +75,17 @@ class OwnCommits:
     @contextmanager
     def listen(self) -> Iterator[None]:
         """Listen inside of the block."""
-        if not write_tracker_of(self._engine).counts_transactions:
+        if not find_write_tracker(self._engine).counts_transactions:
             yield
             return
         engine = sa.engine.Engine
-        with listening((engine, "begin", self._begins), (engine, "commit", self._commits)):
+        with register_listeners((engine, "begin", self._handle_begin), (engine, "commit", self._handle_commit)):
             yield
 
     def leave_out(self, connection: Connection, steps: Iterator[T]) -> Iterator[T]:
         """Yield the steps of a connection, which are counted one by one, without counting its transactions."""
         self._in_steps.append(connection)
-        ELSEWHERE.knows(connection)
+        ELSEWHERE.note_own_place(connection)
         # The transaction that is open now ends after the last step.
         self._began.pop(id(connection), None)
         try:
@@ -93,14 +93,14 @@ class OwnCommits:
         finally:
             self._in_steps.remove(connection)
 
-    def _begins(self, connection: Connection) -> None:
+    def _handle_begin(self, connection: Connection) -> None:
         if not self._is_outside(connection):
             return
         # What earlier transactions of the session wrote may not have been handed in to the server yet.
         with suppress(Exception):
             self._began[id(connection)] = self._count(connection)
 
-    def _commits(self, connection: Connection) -> None:
+    def _handle_commit(self, connection: Connection) -> None:
         began = self._began.pop(id(connection), None)
         if began is None or not self._is_outside(connection):
             return
@@ -109,17 +109,21 @@ class OwnCommits:
             wrote, used = _count_growth(began.rows, counted.rows), _count_growth(began.used, counted.used)
             if not counted.number:
                 return
-            if self._engine.identity(connection) != self._engine.own_identity():
-                ELSEWHERE.wrote(connection)
+            if self._engine.read_identity(connection) != self._engine.read_own_identity():
+                ELSEWHERE.report_commit(connection)
             else:
-                rows = write_tracker_of(self._engine).catalog_rows(connection, counted, []) if counted.catalogs else {}
+                rows = (
+                    find_write_tracker(self._engine).list_catalog_rows(connection, counted, [])
+                    if counted.catalogs
+                    else {}
+                )
                 replaced = {str(counted.number): rows} if rows else {}
                 self.note(wrote, counted.replaced, [counted.number], replaced, used)
 
     def _count(self, connection: Connection, *, held: bool = False) -> Counted:
         self._reading = True
         try:
-            return write_tracker_of(self._engine).count_transaction(connection, held)
+            return find_write_tracker(self._engine).count_transaction(connection, held)
         finally:
             self._reading = False
 
@@ -127,20 +131,20 @@ class OwnCommits:
         return (
             self._is_on
             and not self._reading
-            and backend_of(connection.dialect.name) == self._engine.name
+            and find_backend(connection.dialect.name) == self._engine.name
             and not connection.get_execution_options().get(OWN)
             and connection not in self._in_steps
         )
 
 
 @contextmanager
-def touching(outside: OwnCommits | None) -> Iterator[None]:
+def journal_touched(outside: OwnCommits | None) -> Iterator[None]:
     """Journal, once there is a backup, what env.py's statements name and what is written to other databases."""
     if outside is None or not outside.is_on:
         yield
         return
-    elsewhere = ELSEWHERE.reporting(outside._engine, outside.note_elsewhere)
-    with elsewhere, write_tracker_of(outside._engine).noting_touched(outside.note_touched):
+    elsewhere = ELSEWHERE.report_writes(outside._engine, outside.note_elsewhere)
+    with elsewhere, find_write_tracker(outside._engine).watch_touched(outside.note_touched):
         yield
 
 

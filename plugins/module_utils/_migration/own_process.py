@@ -58,7 +58,7 @@ class ProgressOfParent(Progress):
         super().__init__(Path(os.devnull))
         self._pipe = pipe
 
-    def phase(self, phase: str) -> None:
+    def begin_phase(self, phase: str) -> None:
         """Begin a phase."""
         self._pipe.send((_PHASE, phase))
 
@@ -133,7 +133,7 @@ def _serve(pipe: Connection, task: Task) -> None:
         if pid == 0:
             try:
                 _end_with(standby)
-                _work(pipe, task, request)
+                _serve_requests(pipe, task, request)
                 answered[0] = 1
                 os._exit(0)
             finally:
@@ -145,7 +145,7 @@ def _serve(pipe: Connection, task: Task) -> None:
             pipe.send((_ANSWER, Died(f"the process of env.py ended {how}")))
 
 
-def _work(pipe: Connection, task: Task, request: Any) -> None:
+def _serve_requests(pipe: Connection, task: Task, request: Any) -> None:
     try:
         pipe.send((_ANSWER, task(request, LockOfParent(pipe), ProgressOfParent(pipe))))
     except Refused as refusal:
@@ -163,7 +163,7 @@ def _answer_of(pipe: Connection, lock: Lock, progress: Progress, until: float | 
         if kind == _LOCK:
             pipe.send(_check_lock(lock))
         elif kind == _PHASE:
-            progress.phase(value)
+            progress.begin_phase(value)
         elif kind == _DETAIL:
             progress.report(value)
         elif kind == _REFUSED or isinstance(value, Died):

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from .._core.errors import Refused
-from .._core.urls import backend_of
-from .._engines.migration_url import port_of
+from .._core.urls import find_backend
+from .._engines.migration_url import find_port
 from .._engines.sqlalchemy_import import sa
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ def fill_url(text: str, url: str) -> str:
         return text
     parts = sa.engine.make_url(url)
 
-    def value(match: re.Match[str]) -> str:
+    def replace_placeholder(match: re.Match[str]) -> str:
         found = getattr(parts, match[1]) if match[1] else url
         return "" if found is None else str(found)
 
-    return _PLACEHOLDER.sub(value, text)
+    return _PLACEHOLDER.sub(replace_placeholder, text)
 
 
-def variables_for(database: Database, url: str) -> dict[str, str]:
+def build_variables(database: Database, url: str) -> dict[str, str]:
     """Return the environment variables of an entry, with a URL in the place of placeholders and in url_variables."""
     variables = {name: fill_url(value, url) for name, value in database.environment.items()}
     return {**variables, **dict.fromkeys(database.url_variables, url)}
@@ -49,16 +49,16 @@ def refuse_literal_url(database: Database, url: URL) -> None:
     """
     variables = {name: value for name, value in database.environment.items() if name not in database.url_variables}
     for name, value in variables.items():
-        if _leads_to(value, url):
-            raise _refusal(database.name, f"{name} in environment", f"environment: {{{name}: '{{url}}'}}")
+        if _is_same_place(value, url):
+            raise _build_refusal(database.name, f"{name} in environment", f"environment: {{{name}: '{{url}}'}}")
     for argument in database.x_arguments:
         name, equals, value = argument.partition("=")
-        if _leads_to(value if equals else name, url):
+        if _is_same_place(value if equals else name, url):
             shown = f"{name}={{url}}" if equals else "{url}"
-            raise _refusal(database.name, f"{name} in x_arguments" if equals else "x_arguments", f"'{shown}'")
+            raise _build_refusal(database.name, f"{name} in x_arguments" if equals else "x_arguments", f"'{shown}'")
 
 
-def _refusal(name: str, where: str, instead: str) -> Refused:
+def _build_refusal(name: str, where: str, instead: str) -> Refused:
     return Refused(
         f"Database {name!r} cannot be rehearsed",
         f"{where} is the URL of the database itself, and env.py would change that in place of the copy",
@@ -67,16 +67,16 @@ def _refusal(name: str, where: str, instead: str) -> Refused:
     )
 
 
-def _leads_to(value: str, url: URL) -> bool:
+def _is_same_place(value: str, url: URL) -> bool:
     if "://" not in value:
         return False
     try:
         found = sa.engine.make_url(value.strip())
     except Exception:  # noqa: BLE001 - an address of another kind
         return False
-    return _place(found) == _place(url)
+    return _locate_database(found) == _locate_database(url)
 
 
-def _place(url: URL) -> tuple[str, str, int | None, str]:
+def _locate_database(url: URL) -> tuple[str, str, int | None, str]:
     host = url.host or str(url.query.get("host") or "")
-    return backend_of(url.drivername), host, port_of(url), str(url.database or "")
+    return find_backend(url.drivername), host, find_port(url), str(url.database or "")

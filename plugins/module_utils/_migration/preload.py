@@ -16,15 +16,15 @@ from .._core.entries import ENTRIES
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.processes import redirect_output, run_in_processes
-from .._core.urls import backend_of
+from .._core.urls import find_backend
 from .._engines.connection import execute
-from .._engines.migration_url import ASYNC_DRIVERS, has_server, migration_url, own_url
+from .._engines.migration_url import ASYNC_DRIVERS, build_migration_url, build_own_url, has_server
 from .._engines.registry import prepare
 from .._engines.sqlalchemy_import import sa
 from .._release.source import Source
 from .alembic_import import MigrationContext
 from .command_line import prepare_command_line
-from .scripts import configuration, load_revisions
+from .scripts import build_configuration, load_revisions
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -35,14 +35,14 @@ def warm(job: Job, databases: Sequence[Database]) -> None:
     found: set[URL] = set()
     for database in databases:
         try:
-            url = migration_url(database)
-            found |= {sa.engine.URL.create(each.drivername) for each in (url, own_url(url))}
+            url = build_migration_url(database)
+            found |= {sa.engine.URL.create(each.drivername) for each in (url, build_own_url(url))}
         except Refused:
             continue
     for module in ("logging.config", "alembic.op", "alembic.context"):
         importlib.import_module(module)
     prepare_command_line()
-    prepare({backend_of(url.drivername) for url in found}, job)
+    prepare({find_backend(url.drivername) for url in found}, job)
     for url in found:
         try:
             _warm_dialect(url)
@@ -76,15 +76,15 @@ def _load_harmlessly(job: Job) -> bool:
     """
     answers: list[Any] = []
 
-    def task(_item: None) -> bool:
+    def load_modules(_item: None) -> bool:
         redirect_output(os.devnull)
         _load(job)
         return threading.active_count() == 1
 
-    run_in_processes([None], 1, task, job.plan_timeout, lambda _item, answer: answers.append(answer))
+    run_in_processes([None], 1, load_modules, job.plan_timeout, lambda _item, answer: answers.append(answer))
     return answers == [True]
 
 
 def _load(job: Job) -> None:
     source = Source(job.layout.release(job.release) / "source")
-    load_revisions(configuration(source, job.alembic_options), source)
+    load_revisions(build_configuration(source, job.alembic_options), source)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.errors import Refused
-from .._engines.connection import sqlstate
+from .._engines.connection import find_sqlstate
 
 
 class Reported(Exception):
@@ -24,7 +24,7 @@ def make_reportable(error: BaseException | None) -> BaseException | None:
     if error is None or isinstance(error, (Refused, Reported)):
         return error
     original = getattr(error, "orig", None)
-    return _make_error(type(error).__name__, str(error), sqlstate(error), str(original) if original else "")
+    return _make_error(type(error).__name__, str(error), find_sqlstate(error), str(original) if original else "")
 
 
 def _make_error(kind: str, text: str, state: str, original: str) -> Reported:

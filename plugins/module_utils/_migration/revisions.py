@@ -17,7 +17,7 @@ from .._core.errors import Refused
 from .._core.revisions import CONTRACT, EXPAND, Heads, Revision, Stream
 from .alembic_import import CommandError, ScriptDirectory
 from .locations import Locations
-from .steps import heads_after
+from .steps import list_heads_after
 
 if TYPE_CHECKING:
     from .._engines.interface import Engine
@@ -36,7 +36,7 @@ class Revisions(ABC):
         """Return what Alembic is to upgrade to."""
 
     @abstractmethod
-    def streams(self, instance: str = "") -> list[Stream]:
+    def read_streams(self, instance: str = "") -> list[Stream]:
         """Run env.py without letting it change anything."""
 
     def can_be_undone(self, revision: str) -> bool:
@@ -55,7 +55,7 @@ class Revisions(ABC):
             self._learn_locations()
         return {script.revision for script in self.script.iterate_revisions(heads, "base")}
 
-    def knows(self, revision: str) -> bool:
+    def has_revision(self, revision: str) -> bool:
         """Return whether this release holds a revision."""
         if not self._has(revision):
             self._learn_locations()
@@ -69,17 +69,17 @@ class Revisions(ABC):
 
     def _learn_locations(self) -> None:
         """Run env.py once to hear where its revisions are, if it has not run yet: it may name other folders."""
-        if self.locations.are_known or not self.engine.exists():
+        if self.locations.are_known or not self.engine.is_present():
             return
         self.locations.are_known = True
         with suppress(Refused):
-            self.streams()
+            self.read_streams()
 
     def list_applied_below(self, heads: Iterable[str]) -> set[str]:
         """Return all revisions at and below some heads, without those that this release does not know."""
-        return {revision for head in heads if self.knows(head) for revision in self.list_applied((head,))}
+        return {revision for head in heads if self.has_revision(head) for revision in self.list_applied((head,))}
 
-    def sha256_of(self, revision: str) -> str:
+    def hash_revision(self, revision: str) -> str:
         """Return the digest of a revision's file, or nothing if it cannot be read."""
         try:
             return hashlib.sha256(Path(self.script.get_revision(revision).path).read_bytes()).hexdigest()
@@ -87,9 +87,11 @@ class Revisions(ABC):
             return ""
 
     def _plan_stream(self, table: str, heads: Heads) -> Stream:
-        steps = self._steps_ahead(heads)
+        steps = self._list_steps_ahead(heads)
         pending = tuple(Revision(step.revision.revision, step.revision.doc or "") for step in steps)
-        return Stream(table, tuple(sorted(heads)), pending, heads_after(heads, steps), self._list_unexpanded(heads))
+        return Stream(
+            table, tuple(sorted(heads)), pending, list_heads_after(heads, steps), self._list_unexpanded(heads)
+        )
 
     def _list_unexpanded(self, heads: Heads) -> tuple[str, ...]:
         """Return what is missing of the expanding branch, where the target is to contract."""
@@ -98,11 +100,11 @@ class Revisions(ABC):
         missing = self.script._upgrade_revs(f"{EXPAND}@head", heads)  # type: ignore[arg-type]
         return tuple(step.revision.revision for step in missing)
 
-    def _steps_ahead(self, heads: Heads) -> list[Any]:
+    def _list_steps_ahead(self, heads: Heads) -> list[Any]:
         return list(self.script._upgrade_revs(self.target, heads))  # type: ignore[arg-type]
 
     def _name_below(self, committed: dict[str, list[str]]) -> str:
         """Return the argument of ``alembic downgrade`` that would undo the same in the first version table."""
         first = next((revisions[0] for revisions in committed.values() if revisions), "")
-        down = self.script.get_revision(first).down_revision if first and self.knows(first) else None
+        down = self.script.get_revision(first).down_revision if first and self.has_revision(first) else None
         return (down if isinstance(down, str) else down[0]) if down else "base"

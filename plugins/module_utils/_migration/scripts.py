@@ -15,7 +15,7 @@ from typing import Any
 from .._core.errors import Refused
 from .._release.source import Source
 from .alembic_import import Config, ScriptDirectory
-from .explanations import missing_package
+from .explanations import describe_missing_package
 
 #: The revisions of sources that are loaded already.
 _LOADED: dict[Path, Any] = {}
@@ -24,7 +24,7 @@ _LOADED: dict[Path, Any] = {}
 _TOML_SINCE = (1, 16)
 
 
-def configuration(source: Source, options: dict[str, str]) -> Config:
+def build_configuration(source: Source, options: dict[str, str]) -> Config:
     """Return the configuration that ``alembic`` would have made here.
 
     Args:
@@ -34,7 +34,7 @@ def configuration(source: Source, options: dict[str, str]) -> Config:
     Raises:
         Refused: its pyproject.toml requires a newer Alembic.
     """
-    ini = source.ini(options)
+    ini = source.find_ini(options)
     arguments: dict[str, Any] = {"file_": str(ini) if ini else None}
     if source.toml:
         _require_toml_support()
@@ -64,7 +64,7 @@ def set_url(config: Config, url: str, engine_name: str) -> None:
         Refused: the configuration does not name it.
     """
     config.set_main_option("sqlalchemy.url", _escape_percent(url))
-    names = engine_names(config)
+    names = list_engine_names(config)
     if engine_name and names:
         if engine_name not in names:
             raise Refused(
@@ -77,12 +77,12 @@ def set_url(config: Config, url: str, engine_name: str) -> None:
         config.set_section_option(engine_name, "sqlalchemy.url", _escape_percent(url))
 
 
-def engine_names(config: Config) -> list[str]:
+def list_engine_names(config: Config) -> list[str]:
     """Return what env.py calls its databases, where it is made from Alembic's template for several."""
     return [name for name in re.split(r",\s*", config.get_main_option("databases") or "") if name]
 
 
-def script_directory(config: Config, source: Source) -> ScriptDirectory:
+def load_script_directory(config: Config, source: Source) -> ScriptDirectory:
     """Return the revisions of a source, loaded under its own working directory and import path.
 
     Raises:
@@ -99,7 +99,7 @@ def script_directory(config: Config, source: Source) -> ScriptDirectory:
         raise Refused(
             "The revisions of the release do not load",
             f"{type(error).__name__}: {error}",
-            missing_package(error) or "Try `alembic heads` in the migrations directory",
+            describe_missing_package(error) or "Try `alembic heads` in the migrations directory",
             code="revisions-not-loadable",
         ) from error
     return script
@@ -111,7 +111,7 @@ def load_revisions(config: Config, source: Source) -> None:
     Raises:
         Refused: they do not load.
     """
-    _LOADED[source.folder] = script_directory(config, source).revision_map
+    _LOADED[source.folder] = load_script_directory(config, source).revision_map
 
 
 def _require_toml_support() -> None:

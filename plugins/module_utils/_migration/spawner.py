@@ -46,7 +46,7 @@ class Spawner:
         theirs.close()
         self._socket = ours
 
-    def new(self) -> socket.socket:
+    def start_process(self) -> socket.socket:
         """Start a process that waits for the name of its database, and return the connection to it."""
         self.start()
         ours, theirs = socket.socketpair()
@@ -70,13 +70,13 @@ def _serve(connection: socket.socket) -> None:
             return
         if os.fork() == 0:
             connection.close()
-            _be_env_process(descriptors)
+            _become_env_process(descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _be_env_process(descriptors: list[int]) -> None:
-    from .env_process import host  # noqa: PLC0415 - it imports Alembic
+def _become_env_process(descriptors: list[int]) -> None:
+    from .env_process import serve_parent  # noqa: PLC0415 - it imports Alembic
 
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -86,7 +86,7 @@ def _be_env_process(descriptors: list[int]) -> None:
         os.close(output)
         os.close(errors)
         os.set_inheritable(to_parent, False)
-        host(socket.socket(fileno=to_parent))
+        serve_parent(socket.socket(fileno=to_parent))
     except BaseException:  # noqa: BLE001 - the process that waits for this process hears that it has ended
         traceback.print_exc()
     finally:

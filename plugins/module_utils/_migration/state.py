@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._core.revisions import heads_or_base
+from .._core.revisions import describe_heads
 from .._engines.connection import OwnConnection
 from .._engines.interface import Engine
 from .environment import Environment
@@ -32,9 +32,9 @@ class Position:
         return sorted({head for heads in self.heads.values() for head in heads})
 
     def __str__(self) -> str:
-        return heads_or_base(self.revisions)
+        return describe_heads(self.revisions)
 
-    def facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, Any]:
         """Return what the journal keeps, enough to compare with later."""
         made = {"made": self.made} if self.made else {}
         return {"heads": self.heads, "fingerprint": self.fingerprint, **made}
@@ -43,7 +43,7 @@ class Position:
 def read_applied(environment: Environment, own: OwnConnection, tables: list[str]) -> dict[str, set[str]]:
     """Return the committed revisions of version tables, the heads and all below them."""
     # A connection that env.py has left open may still hold them.
-    with environment.engine.short_lock_timeout(environment.job.lock_wait):
+    with environment.engine.shorten_lock_timeout(environment.job.lock_wait):
         heads = {table: read_heads(own, table, there=True) for table in tables}
     return {table: environment.list_applied(found) for table, found in heads.items()}
 
@@ -54,29 +54,29 @@ def read_position(engine: Engine, tables: list[str], count_rows: bool = False) -
     Raises:
         Refused: the server cannot be reached.
     """
-    if not engine.exists():
+    if not engine.is_present():
         return Position({table: [] for table in tables})
-    own = engine.own_connection()
-    with engine.short_lock_timeout(engine.job.lock_wait):
+    own = engine.open_own_connection()
+    with engine.shorten_lock_timeout(engine.job.lock_wait):
         heads = {table: list(read_heads(own, table, there=True)) for table in tables}
-        counts = own.run(engine.row_counts) if count_rows else None
+        counts = own.run(engine.count_table_rows) if count_rows else None
         return Position(heads, read_fingerprint(engine, own, tables), counts, own.run(engine.read_creation_id) or "")
 
 
 def read_fingerprint(engine: Engine, own: OwnConnection, tables: list[str]) -> list[str]:
     """Return the schema without the version tables."""
-    return own.run(engine.fingerprint, frozenset(tables))
+    return own.run(engine.read_fingerprint, frozenset(tables))
 
 
-def differences(before: list[str], after: list[str]) -> list[str]:
+def list_differences(before: list[str], after: list[str]) -> list[str]:
     """Return the lines of two fingerprints that differ, marked as in a diff."""
     old, new = set(before), set(after)
     return sorted([f"-{line}" for line in old - new] + [f"+{line}" for line in new - old], key=lambda line: line[1:])
 
 
-def differences_since(engine: Engine, before: list[str], now: list[str]) -> list[str]:
+def list_differences_since(engine: Engine, before: list[str], now: list[str]) -> list[str]:
     """Return how the schema differs from what a manifest or a journal holds, as above, in the terms of its server."""
-    return differences(before, engine.in_terms_of(before, now))
+    return list_differences(before, engine.convert_fingerprint(before, now))
 
 
 def find_lost_rows(before: dict[str, int] | None, after: dict[str, int] | None) -> dict[str, list[int]]:

@@ -81,13 +81,13 @@ class Watcher:
     #: Whether it wants to know of each step in a transaction what the last one knows of all.
     wants_each_step = True
 
-    def works_on(self, connection: Connection) -> None:
+    def on_connection(self, connection: Connection) -> None:
         """Hear on which connection of env.py the next steps run."""
 
-    def begins(self, step: Step, number: int, count: int) -> None:
+    def on_begin(self, step: Step, number: int, count: int) -> None:
         """Hear that a revision is about to run."""
 
-    def begins_revision(self) -> None:
+    def on_begin_revision(self) -> None:
         """Hear that a revision's function is about to run, in its transaction."""
 
     def on_ran(self, step: Step) -> None:
@@ -99,17 +99,17 @@ class Watcher:
     def on_left(self, step: Step) -> None:
         """Hear that Alembic has left the revision's block and continues with the next one."""
 
-    def commits_early(self, step: Step) -> None:
+    def on_early_commit(self, step: Step) -> None:
         """Hear that a part of the step is about to be committed before its end, as by an autocommit block."""
 
-    def executes(self, step: Step, statement: str) -> None:
+    def on_execute(self, step: Step, statement: str) -> None:
         """Hear of a statement that will be permanent as soon as it has been executed; without its strings."""
 
-    def writes_early(self, step: Step) -> None:
+    def on_early_write(self, step: Step) -> None:
         """Hear that rows are about to be made permanent before the step's end."""
 
-    def defines(self, step: Step, held: dict[str, list[str]]) -> None:
+    def on_define(self, step: Step, held: dict[str, list[str]]) -> None:
         """Hear what the step has defined that is permanent before its end, as kinds of ``held``."""
 
-    def writes_unseen(self, step: Step, reason: str) -> None:
+    def on_unseen_write(self, step: Step, reason: str) -> None:
         """Hear that the step may have written where nothing counts it."""

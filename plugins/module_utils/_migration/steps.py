@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.errors import Refused
 from .._engines.data import ANY_TABLE, INSERTED
 from .._engines.interface import Engine
-from .._engines.parts import write_tracker_of
+from .._engines.parts import find_write_tracker
 from .alembic_import import MigrationContext, MigrationStep
 from .early_commits import EarlyCommits
 from .step import Step, Watcher
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 
-def heads_after(heads: Sequence[str], steps: Sequence[MigrationStep]) -> tuple[str, ...]:
+def list_heads_after(heads: Sequence[str], steps: Sequence[MigrationStep]) -> tuple[str, ...]:
     """Return the heads that steps lead to: each takes the place of those it builds on."""
     reached = set(heads)
     for step in steps:
@@ -35,7 +35,7 @@ def heads_after(heads: Sequence[str], steps: Sequence[MigrationStep]) -> tuple[s
     return tuple(sorted(reached))
 
 
-def connection_of(context: MigrationContext) -> Connection:
+def find_connection(context: MigrationContext) -> Connection:
     """Return the connection that env.py migrates with.
 
     Raises:
@@ -71,13 +71,13 @@ def watch_steps(
         streams: receives that this one came to its end.
         engine: counts what is written.
     """
-    counter = Counter(engine, connection_of(context), watcher.wants_rows_of_savepoints)
+    counter = Counter(engine, find_connection(context), watcher.wants_rows_of_savepoints)
     last = steps[-1].revision.revision if steps else ""  # type: ignore[attr-defined]
 
     in_one = _is_in_one_transaction(context) and not watcher.wants_each_step
-    before_commits = _before_commits(steps) if in_one else set()
+    before_commits = _list_before_commits(steps) if in_one else set()
 
-    def applied(**_facts: Any) -> None:
+    def count_applied(**_facts: Any) -> None:
         begun[-1].is_open = in_one and begun[-1].revision != last
         counter.add_to(begun[-1], held=not begun[-1].is_open or begun[-1].revision in before_commits)
         counter.refuse_outside(begun[-1])
@@ -86,31 +86,31 @@ def watch_steps(
         watcher.on_ran(begun[-1])
 
     # configure() overwrites what EnvironmentContext was given, so the callback is added here.
-    context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, applied)
+    context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, count_applied)
 
-    def current() -> Step | None:
+    def find_current() -> Step | None:
         # One that ran as well: a thread of it may write on.
         return begun[-1] if begun else None
 
-    def unseen(reason: str) -> None:
-        step = current()
+    def note_unseen(reason: str) -> None:
+        step = find_current()
         if step is not None and reason not in step.unseen:
             step.unseen.append(reason)
             step.replaced.update(() if reason == INSERTED else (ANY_TABLE,))
-            watcher.writes_unseen(step, reason)
+            watcher.on_unseen_write(step, reason)
 
-    counter.unseen = write_tracker_of(engine).unseen_writes(connection_of(context), unseen, current)
+    counter.unseen = find_write_tracker(engine).build_unseen_writes(find_connection(context), note_unseen, find_current)
     early = EarlyCommits(begun, watcher, counter, engine)
-    with early.listen(context, connection_of(context)), counter.unseen.listen():
+    with early.listen(context, find_connection(context)), counter.unseen.listen():
         for number, alembic_step in enumerate(steps, 1):
             script = alembic_step.revision  # type: ignore[attr-defined]
             step = Step(table, script.revision, script.doc or "")
-            watcher.begins(step, number, len(steps))
+            watcher.on_begin(step, number, len(steps))
             begun.append(step)
-            alembic_step.migration_fn = _noting(alembic_step.migration_fn, step, counter, watcher)
+            alembic_step.migration_fn = _note_errors(alembic_step.migration_fn, step, counter, watcher)
             counter.start()
             yield alembic_step
-            step.is_open = counter.goes_on()
+            step.is_open = counter.is_transaction_open()
             counter.read_counters()
             early.note_definitions(step)
             watcher.on_left(step)
@@ -124,7 +124,7 @@ def _is_in_one_transaction(context: MigrationContext) -> bool:
     return of_env or (not each and bool(context.impl.transactional_ddl))
 
 
-def _before_commits(steps: list[MigrationStep]) -> set[str]:
+def _list_before_commits(steps: list[MigrationStep]) -> set[str]:
     """Return the revisions whose next one may commit by itself, in ways that nothing notices before it is done."""
     scripts = [step.revision for step in steps]  # type: ignore[attr-defined]
     return {script.revision for script, following in zip(scripts, scripts[1:]) if _may_commit(following)}
@@ -138,13 +138,13 @@ def _may_commit(script: Any) -> bool:
         return True
 
 
-def _noting(function: Callable[..., Any], step: Step, counter: Counter, watcher: Watcher) -> Callable[..., Any]:
+def _note_errors(function: Callable[..., Any], step: Step, counter: Counter, watcher: Watcher) -> Callable[..., Any]:
     """Wrap a revision's function so that its error is known even if env.py hides it."""
 
     @functools.wraps(function)
-    def noting(*args: Any, **keywords: Any) -> Any:
+    def call_and_note(*args: Any, **keywords: Any) -> Any:
         try:
-            watcher.begins_revision()
+            watcher.on_begin_revision()
             return function(*args, **keywords)
         except BaseException as error:
             step.error = error
@@ -152,4 +152,4 @@ def _noting(function: Callable[..., Any], step: Step, counter: Counter, watcher:
             watcher.on_failed(step)
             raise
 
-    return noting
+    return call_and_note

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._core.revisions import Heads
-from .._engines.connection import OwnConnection, sqlstate
+from .._engines.connection import OwnConnection, find_sqlstate
 from .._engines.interface import Engine
 from .._engines.sql import escape_colons, qualify_name
 from .._engines.sqlalchemy_import import sa
@@ -31,24 +31,24 @@ def read_heads(own: OwnConnection, table: str, *, there: bool = False) -> Heads:
         there: whether it should be there, which saves most of the time of reading.
     """
     if not there:
-        return own.run(_heads_of, *table.rsplit(".", 1))
-    return _rows_of(lambda statement: own.rows(escape_colons(statement)), own, table)
+        return own.run(_read_heads_of, *table.rsplit(".", 1))
+    return _read_rows(lambda statement: own.query_rows(escape_colons(statement)), own, table)
 
 
 def read_heads_at_once(engine: Engine, table: str) -> Heads:
     """Return the same of one that should be there, waiting for no lock longer than a second."""
-    return _rows_of(engine.read_at_once, engine.own_connection(), table)
+    return _read_rows(engine.read_at_once, engine.open_own_connection(), table)
 
 
-def _rows_of(read: Callable[[str], list[tuple[Any, ...]]], own: OwnConnection, table: str) -> Heads:
+def _read_rows(read: Callable[[str], list[tuple[Any, ...]]], own: OwnConnection, table: str) -> Heads:
     try:
         return tuple(sorted(str(row[0]) for row in read(f"select version_num from {qualify_name(table)}")))
     except sa.exc.DBAPIError as error:
-        if sqlstate(error) == _UNDEFINED_TABLE:  # as only the transaction that makes it sees it
+        if find_sqlstate(error) == _UNDEFINED_TABLE:  # as only the transaction that makes it sees it
             return ()
-        return own.run(_heads_of, *table.rsplit(".", 1))
+        return own.run(_read_heads_of, *table.rsplit(".", 1))
 
 
-def _heads_of(connection: Connection, schema: str, table: str) -> Heads:
+def _read_heads_of(connection: Connection, schema: str, table: str) -> Heads:
     options = {"version_table": table, "version_table_schema": schema}
     return tuple(sorted(MigrationContext.configure(connection, opts=options).get_current_heads()))

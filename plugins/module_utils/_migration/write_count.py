@@ -9,10 +9,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .._core.errors import Failed, first_of
+from .._core.errors import Failed, describe_first
 from .._engines.data import Counted
 from .._engines.interface import Engine
-from .._engines.parts import write_tracker_of
+from .._engines.parts import find_write_tracker
 from .._engines.unseen_writes import UnseenWrites
 from .step import Step
 
@@ -27,7 +27,7 @@ class Counter:
     """Count what the step that runs has written; the backend's own counts are taken as they were before it."""
 
     def __init__(self, engine: Engine, connection: Connection, rows_of_savepoints: bool) -> None:
-        self._tracker = write_tracker_of(engine)
+        self._tracker = find_write_tracker(engine)
         self._rows_of_savepoints = rows_of_savepoints
         self._connection = connection
         self._before: dict[str, int] = {}
@@ -44,16 +44,16 @@ class Counter:
 
     def start(self) -> None:
         """Begin to count."""
-        known = self._last if self.goes_on() else None
+        known = self._last if self.is_transaction_open() else None
         counted = known or self._tracker.count_transaction(self._connection)
         self._has_ended = False
         self._before, self._used_before, self._first = counted.rows, counted.used, counted.newest
         # What was dropped in this transaction is not counted any more.
         self._pending = {**(self._pending if known else {}), **counted.pending}
         if self.unseen:
-            self.unseen.starts(counted.began)
+            self.unseen.start_step(counted.began)
 
-    def goes_on(self) -> bool:
+    def is_transaction_open(self) -> bool:
         """Return whether the transaction that was counted last is still open, so that nothing of it is committed."""
         return self.unseen is not None and not self._has_ended and self.unseen.is_open()
 
@@ -66,20 +66,22 @@ class Counter:
                 in one transaction, the last one says that for all, and so does one before a step that may commit.
         """
         if self.unseen:
-            self.unseen.checks()
+            self.unseen.check_transaction()
         held = held or step.has_savepoints
         counted = self._last = self._tracker.count_transaction(self._connection, held=held)
         if self.unseen:
-            self.unseen.checks(counted.began)
+            self.unseen.check_transaction(counted.began)
         self._add(step, counted)
         if counted.newest:
-            step.span = [step.span[0] if step.span else self._first, self._tracker.next_transaction()]
+            step.span = [step.span[0] if step.span else self._first, self._tracker.read_next_transaction()]
             if step.has_savepoints:
                 tables = list(counted.rows) if self._rows_of_savepoints else []
-                self._know(step, self._tracker.subtransactions(self._connection, step.span, tables))
+                self._note_transactions(step, self._tracker.list_subtransactions(self._connection, step.span, tables))
         if counted.number and counted.catalogs:
             with suppress(Exception):  # what is not known counts as others'
-                rows = self._tracker.catalog_rows(self._connection, counted, step.span if step.has_savepoints else [])
+                rows = self._tracker.list_catalog_rows(
+                    self._connection, counted, step.span if step.has_savepoints else []
+                )
                 step.catalog_rows[str(counted.number)] = rows
 
     def _add(self, step: Step, counted: Counted) -> None:
@@ -96,7 +98,7 @@ class Counter:
             if count > self._before.get(table, 0):
                 step.wrote[table] = step.wrote.get(table, 0) + count - self._before.get(table, 0)
         self._before = counted.rows
-        self._know(step, [counted.number] if counted.number else [])
+        self._note_transactions(step, [counted.number] if counted.number else [])
 
     def _hold(self, step: Step, counted: Counted) -> None:
         """Add what its transactions kept to themselves; of the states of a schema those that no step before it has."""
@@ -107,12 +109,12 @@ class Counter:
             known += [each for each in held if each not in known]
 
     @staticmethod
-    def _know(step: Step, transactions: list[int]) -> None:
+    def _note_transactions(step: Step, transactions: list[int]) -> None:
         step.transactions += [number for number in transactions if number not in step.transactions]
 
     def add_definitions(self, step: Step) -> dict[str, list[str]]:
         """Add what the step has defined that is permanent already, and return what of it is new; nothing if none is."""
-        counted = self._tracker.definitions(self._connection)
+        counted = self._tracker.count_definitions(self._connection)
         if counted is None:
             return {}
         known = {kind: set(held) for kind, held in step.held.items()}
@@ -130,7 +132,7 @@ class Counter:
         if found:
             raise Failed(
                 f"Revision {step.revision} changes other schemas than that of its entry",
-                first_of(found, _MOST_NAMED),
+                describe_first(found, _MOST_NAMED),
                 "No backup has what is there: change it with an entry of its own, or with one for all of the database",
                 code="schema-left",
             )

@@ -19,7 +19,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._core.masking import learn
 from .._core.secrets import mask_for
 from .call import CODE
-from .result import answering
+from .result import answer_errors
 
 _UTILS = __name__.rpartition("._module.")[0]
 
@@ -36,5 +36,5 @@ def answer(name: str, module: AnsibleModule, archive: Path | None, kept: str) ->
     """
     CODE.archive, CODE.kept = archive, kept
     learn(functools.partial(mask_for, module.params))
-    with answering(module):
+    with answer_errors(module):
         import_module(f"{_UTILS}._answers.{name}").respond(module)

@@ -27,9 +27,9 @@ from .._core.argument_specs import Spec
 from .._core.errors import Failed, Refused
 from .._core.ownership import refuse_if_not_ours
 from .._core.packed_code import LOCK, compile_beside, is_intact, locate_compiled
-from .._core.paths import Layout, locked_file, private_directory, sha256_of, write_bytes_durably
-from .._journal.worker_lock import any_works
-from .result import answering, leave, module_of
+from .._core.paths import Layout, hash_file, lock_file, make_private_directory, write_bytes_durably
+from .._journal.worker_lock import is_any_worker_alive
+from .result import answer_errors, build_module, leave
 
 _UTILS = __name__.rpartition("._module.")[0]
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -49,8 +49,8 @@ def answer_by_code(name: str, spec: Spec, *, makes_root: bool = False) -> None:
         spec: its options.
         makes_root: whether the code is kept where ``root`` is not there yet.
     """
-    module = module_of(spec)
-    with answering(module):
+    module = build_module(spec)
+    with answer_errors(module):
         archive, kept = (None, "") if _is_there(f"{_UTILS}._answers.{name}") else use_code(module, makes_root)
         import_module(f"{_UTILS}._module.answer").answer(name, module, archive, kept)
 
@@ -90,7 +90,7 @@ def use_code(module: AnsibleModule, makes_root: bool = False) -> tuple[Path, str
         content = read_sent(Path(sent), digest)
         if makes_root and not module.check_mode:
             with suppress(Refused):  # the module refuses it for itself
-                private_directory(layout.root)
+                make_private_directory(layout.root)
         is_kept = not module.check_mode and keep_code(layout, digest, content)
     if not is_kept:
         _import_from(Path(sent))
@@ -110,7 +110,7 @@ def is_whole(place: Path, digest: str) -> bool:
         Refused: as ``is_file_of_ours``.
     """
     try:
-        return is_file_of_ours(place) and sha256_of(place) == digest
+        return is_file_of_ours(place) and hash_file(place) == digest
     except OSError:  # it cannot be read
         return False
 
@@ -167,14 +167,14 @@ def keep_code(layout: Layout, digest: str, content: bytes) -> bool:
     if shutil.disk_usage(layout.root).free < _LEFT_FREE:  # journals need it more
         return False
     try:
-        private_directory(layout.code)
+        make_private_directory(layout.code)
     except Refused:
         if os.path.lexists(layout.code):
             raise
         return False  # as where a disk is full
     refuse_if_not_ours(layout.code, "migrate_root")
     try:
-        with locked_file(layout.code / LOCK):
+        with lock_file(layout.code / LOCK):
             write_bytes_durably(layout.code / f"{digest}.zip", content)
             _prune(layout, digest)
     except OSError:
@@ -189,7 +189,7 @@ def _prune(layout: Layout, digest: str) -> None:
     """
     for path in layout.code.glob(".*.zip.*"):
         path.unlink()
-    if any_works(layout):
+    if is_any_worker_alive(layout):
         return
     archives = [path for path in layout.code.glob("*.zip") if _DIGEST.fullmatch(path.stem)]
     archives.sort(key=lambda path: (path.stem == digest, path.stat().st_mtime), reverse=True)

@@ -14,14 +14,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .._core.argument_specs import Entry, Options
-from .._core.errors import NAME_TWICE, Refused, first_of
-from .._core.paths import Layout, key_of
+from .._core.errors import NAME_TWICE, Refused, describe_first
+from .._core.paths import Layout, build_key
 from .._core.results import PlanFacts
-from .._core.selection import is_selected, patterns_of, refuse_unmatched
-from .._discovery.found_list import FoundList, forget_lists, keep_lists, last_list, lists_of_run, path_of_lists
-from .._discovery.names import safe_name
+from .._core.selection import is_selected, list_patterns, refuse_unmatched
+from .._discovery.found_list import FoundList, forget_lists, keep_lists, locate_lists, read_last_list, read_lists_of_run
+from .._discovery.names import build_safe_name
 from .._discovery.source import Source
-from .._discovery.template import Unfit, entry_of, make_refused_entry, place_of
+from .._discovery.template import Unfit, build_entry, hash_place, make_refused_entry
 from .._journal.history import list_touched
 from .._journal.run_state import list_unknown_folders
 from .unfinished import Unfinished
@@ -68,17 +68,17 @@ def use_databases(
             code="databases-missing",
         )
     runs = [run for run in [*of_runs, *(options.get("found_in") or [])] if run]
-    kept = lists_of_run(options["root"], runs) if sources else {}
+    kept = read_lists_of_run(options["root"], runs) if sources else {}
     _refuse_without_source(kept, sources)
     reverted = [run for run in of_runs if run]
-    is_lost = bool(sources and reverted) and not lists_of_run(options["root"], reverted)
+    is_lost = bool(sources and reverted) and not read_lists_of_run(options["root"], reverted)
     lists: dict[str, FoundList] = {}
     new: list[str] = []
     entries: list[tuple[str, Entry]] = []
     for source in sources:
-        found = kept.get(source.name) or (None if begins else last_list(options["root"], source.name))
+        found = kept.get(source.name) or (None if begins else read_last_list(options["root"], source.name))
         if found:
-            lists[source.name], made = found, _entries_of(source, found)
+            lists[source.name], made = found, _build_entries(source, found)
         elif query:
             lists[source.name], made = query(source, options)
             new.append(source.name)
@@ -94,7 +94,7 @@ def use_databases(
     # A list that is refused is not the one that the next is compared with.
     refuse_unmatched(options.get("select_required") or [], [str(entry["name"]) for entry in every], "of this host")
     run = options.get("run")
-    if begins and run and lists and not module.check_mode and (new or not lists_of_run(options["root"], [run])):
+    if begins and run and lists and not module.check_mode and (new or not read_lists_of_run(options["root"], [run])):
         keep_lists(options["root"], run, lists, new, lambda old: bool(list_touched(options["root"], old)))
     if query and sources:
         _warn_of_lost(module, names)
@@ -107,20 +107,21 @@ def _warn_of_lost(module: AnsibleModule, names: list[str]) -> None:
     lost = list_unknown_folders(Layout(Path(module.params["root"])), names)
     if lost:
         module.warn(
-            f"{first_of(lost, _MOST_NAMED)}: an earlier run left it held or interrupted, and no source finds it any"
+            f"{describe_first(lost, _MOST_NAMED)}: an earlier run left it held or interrupted, and no source finds it"
+            " any"
             " more. It is recovered as that run had it, and restored with migrate_restore_run; where it is gone for"
             f" good, remove its journals in {Layout(Path(module.params['root'])).journals}"
         )
 
 
-def _entries_of(source: Source, found: FoundList) -> list[Entry]:
+def _build_entries(source: Source, found: FoundList) -> list[Entry]:
     made = []
     for row in found.rows:
         if row.problem:
             made.append(make_refused_entry(row.name, row.problem))
             continue
         try:
-            made.append({**entry_of(source.template, row.values), "name": row.name})
+            made.append({**build_entry(source.template, row.values), "name": row.name})
         except Unfit as problem:
             made.append(make_refused_entry(row.name, f"its row cannot be used any more: {problem}"))
     return made
@@ -139,14 +140,15 @@ def _refuse_without_source(kept: dict[str, FoundList], sources: list[Source]) ->
 
 def _refuse_without_list(options: Options, run: str, names: list[str]) -> None:
     """Refuse to revert a run whose list is gone, where it worked on databases that are not known otherwise."""
-    known = {key_of(name) for name in names}
-    patterns = patterns_of(options.get("select"))
+    known = {build_key(name) for name in names}
+    patterns = list_patterns(options.get("select"))
     lost = [name for name in list_touched(options["root"], run) if name not in known and is_selected(name, patterns)]
     if lost and not options.get("only"):
         raise Refused(
             f"The list of databases that run {run} found is not on this host any more",
-            f"its journals and backups have {first_of(lost, _MOST_NAMED)}, which no source finds and no entry names",
-            f"Put {path_of_lists(options['root'], run)} back from a backup of the host, name these in"
+            f"its journals and backups have {describe_first(lost, _MOST_NAMED)}, which no source finds and no entry"
+            " names",
+            f"Put {locate_lists(options['root'], run)} back from a backup of the host, name these in"
             " migrate_databases, or leave them out with migrate_only",
             code="discovery-list-missing",
         )
@@ -161,11 +163,11 @@ def _select_unlisted(listed: list[Entry], found: list[tuple[str, Entry]]) -> lis
     Raises:
         Refused: two sources have found one database.
     """
-    listed_places = {place_of(entry) for entry in listed}
+    listed_places = {hash_place(entry) for entry in listed}
     by: dict[str, str] = {}
     kept: list[tuple[str, Entry]] = []
     for source, entry in found:
-        place = entry["name"] if "problem" in entry else place_of(entry)
+        place = entry["name"] if "problem" in entry else hash_place(entry)
         if place in listed_places:  # as the inventory describes it
             continue
         if place in by:
@@ -185,12 +187,12 @@ def _refuse_name(source: str, name: str) -> Entry:
     why = (
         f"source {source!r} gives it the name {name!r}, and another database that is found or listed has that name too"
     )
-    template = safe_name(f"{source}-{name}")
+    template = build_safe_name(f"{source}-{name}")
     return make_refused_entry(template, f"{why}; a name such as {template!r} is its own", NAME_TWICE)
 
 
 def _select_entries(entries: list[Entry], options: Options) -> list[Entry]:
-    patterns = patterns_of(options.get("select"))
+    patterns = list_patterns(options.get("select"))
     return [entry for entry in entries if is_selected(str(entry["name"]), patterns)]
 
 
@@ -269,7 +271,7 @@ def _refuse_found_twice(plans: list[PlanFacts], found: list[dict[str, Any]]) -> 
             )
 
 
-def without_done(options: Options) -> Options:
+def exclude_done(options: Options) -> Options:
     """Return a module's options without the databases that earlier calls have answered for.
 
     The connection shows nothing of a call until it ends, so one that reads hundreds of databases begins some of them,
@@ -279,11 +281,11 @@ def without_done(options: Options) -> Options:
     return {**options, "databases": [entry for entry in options["databases"] if entry["name"] not in done]}
 
 
-def progress_of(options: Options, answered: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def describe_progress(options: Options, answered: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return whether a call has answered for each database, and how many there are with those of earlier calls.
 
     Args:
-        options: from ``without_done``.
+        options: from ``exclude_done``.
         answered: the databases that need no other call.
     """
     count = len(options["databases"])

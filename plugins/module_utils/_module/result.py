@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 
 from .._core.argument_specs import Spec
-from .._core.errors import CRASHED, Failed, Refused, cause_of
+from .._core.errors import CRASHED, Failed, Refused, describe_cause
 from .._core.masking import learn, mask_data, mask_text
 from .._core.ownership import refuse_if_root_is_not_ours
-from .._core.revisions import heads_or_base
+from .._core.revisions import describe_heads
 from .._core.secrets import mask_for
 from .._release.lookup import release_of_all
 
@@ -28,7 +28,7 @@ _REPORT_IT = "Run again; if it happens again, report it with the output of -vvv"
 BAD = ("failed", "refused", "held")
 
 
-def module_of(spec: Spec) -> AnsibleModule:
+def build_module(spec: Spec) -> AnsibleModule:
     """Return a module that keeps what it was given to itself.
 
     A URL, an environment or an ``-x`` argument may hold a secret beside harmless words. Declaring all of it
@@ -42,7 +42,7 @@ def module_of(spec: Spec) -> AnsibleModule:
     return module
 
 
-def options_of(module: AnsibleModule) -> dict[str, Any]:
+def read_options(module: AnsibleModule) -> dict[str, Any]:
     """Return a module's options, with the release of its databases where none is named."""
     options = dict(module.params)
     if not options.get("release"):
@@ -52,7 +52,7 @@ def options_of(module: AnsibleModule) -> dict[str, Any]:
 
 
 @contextmanager
-def answering(module: AnsibleModule) -> Iterator[None]:
+def answer_errors(module: AnsibleModule) -> Iterator[None]:
     """Turn a refusal, a failure and every other exception into the module's failed result.
 
     ansible-core returns no ``msg`` for a module that raises, and to its callers that looked like success. What lies
@@ -62,16 +62,19 @@ def answering(module: AnsibleModule) -> Iterator[None]:
         refuse_if_root_is_not_ours(Path(module.params["root"]))
         yield
     except Refused as error:
-        fail(module, str(error), **_without_databases(error))
+        fail(module, str(error), **_describe_without_databases(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, the play has to see a failed result
         crash = Failed(
-            f"The module {module._name} stopped with an error of its own", cause_of(error), _REPORT_IT, code=CRASHED
+            f"The module {module._name} stopped with an error of its own",
+            describe_cause(error),
+            _REPORT_IT,
+            code=CRASHED,
         )
-        fail(module, str(crash), **_without_databases(crash))
+        fail(module, str(crash), **_describe_without_databases(crash))
 
 
-def _without_databases(error: Refused) -> dict[str, Any]:
-    return {"error": error.facts(), "code": error.code, "changed": False, "databases": [], "finished": True}
+def _describe_without_databases(error: Refused) -> dict[str, Any]:
+    return {"error": error.as_facts(), "code": error.code, "changed": False, "databases": [], "finished": True}
 
 
 def leave(module: AnsibleModule, **facts: Any) -> NoReturn:
@@ -92,13 +95,13 @@ def format_errors(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(f"{result['name']}: {' '.join(str(error).split())}" for result, error in zip(results, errors))
 
 
-def difference(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def build_diff(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return where databases were and where they are, as Ansible's diff."""
     return {
-        "before": "".join(f"{entry['name']}: {_position(entry.get('before'))}\n" for entry in results),
-        "after": "".join(f"{entry['name']}: {_position(entry.get('after'))}\n" for entry in results),
+        "before": "".join(f"{entry['name']}: {_format_position(entry.get('before'))}\n" for entry in results),
+        "after": "".join(f"{entry['name']}: {_format_position(entry.get('after'))}\n" for entry in results),
     }
 
 
-def _position(heads: list[str] | None) -> str:
-    return "unknown" if heads is None else heads_or_base(heads)
+def _format_position(heads: list[str] | None) -> str:
+    return "unknown" if heads is None else describe_heads(heads)

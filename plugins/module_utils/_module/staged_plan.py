@@ -15,7 +15,7 @@ from .._core.errors import Refused
 from .._core.paths import Layout
 from .._core.results import PlanFacts
 from .._release.install import Installation, Installer
-from .._release.lookup import virtualenv_python
+from .._release.lookup import find_virtualenv_python
 from .call import call_plan
 
 
@@ -30,7 +30,7 @@ def plan_with_unshipped(options: dict[str, Any]) -> list[PlanFacts]:
         wanted = Installation.from_options(options["installation"])
         installer = Installer(Layout(Path(folder)), wanted, lender=Layout(Path(options["root"])))
         installer.install(options["archive"], options["wheelhouse_archive"] or "")
-        python = virtualenv_python(folder, wanted.release)
+        python = find_virtualenv_python(folder, wanted.release)
         if python is None:
             raise Refused(
                 "The release could not be tried in a temporary folder",

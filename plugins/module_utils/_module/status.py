@@ -13,11 +13,16 @@ from .._core.argument_specs import Options
 from .._core.errors import Refused
 from .._core.results import BackupsFacts
 from .._journal.history import make_unshipped_status
-from .._release.lookup import current_release, missing_release, release_of_database, virtualenv_python
+from .._release.lookup import (
+    build_missing_release_refusal,
+    find_virtualenv_python,
+    read_current_release,
+    release_of_database,
+)
 from .call import call_verb
 
 
-def statuses(options: Options, *, named: bool) -> list[dict[str, Any]]:
+def list_statuses(options: Options, *, named: bool) -> list[dict[str, Any]]:
     """Return one status for each database, in the order of the inventory.
 
     Args:
@@ -50,10 +55,10 @@ def _with_backups(status: dict[str, Any], listed: BackupsFacts) -> dict[str, Any
 
 
 def _with(release: str, entries: list[Options], options: Options, only: bool) -> list[dict[str, Any]]:
-    python = virtualenv_python(options["root"], release)
-    if python is None and not release and current_release(options["root"]):
+    python = find_virtualenv_python(options["root"], release)
+    if python is None and not release and read_current_release(options["root"]):
         return [
-            _describe_unknown(entry["name"], missing_release(options["root"], release, [entry["name"]]))
+            _describe_unknown(entry["name"], build_missing_release_refusal(options["root"], release, [entry["name"]]))
             for entry in entries
         ]
     if python is None:
@@ -68,4 +73,4 @@ def _with(release: str, entries: list[Options], options: Options, only: bool) ->
 
 
 def _describe_unknown(name: str, refusal: Refused) -> dict[str, Any]:
-    return {**make_unshipped_status(name), "problems": [refusal.facts()]}
+    return {**make_unshipped_status(name), "problems": [refusal.as_facts()]}

@@ -16,11 +16,11 @@ from typing import Any
 
 from .._core.argument_specs import Entry
 from .._core.errors import ROW_LOST, Refused
-from .._core.paths import Layout, key_of
-from .._discovery.found_list import FoundList, Row, lists_of_run
+from .._core.paths import Layout, build_key
+from .._discovery.found_list import FoundList, Row, read_lists_of_run
 from .._discovery.source import Source
-from .._discovery.template import Unfit, entry_of, make_refused_entry, place_of
-from .._journal.run_state import RunState, find_unrecovered, last_run_state, list_unknown_folders
+from .._discovery.template import Unfit, build_entry, hash_place, make_refused_entry
+from .._journal.run_state import RunState, find_unrecovered, list_unknown_folders, read_last_run_state
 
 _REMEDY = "have its source return it again, or name it in migrate_databases; if it is gone for good, remove"
 
@@ -32,7 +32,7 @@ class Unfinished:
         self._root = root
         self._layout = Layout(Path(root))
         self._sources = {source.name: source for source in sources}
-        self._lists = cache(lambda run: lists_of_run(root, [run]))
+        self._lists = cache(lambda run: read_lists_of_run(root, [run]))
 
     def add_lost(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return entries with those of unfinished databases that no entry names any more.
@@ -41,10 +41,10 @@ class Unfinished:
         """
         lost = []
         for folder in list_unknown_folders(self._layout, [str(entry["name"]) for entry in entries]):
-            left = last_run_state(self._layout, folder)
-            entry = self._entry_of(folder, left)
+            left = read_last_run_state(self._layout, folder)
+            entry = self._find_entry(folder, left)
             lost += [entry] if entry else []
-        by_place = {place_of(entry): entry["name"] for entry in lost if "problem" not in entry}
+        by_place = {hash_place(entry): entry["name"] for entry in lost if "problem" not in entry}
         return [*(_refuse_if_unfinished(entry, by_place) for entry in entries), *lost]
 
     def put_back(self, options: Mapping[str, Any], found: Collection[str]) -> list[Entry]:
@@ -58,12 +58,12 @@ class Unfinished:
         made = []
         for entry in options["databases"]:
             left = unrecovered.get(entry["name"])
-            before = self._entry_of(key_of(left.name), left) if left and left.name in found else None
-            elsewhere = before and "problem" not in before and place_of(before) != place_of(entry)
+            before = self._find_entry(build_key(left.name), left) if left and left.name in found else None
+            elsewhere = before and "problem" not in before and hash_place(before) != hash_place(entry)
             made.append(before if before and elsewhere else entry)
         return made
 
-    def _entry_of(self, folder: str, left: RunState) -> Entry | None:
+    def _find_entry(self, folder: str, left: RunState) -> Entry | None:
         """Return the entry that a run had; None of a database that no source of this host has found for it."""
         try:
             lists, source, row = self._find_row(folder, left)
@@ -82,7 +82,7 @@ class Unfinished:
 
     def _make_entry(self, source: Source, row: Row, left: RunState) -> Entry:
         try:
-            return {**entry_of(source.template, row.values), "name": row.name}
+            return {**build_entry(source.template, row.values), "name": row.name}
         except (Unfit, Refused) as problem:
             return self._refuse(row.name, left, f"its row cannot be used any more: {problem}")
 
@@ -96,19 +96,19 @@ class Unfinished:
         for run in dict.fromkeys(run for run in (left.run, left.of_run, *before) if run):
             for source, found in self._lists(run).items():
                 for row in found.rows:
-                    if key_of(row.name) == folder:
+                    if build_key(row.name) == folder:
                         return self._lists(run), source, row
         return self._lists(left.run) or (self._lists(left.of_run) if left.of_run else {}), "", None
 
     def _refuse(self, name: str, left: RunState, why: str) -> Entry:
-        journals = self._layout.journals / key_of(name)
+        journals = self._layout.journals / build_key(name)
         verb = left.verb or "upgrade"
         problem = f"the {verb} of run {left.run} was left unfinished ({left.state.replace('_', ' ')}), and {why}"
         return make_refused_entry(name, f"{problem}; {_REMEDY} {journals}", ROW_LOST)
 
 
 def _refuse_if_unfinished(entry: Entry, by_place: Mapping[str, str]) -> Entry:
-    name = by_place.get(place_of(entry)) if "problem" not in entry else None
+    name = by_place.get(hash_place(entry)) if "problem" not in entry else None
     if name is None:
         return entry
     why = f"an earlier run left the same database unfinished under its name then, {name}; recover that one first"

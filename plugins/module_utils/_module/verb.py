@@ -14,21 +14,23 @@ from ansible.module_utils.basic import AnsibleModule
 from .._core.job import Job
 from .._core.results import DatabaseResult, PlanFacts, RehearsalResult, Result
 from .._release.by_application import answer_by_release, group_by_release
-from .._release.lookup import missing_release, virtualenv_python
-from .._worker.follow import still_at_work
+from .._release.lookup import build_missing_release_refusal, find_virtualenv_python
+from .._worker.follow import follow_worker
 from .call import call_verb
-from .result import BAD, difference, fail, format_errors, leave
+from .result import BAD, build_diff, fail, format_errors, leave
 
 
-def have_done(verb: str, options: Result) -> Result:
+def delegate_verb(verb: str, options: Result) -> Result:
     """Have a verb done under the virtualenv of its release.
 
     Raises:
         Refused: the release is not on the host, or the verb was refused.
     """
-    python = virtualenv_python(options["root"], options["release"])
+    python = find_virtualenv_python(options["root"], options["release"])
     if python is None:
-        raise missing_release(options["root"], options["release"], [entry["name"] for entry in options["databases"]])
+        raise build_missing_release_refusal(
+            options["root"], options["release"], [entry["name"] for entry in options["databases"]]
+        )
     return call_verb(python, verb, options)
 
 
@@ -42,7 +44,7 @@ def follow(module: AnsibleModule, verb: str, groups: list[Result], beside: Seque
         beside: results of databases that the verb leaves alone.
 
     Raises:
-        Refused: as ``have_done``.
+        Refused: as ``delegate_verb``.
     """
     answer = answer_by_release(groups, lambda options: _follow_worker(verb, options))
     results = [*answer["results"], *(beside if answer["finished"] else ())]
@@ -51,21 +53,21 @@ def follow(module: AnsibleModule, verb: str, groups: list[Result], beside: Seque
     bad = [result for result in results if result["outcome"] in BAD]
     if answer["finished"] and bad:
         fail(module, format_errors(bad), changed=changed, databases=results, **facts)
-    leave(module, changed=changed, databases=results, diff=difference(results), **facts)
+    leave(module, changed=changed, databases=results, diff=build_diff(results), **facts)
 
 
 def _follow_worker(verb: str, options: Result) -> Result:
     # A downgrade and a rollback choose their databases themselves.
     names = [entry["name"] for entry in options["databases"]]
     attached = verb in ("backup", "rehearse", "upgrade") and any(name in options["cursor"] for name in names)
-    return (still_at_work(Job.from_options(verb, options)) if attached else None) or have_done(verb, options)
+    return (follow_worker(Job.from_options(verb, options)) if attached else None) or delegate_verb(verb, options)
 
 
 def predict(module: AnsibleModule, groups: list[Result]) -> NoReturn:
     """Exit with what an upgrade would change, for check mode.
 
     Raises:
-        Refused: as ``have_done``.
+        Refused: as ``delegate_verb``.
     """
     planned = module.params.get("planned")
     foretell(
@@ -75,7 +77,7 @@ def predict(module: AnsibleModule, groups: list[Result]) -> NoReturn:
 
 def _predict_groups(groups: list[Result], predict_one: Callable[[PlanFacts], DatabaseResult]) -> list[DatabaseResult]:
     def answer_of(group: Result) -> Result:
-        return {"results": [predict_one(entry) for entry in have_done("plan", group)["databases"]]}
+        return {"results": [predict_one(entry) for entry in delegate_verb("plan", group)["databases"]]}
 
     return list(answer_by_release(groups, answer_of)["results"])
 
@@ -85,29 +87,31 @@ def foresee(module: AnsibleModule, outcome: str, names: list[str]) -> NoReturn:
     foretell(module, [{"name": name, "outcome": outcome, "changed": True} for name in names])
 
 
-def rehearsal_foreseen(module: AnsibleModule, plans: list[PlanFacts] | None) -> NoReturn:
+def exit_with_foreseen_rehearsal(module: AnsibleModule, plans: list[PlanFacts] | None) -> NoReturn:
     """Exit with what would be rehearsed, for check mode.
 
     Raises:
-        Refused: as ``have_done``.
+        Refused: as ``delegate_verb``.
     """
     # As the rehearsal itself plans: what failed before, or was never rehearsed, is what it is for.
     groups = group_by_release({**module.params, "retry_failed": True, "require_rehearsal": False})
-    found = _predict_groups(groups, _rehearsal_of) if plans is None else [_rehearsal_of(plan) for plan in plans]
+    found = (
+        _predict_groups(groups, _foresee_rehearsal) if plans is None else [_foresee_rehearsal(plan) for plan in plans]
+    )
     foretell(module, [result for result in found if result["changed"] or result["outcome"] in BAD])
 
 
 def foretell(module: AnsibleModule, results: Sequence[DatabaseResult], *, fails: bool = True) -> NoReturn:
     """Exit with predicted results; where one would be refused, fail if that is requested."""
     facts = {"changed": any(result["changed"] for result in results), "databases": results}
-    facts.update(finished=True, lines=[], cursor={}, diff=difference(results))
+    facts.update(finished=True, lines=[], cursor={}, diff=build_diff(results))
     bad = [result for result in results if result["outcome"] in BAD]
     if bad and fails:
         fail(module, format_errors(bad), **facts)
     leave(module, **facts)
 
 
-def _rehearsal_of(plan: PlanFacts) -> RehearsalResult:
+def _foresee_rehearsal(plan: PlanFacts) -> RehearsalResult:
     blocked = plan["obstacles"]
     return {
         "name": plan["name"],

@@ -28,14 +28,14 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.errors import ErrorFacts, Refused
 from .._core.job import Database, Job
-from .._core.paths import private_directory
+from .._core.paths import make_private_directory
 from .._core.processes import Died, redirect_output, run_in_processes
 from .._core.records import read_record, select_known_facts, write_record
 from .._core.results import PlanFacts
 from .._core.revisions import Stream
-from .._core.urls import password_of
+from .._core.urls import find_password
 from .._engines.probe import probe_database
-from .._journal.run_state import last_run_state
+from .._journal.run_state import read_last_run_state
 from .model import CHANGED_MEANWHILE, Plan
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Verified:
     changed_history: list[ErrorFacts] = field(default_factory=list)
     #: As ``Engine.read_creation_id``; an early record does not say it.
     made: str = ""
-    #: As ``digest_packages``; an early record does not say it.
+    #: As ``hash_packages``; an early record does not say it.
     packages: str = ""
 
 
@@ -84,7 +84,7 @@ def remember(
     """
     engine = environment.engine
     database, job = engine.database, engine.job
-    connect_options = engine.connect_options()
+    connect_options = engine.build_connect_options()
     if len(heads) != 1 or connect_options is None or _RELATIVE_TARGET.search(database.target or job.target):
         return
     if environment.locations.may_be_named_by_env():
@@ -93,22 +93,22 @@ def remember(
     salt = secrets.token_hex(16)
     record = Verified(
         salt=salt,
-        entry=entry_digest(database, job, salt),
+        entry=hash_entry(database, job, salt),
         engine=engine.name,
         connect_options=connect_options,
-        url=engine.facts()["url"],
+        url=engine.as_facts()["url"],
         can_be_shared=engine.can_be_shared,
         identity=identity,
         table=table,
         heads=current,
-        outside={folder: content_of(folder) for folder in environment.locations.outside()},
-        changed_history=[finding.facts() for finding in found if finding.code != CHANGED_MEANWHILE],
-        made=engine.own_connection().run(engine.read_creation_id) or "",
-        packages=digest_packages(),
+        outside={folder: hash_content(folder) for folder in environment.locations.list_outside()},
+        changed_history=[finding.as_facts() for finding in found if finding.code != CHANGED_MEANWHILE],
+        made=engine.open_own_connection().run(engine.read_creation_id) or "",
+        packages=hash_packages(),
     )
     with suppress(OSError, Refused):  # without it the next plan is a full one, which is not a reason to fail
-        place = _place(database, job)
-        private_directory(place.parent)
+        place = _locate_answer(database, job)
+        make_private_directory(place.parent)
         write_record(place, asdict(record))
 
 
@@ -116,34 +116,36 @@ def read_known_plans(job: Job) -> dict[str, PlanFacts]:
     """Return the plans of the databases that are at head beyond doubt; the others are left out."""
     plans: dict[str, PlanFacts] = {}
 
-    def task(part: list[Database]) -> dict[str, PlanFacts]:
+    def read_answers(part: list[Database]) -> dict[str, PlanFacts]:
         redirect_output(os.devnull)
         found = {database.name: _plan(database, job) for database in part}
-        return {name: plan.facts() for name, plan in found.items() if plan}
+        return {name: plan.as_facts() for name, plan in found.items() if plan}
 
-    def answered(_part: list[Database], answer: Any) -> None:
+    def handle_answer(_part: list[Database], answer: Any) -> None:
         if not isinstance(answer, Died):
             plans.update(answer)
 
-    recorded = [database for database in job.databases if _place(database, job).is_file()]
+    recorded = [database for database in job.databases if _locate_answer(database, job).is_file()]
     parts = [part for part in (recorded[start :: job.workers] for start in range(job.workers)) if part]
-    run_in_processes(parts, job.workers, task, job.plan_timeout * max(map(len, parts), default=1), answered)
+    run_in_processes(
+        parts, job.workers, read_answers, job.plan_timeout * max(map(len, parts), default=1), handle_answer
+    )
     return plans
 
 
 def _plan(database: Database, job: Job) -> Plan | None:
     try:
-        if last_run_state(job.layout, database.name).state in ("cut_short", "held"):
+        if read_last_run_state(job.layout, database.name).state in ("cut_short", "held"):
             return None
         record = _read(database, job)
         if not _is_of(record, database, job):
             return None
         found = probe_database(
-            record.engine, record.connect_options, password_of(database), record.table, database.schema
+            record.engine, record.connect_options, find_password(database), record.table, database.schema
         )
         if (
             found is None
-            or (str(found.identity.within(database.schema)), found.made) != (record.identity, record.made)
+            or (str(found.identity.with_schema(database.schema)), found.made) != (record.identity, record.made)
             or found.heads != sorted(record.heads)
         ):
             return None
@@ -167,24 +169,24 @@ def _plan(database: Database, job: Job) -> Plan | None:
 def _is_of(record: Verified, database: Database, job: Job) -> bool:
     """Return whether all that decides what env.py does is as it was when the record was made."""
     return (
-        record.entry == entry_digest(database, job, record.salt)
-        and record.packages == digest_packages()
-        and all(content_of(folder) == digest for folder, digest in record.outside.items())
+        record.entry == hash_entry(database, job, record.salt)
+        and record.packages == hash_packages()
+        and all(hash_content(folder) == digest for folder, digest in record.outside.items())
     )
 
 
 def _read(database: Database, job: Job) -> Verified:
-    facts = read_record(_place(database, job))
+    facts = read_record(_locate_answer(database, job))
     if "door" in facts:  # as it was called before there were formats
         facts.setdefault("connect_options", facts["door"])
     return Verified(**select_known_facts(Verified, facts))
 
 
-def _place(database: Database, job: Job) -> Path:
-    return job.layout.journals_of(database.name) / "verified.json"
+def _locate_answer(database: Database, job: Job) -> Path:
+    return job.layout.locate_journals(database.name) / "verified.json"
 
 
-def content_of(folder: str) -> str:
+def hash_content(folder: str) -> str:
     """Return a digest of the place that a folder's name leads to, and of the code below it.
 
     Alembic's ``sourceless`` loads compiled files, also those in ``__pycache__`` whose source is not there.
@@ -205,7 +207,7 @@ def _is_sourceless(path: Path) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def digest_packages() -> str:
+def hash_packages() -> str:
     """Return a digest of this virtualenv: where it really is, and which packages are installed in it.
 
     The name of a package's ``.dist-info`` has its version; entry points come and go with it, and so do the folders
@@ -221,7 +223,7 @@ def digest_packages() -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def entry_digest(database: Database, job: Job, salt: str) -> str:
+def hash_entry(database: Database, job: Job, salt: str) -> str:
     """Return a digest of all that decides what env.py does, but for passwords."""
     no_passwords = dict.fromkeys(("password", "admin_password", "rehearse_password"))
     entry = {**asdict(database), **no_passwords, "target": database.target or job.target}

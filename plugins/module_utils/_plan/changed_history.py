@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from .._core.errors import Refused
 from .._core.paths import Layout
-from .._core.playbook_command import playbook_command
+from .._core.playbook_command import build_playbook_command
 from .._engines.interface import Engine
-from .._journal.events import Event, ending, journals_of_others, newest_first
+from .._journal.events import Event, find_ending, list_newest_first, read_journals_of_others
 from .._migration.version_table import read_heads
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class History:
     def of(cls, folder: Path) -> History:
         """Read the journals of a database."""
         history = cls()
-        for run, events in reversed(list(newest_first(folder))):
+        for run, events in reversed(list(list_newest_first(folder))):
             for event in events:
                 history._take(run, event)
         return history
@@ -124,9 +124,9 @@ def find_changed_history(environment: Environment, streams: Iterable[Stream], hi
             continue
         there = environment.list_applied(stream.heads)
         for revision in sorted(mine):
-            if not environment.knows(revision):
+            if not environment.has_revision(revision):
                 gone.append(f"{revision} (by run {mine[revision].run})")
-            elif revision in there and _differs(environment, revision, mine[revision]):
+            elif revision in there and _is_different(environment, revision, mine[revision]):
                 changed.append(f"{revision} (applied on {mine[revision].at[:10]} by run {mine[revision].run})")
         known = set(mine) | {revision for table, revision in history.uncertain if table == stream.table}
         known |= environment.list_applied_below(history.seen.get(stream.table, ()))
@@ -145,7 +145,7 @@ def check_made_anew(database: str, history: History, made: str | None) -> list[R
     if history.made is None:
         return []
     at, run, known = history.made
-    if made in (known, "") or (made is not None and _kind(made) != _kind(known)):
+    if made in (known, "") or (made is not None and _describe_kind(made) != _describe_kind(known)):
         return []
     on = f"on {at[:10]} "
     if made is None:
@@ -156,13 +156,13 @@ def check_made_anew(database: str, history: History, made: str | None) -> list[R
     return [Refused(f"Database {database!r} {what} since run {run}", why, _restore_of(database), code=MADE_ANEW)]
 
 
-def _kind(made: str) -> str:
+def _describe_kind(made: str) -> str:
     """Return what distinguished a database from others; what was read otherwise cannot be compared."""
     return made.rpartition(" ")[0]
 
 
 def _restore_of(database: str) -> str:
-    command = playbook_command("restore", migrate_restore_databases=[database])
+    command = build_playbook_command("restore", migrate_restore_databases=[database])
     return f"If that was not meant, do not migrate it. This brings it back from its newest backup: {command}"
 
 
@@ -177,7 +177,7 @@ def find_applied_elsewhere(environment: Environment, streams: Iterable[Stream], 
     streams = list(streams)
     found = []
     for table in sorted({table for table, _revision in history.applied_now} - {each.table for each in streams}):
-        heads = read_heads(environment.engine.own_connection(), table)
+        heads = read_heads(environment.engine.open_own_connection(), table)
         there = environment.list_applied_below(heads)
         for stream in streams:
             again = [revision.revision for revision in stream.pending if revision.revision in there]
@@ -200,8 +200,8 @@ def is_unknown(finding: Refused) -> bool:
     return finding.code == UNKNOWN_REVISIONS
 
 
-def _differs(environment: Environment, revision: str, applied: Applied) -> bool:
-    return bool(applied.sha256) and environment.sha256_of(revision) != applied.sha256
+def _is_different(environment: Environment, revision: str, applied: Applied) -> bool:
+    return bool(applied.sha256) and environment.hash_revision(revision) != applied.sha256
 
 
 def _describe(name: str, changed: list[str], gone: list[str], unknown: list[str]) -> list[Refused]:
@@ -250,9 +250,9 @@ def was_made_by_other_entry(engine: Engine, layout: Layout, made: str, since: st
         made: what ``Engine.read_creation_id`` returns of it.
         since: when this entry's own journals knew another one.
     """
-    identity = str(engine.own_identity())
-    for journals in journals_of_others(layout, engine.database.name):
-        done = [ending(events, "upgrade") for events in journals]
+    identity = str(engine.read_own_identity())
+    for journals in read_journals_of_others(layout, engine.database.name):
+        done = [find_ending(events, "upgrade") for events in journals]
         if any(each and each["result"].get("identity") == identity for each in done) and any(
             event.get("made") == made and event["at"] >= since for events in journals for event in events
         ):

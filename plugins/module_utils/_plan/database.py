@@ -14,22 +14,22 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from .._backup.preflight import backup_obstacles
+from .._backup.preflight import list_backup_obstacles
 from .._backup.restore_forecast import forecast_restore
-from .._core.errors import Refused, first_of
+from .._core.errors import Refused, describe_first
 from .._core.job import Database, Job
 from .._core.paths import Layout
-from .._core.playbook_command import playbook_command
+from .._core.playbook_command import build_playbook_command
 from .._core.revisions import EXPAND
-from .._engines.connection import first_line
+from .._engines.connection import describe_error
 from .._engines.interface import Engine
-from .._engines.parts import rehearser_of
-from .._engines.registry import engine_for
+from .._engines.parts import find_rehearser
+from .._engines.registry import build_engine
 from .._engines.sqlalchemy_import import sa
 from .._journal.durations import read_known_seconds
-from .._journal.run_state import last_run_state
+from .._journal.run_state import read_last_run_state
 from .._migration.dry_run import WritesBefore
-from .._migration.env_proxy import environment_of
+from .._migration.env_proxy import build_environment
 from .._migration.environment import Environment
 from .at_head import remember
 from .changed_history import (
@@ -41,7 +41,7 @@ from .changed_history import (
     was_made_by_other_entry,
 )
 from .model import CHANGED_MEANWHILE, Plan
-from .rehearsal_record import missing_rehearsal
+from .rehearsal_record import list_missing_rehearsal
 
 #: The code of a database that was changed while env.py was run for its plan.
 _MOST_NAMED = 5
@@ -60,13 +60,13 @@ def plan_database(database: Database, job: Job, in_place: Callable[[bool], None]
     """
     plan = Plan(database.name, database.target or job.target)
     try:
-        engine = engine_for(database, job)
-        environment = environment_of(database, job, engine)
+        engine = build_engine(database, job)
+        environment = build_environment(database, job, engine)
         environment.in_place = in_place
         fill_plan(plan, engine, environment)
         # A database that was made anew is one of which nothing is known yet.
         anew = any(finding.code in (MADE_ANEW, CHANGED_MEANWHILE) for finding in plan.changed_history)
-        if job.remember and engine.exists() and not (plan.pending or plan.obstacles or anew):
+        if job.remember and engine.is_present() and not (plan.pending or plan.obstacles or anew):
             remember(environment, plan.identity, plan.heads, plan.changed_history)
     except WritesBefore:
         raise
@@ -76,7 +76,7 @@ def plan_database(database: Database, job: Job, in_place: Callable[[bool], None]
         plan.obstacles.append(
             Refused(
                 f"Database {database.name!r} could not be read",
-                first_line(error),
+                describe_error(error),
                 "Correct its url in migrate_databases, or see what its server says",
                 code="database-unreadable",
             )
@@ -106,60 +106,60 @@ def fill_plan(plan: Plan, engine: Engine, environment: Environment, *, forecast:
         Refused: that is unknown.
     """
     _fill_plan(plan, engine, environment)
-    if forecast and plan.pending and engine.exists():
+    if forecast and plan.pending and engine.is_present():
         plan.restore = forecast_restore(engine)
     job = environment.job
-    left = last_run_state(_lasting(job), plan.name, besides=job.run)
-    past = left.obstacle(bool(plan.pending), job.retry_failed, job.release)
+    left = read_last_run_state(_build_lasting_layout(job), plan.name, besides=job.run)
+    past = left.find_obstacle(bool(plan.pending), job.retry_failed, job.release)
     plan.obstacles[:0] = [past] if past else []
 
 
-def _lasting(job: Job) -> Layout:
+def _build_lasting_layout(job: Job) -> Layout:
     """Return where the journals are: a plan that is made in a temporary folder is one for those of the real one."""
     return Layout(Path(job.shipping_makes or job.root))
 
 
 def _fill_plan(plan: Plan, engine: Engine, environment: Environment) -> None:
     plan.engine = engine.name
-    plan.url = engine.facts()["url"]
+    plan.url = engine.as_facts()["url"]
     plan.can_be_shared = engine.can_be_shared
-    if not engine.exists():
+    if not engine.is_present():
         folder = Path(str(engine.url.database)).parent
         if str(folder) != environment.job.shipping_makes:
-            plan.obstacles += _cannot_be_made(environment.database, folder)
-        plan.server, plan.identity = "not there yet", str(engine.own_identity())
-        plan.streams = environment.unborn()
-        history = History.of(_lasting(environment.job).journals_of(plan.name))
+            plan.obstacles += _list_creation_obstacles(environment.database, folder)
+        plan.server, plan.identity = "not there yet", str(engine.read_own_identity())
+        plan.streams = environment.plan_unborn()
+        history = History.of(_build_lasting_layout(environment.job).locate_journals(plan.name))
         plan.changed_history = check_made_anew(plan.name, history, None)
         if environment.job.on_changed_history == "refuse":
             plan.obstacles += plan.changed_history
         plan.obstacles += _find_unexpanded(plan)
-        plan.obstacles += backup_obstacles(environment.job)
-        plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
+        plan.obstacles += list_backup_obstacles(environment.job)
+        plan.obstacles += list_missing_rehearsal(plan, environment.database, environment.job)
         return
-    own = engine.own_connection()
+    own = engine.open_own_connection()
     plan.server = own.run(engine.describe)
-    plan.identity = str(engine.own_identity())
-    plan.instance = own.run(engine.instance) or engine.file_number()
-    before = engine.state_of_writes()
-    plan.streams = environment.streams(plan.instance)
+    plan.identity = str(engine.read_own_identity())
+    plan.instance = own.run(engine.read_instance) or engine.read_file_number()
+    before = engine.read_write_state()
+    plan.streams = environment.read_streams(plan.instance)
     written = engine.describe_writes_since(before)
     _compare_with_journals(plan, environment, _refuse_changed_meanwhile(plan.name, written))
     plan.obstacles += _find_unexpanded(plan)
     if plan.pending:
-        known = read_known_seconds(_lasting(environment.job), plan.name)
+        known = read_known_seconds(_build_lasting_layout(environment.job), plan.name)
         plan.expected_seconds = known[0] if known else None
-        plan.obstacles += backup_obstacles(environment.job)
+        plan.obstacles += list_backup_obstacles(environment.job)
         tables = [stream.table for stream in plan.streams]
-        plan.obstacles += engine.obstacles(engine.own_connection(), environment.job.layout.root, tables)
-        plan.notes = [] if environment.job.backup_command else engine.backup_notes()
-        plan.obstacles += _no_place_for_copy(engine) if environment.job.rehearses else []
-        plan.obstacles += missing_rehearsal(plan, environment.database, environment.job)
+        plan.obstacles += engine.list_obstacles(engine.open_own_connection(), environment.job.layout.root, tables)
+        plan.notes = [] if environment.job.backup_command else engine.list_backup_notes()
+        plan.obstacles += _list_copy_obstacles(engine) if environment.job.rehearses else []
+        plan.obstacles += list_missing_rehearsal(plan, environment.database, environment.job)
 
 
-def _no_place_for_copy(engine: Engine) -> list[Refused]:
+def _list_copy_obstacles(engine: Engine) -> list[Refused]:
     try:
-        rehearser_of(engine).check_place()
+        find_rehearser(engine).check_place()
     except Refused as refusal:
         return [refusal]
     return []
@@ -167,9 +167,9 @@ def _no_place_for_copy(engine: Engine) -> list[Refused]:
 
 def _compare_with_journals(plan: Plan, environment: Environment, meanwhile: list[Refused]) -> None:
     job = environment.job
-    history = History.of(_lasting(job).journals_of(plan.name))
+    history = History.of(_build_lasting_layout(job).locate_journals(plan.name))
     # What was applied to another database says nothing of this one.
-    plan.changed_history = _check_made_anew(plan.name, history, environment.engine, _lasting(job))
+    plan.changed_history = _check_made_anew(plan.name, history, environment.engine, _build_lasting_layout(job))
     plan.changed_history = plan.changed_history or find_changed_history(environment, plan.streams, history)
     if plan.pending and job.on_changed_history == "refuse":
         plan.obstacles += plan.changed_history
@@ -180,7 +180,7 @@ def _compare_with_journals(plan: Plan, environment: Environment, meanwhile: list
 
 
 def _check_made_anew(name: str, history: History, engine: Engine, layout: Layout) -> list[Refused]:
-    made = engine.own_connection().run(engine.read_creation_id)
+    made = engine.open_own_connection().run(engine.read_creation_id)
     found = check_made_anew(name, history, made)
     if made and found and history.made and was_made_by_other_entry(engine, layout, made, history.made[0]):
         return []
@@ -194,7 +194,7 @@ def _refuse_changed_meanwhile(name: str, written: list[str]) -> list[Refused]:
     return [
         Refused(
             f"Database {name!r} was changed while it was planned",
-            f"env.py or another session wrote {first_of(written, _MOST_NAMED)}",
+            f"env.py or another session wrote {describe_first(written, _MOST_NAMED)}",
             "Where env.py does so by a driver itself, let it do so in a transaction of SQLAlchemy or in a revision",
             code=CHANGED_MEANWHILE,
         )
@@ -210,13 +210,14 @@ def _find_unexpanded(plan: Plan) -> list[Refused]:
         Refused(
             f"Database {plan.name!r} cannot be contracted before it was expanded",
             f"not applied of {EXPAND}@head: {', '.join(missing)}",
-            f"Expand and deploy the application first: {playbook_command('migrate', migrate_target=f'{EXPAND}@head')}",
+            f"Expand and deploy the application first:"
+            f" {build_playbook_command('migrate', migrate_target=f'{EXPAND}@head')}",
             code="contract-before-expand",
         )
     ]
 
 
-def _cannot_be_made(database: Database, folder: Path) -> list[Refused]:
+def _list_creation_obstacles(database: Database, folder: Path) -> list[Refused]:
     if folder.is_dir() and os.access(folder, os.W_OK):
         return []
     return [
@@ -234,7 +235,7 @@ def _with_release(refusal: Refused, layout: Layout) -> Refused:
     match = re.search(r"Can't locate revision identified by '([^']+)'", refusal.why)
     if not match:
         return refusal
-    knowing = _releases_with(layout, match[1])
+    knowing = _list_releases_with(layout, match[1])
     remedy = (
         f"Release {', '.join(knowing)} on this host knows it: set migrate_source to a directory not older than that"
         if knowing
@@ -243,7 +244,7 @@ def _with_release(refusal: Refused, layout: Layout) -> Refused:
     return Refused(refusal.what, refusal.why, remedy, code=refusal.code)
 
 
-def _releases_with(layout: Layout, revision: str) -> list[str]:
+def _list_releases_with(layout: Layout, revision: str) -> list[str]:
     assignment = re.compile(rf"^revision(?:\s*:[^=]+)?\s*=\s*['\"]{re.escape(revision)}['\"]", re.MULTILINE)
     found = []
     for release in sorted(path for path in layout.releases.glob("*") if not path.is_symlink()):

@@ -15,11 +15,11 @@ from typing import Any
 
 from .._core.errors import Refused
 from .._core.job import Database, Job
-from .._core.paths import private_directory
+from .._core.paths import make_private_directory
 from .._core.processes import Died, end_at_once, redirect_output, run_in_processes
 from .._core.results import Answer, PlanFacts
 from .._migration.alembic_import import MISSING
-from .._migration.dry_run import WritesBefore, no_end
+from .._migration.dry_run import WritesBefore, build_no_end_refusal
 from .._migration.explanations import explain_ended_process
 from .._migration.preload import warm
 from .at_head import read_known_plans
@@ -52,15 +52,15 @@ def plan(job: Job, known: dict[str, PlanFacts] | None = None) -> Answer:
     places = {database.name: place for place, database in enumerate(unknown)}
     again: list[Database] = []
 
-    def task(database: Database) -> PlanFacts | None:
+    def plan_first(database: Database) -> PlanFacts | None:
         redirect_output(os.devnull)
         end_at_once()  # whatever threads env.py has left
         try:
-            return plan_database(database, job, partial(in_env_py.__setitem__, places[database.name])).facts()
+            return plan_database(database, job, partial(in_env_py.__setitem__, places[database.name])).as_facts()
         except WritesBefore:
             return None
 
-    def answered(database: Database, answer: Any) -> None:
+    def handle_answer(database: Database, answer: Any) -> None:
         if answer is None:
             again.append(database)
         elif isinstance(answer, Died):
@@ -68,13 +68,15 @@ def plan(job: Job, known: dict[str, PlanFacts] | None = None) -> Answer:
         else:
             plans[database.name] = answer
 
-    def task_again(database: Database) -> PlanFacts:
+    def plan_again(database: Database) -> PlanFacts:
         redirect_output(os.devnull)
         in_env_py[places[database.name]] = 0
-        return plan_database(database, job).facts()
+        return plan_database(database, job).as_facts()
 
-    run_in_processes(unknown, job.workers, task, job.plan_timeout, answered, begin_until=end_of_part(job, len(unknown)))
-    run_in_processes(list(again), job.workers, task_again, job.plan_timeout, answered)
+    run_in_processes(
+        unknown, job.workers, plan_first, job.plan_timeout, handle_answer, begin_until=end_of_part(job, len(unknown))
+    )
+    run_in_processes(list(again), job.workers, plan_again, job.plan_timeout, handle_answer)
     return {"databases": [plans[database.name] for database in job.databases if database.name in plans]}
 
 
@@ -85,7 +87,7 @@ def end_of_part(job: Job, count: int) -> float | None:
 
 def _describe_unanswered(database: Database, job: Job, death: Died, in_env_py: bool) -> PlanFacts:
     refusal = (
-        no_end(database.name, job.plan_timeout, death)
+        build_no_end_refusal(database.name, job.plan_timeout, death)
         if in_env_py
         else Refused(
             f"Planning database {database.name!r} {'timed out' if death.is_late else 'ended without an answer'}",
@@ -96,7 +98,7 @@ def _describe_unanswered(database: Database, job: Job, death: Died, in_env_py: b
             code="plan-timeout" if death.is_late else "plan-failed",
         )
     )
-    return Plan(database.name, database.target or job.target, obstacles=[refusal]).facts()
+    return Plan(database.name, database.target or job.target, obstacles=[refusal]).as_facts()
 
 
 def check(job: Job) -> None:
@@ -112,8 +114,8 @@ def check(job: Job) -> None:
             "Name alembic in the requirements or in migrate_packages",
             code="alembic-missing",
         )
-    private_directory(job.layout.root)
+    make_private_directory(job.layout.root)
     for folder in (job.layout.backups, job.layout.journals, job.layout.workers):
         # The databases' own folders lie below these: a link planted here would lead all of them elsewhere.
         if folder.is_symlink():
-            private_directory(folder)
+            make_private_directory(folder)

@@ -50,7 +50,7 @@ class Plan:
         """Return the revisions to apply, in order."""
         return [revision for stream in self.streams for revision in stream.pending]
 
-    def facts(self) -> PlanFacts:
+    def as_facts(self) -> PlanFacts:
         """Return the plan as a result shows it."""
         return {
             "name": self.name,
@@ -65,10 +65,10 @@ class Plan:
             "current": sorted({head for heads in self.heads.values() for head in heads}) if self.streams else None,
             "heads": sorted({head for stream in self.streams for head in stream.goal}) if self.streams else None,
             "pending": [{"revision": revision.revision, "message": revision.message} for revision in self.pending],
-            "obstacles": [obstacle.facts() for obstacle in self.obstacles],
+            "obstacles": [obstacle.as_facts() for obstacle in self.obstacles],
             "notes": self.notes,
             "restore": self.restore,
             "expected_seconds": self.expected_seconds,
             "unexpanded": [revision for stream in self.streams for revision in stream.unexpanded],
-            "changed_history": [finding.facts() for finding in self.changed_history],
+            "changed_history": [finding.as_facts() for finding in self.changed_history],
         }

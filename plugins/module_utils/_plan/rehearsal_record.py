@@ -15,13 +15,13 @@ from pathlib import Path
 from .._core.errors import Refused
 from .._core.job import Database, Job
 from .._core.paths import Layout
-from .._core.playbook_command import playbook_command
+from .._core.playbook_command import build_playbook_command
 from .._core.records import LaterFormat, read_record, select_known_facts, write_record
-from .._journal.events import now
-from .at_head import entry_digest
+from .._journal.events import format_now
+from .at_head import hash_entry
 from .model import Plan
 
-_REMEDY = f"Set migrate_rehearse=true, or rehearse it: {playbook_command('rehearse')}"
+_REMEDY = f"Set migrate_rehearse=true, or rehearse it: {build_playbook_command('rehearse')}"
 
 
 @dataclass(frozen=True)
@@ -41,22 +41,22 @@ class Rehearsed:
 def note_rehearsal(database: Database, job: Job, plan: Plan) -> None:
     """Leave a record of a successful rehearsal."""
     salt = secrets.token_hex(16)
-    entry = _entry(database, job, salt)
-    record = Rehearsed(salt, entry, job.release, plan.identity, plan.heads, _goal(plan), job.run, now())
-    write_record(_place(database, job), asdict(record))
+    entry = _hash_entry_of(database, job, salt)
+    record = Rehearsed(salt, entry, job.release, plan.identity, plan.heads, _list_goal(plan), job.run, format_now())
+    write_record(_locate_record(database, job), asdict(record))
 
 
 def forget_rehearsal(database: Database, job: Job) -> None:
     """Remove an earlier success, since a rehearsal has failed."""
-    _place(database, job).unlink(missing_ok=True)
+    _locate_record(database, job).unlink(missing_ok=True)
 
 
-def missing_rehearsal(plan: Plan, database: Database, job: Job) -> list[Refused]:
+def list_missing_rehearsal(plan: Plan, database: Database, job: Job) -> list[Refused]:
     """Return what keeps the last rehearsal from being valid for a plan, if the job requires one."""
     if not job.require_rehearsal or not plan.pending:
         return []
     record = _read(database, job)
-    why = _why_not(record, plan, database, job) if record else "none has succeeded on this host"
+    why = _explain_invalid(record, plan, database, job) if record else "none has succeeded on this host"
     if not why:
         return []
     return [
@@ -69,7 +69,7 @@ def missing_rehearsal(plan: Plan, database: Database, job: Job) -> list[Refused]
     ]
 
 
-def _why_not(record: Rehearsed, plan: Plan, database: Database, job: Job) -> str:
+def _explain_invalid(record: Rehearsed, plan: Plan, database: Database, job: Job) -> str:
     age = (datetime.now(timezone.utc) - datetime.fromisoformat(record.at)).total_seconds()
     if record.release != job.release:
         return f"run {record.run} rehearsed release {record.release[:12]}, and this is {job.release[:12]}"
@@ -77,28 +77,28 @@ def _why_not(record: Rehearsed, plan: Plan, database: Database, job: Job) -> str
         return f"run {record.run} rehearsed {record.identity}, and this is {plan.identity}"
     if record.heads != plan.heads:
         return f"it has moved since run {record.run} rehearsed it"
-    if record.goal != _goal(plan) or record.entry != _entry(database, job, record.salt):
+    if record.goal != _list_goal(plan) or record.entry != _hash_entry_of(database, job, record.salt):
         return f"run {record.run} rehearsed it to another target or with other settings"
     if not 0 <= age <= job.rehearsal_max_age:
         return f"run {record.run} rehearsed it at {record.at}, longer ago than {job.rehearsal_max_age:g} s"
     return ""
 
 
-def _goal(plan: Plan) -> list[str]:
+def _list_goal(plan: Plan) -> list[str]:
     return sorted({head for stream in plan.streams for head in stream.goal})
 
 
-def _entry(database: Database, job: Job, salt: str) -> str:
+def _hash_entry_of(database: Database, job: Job, salt: str) -> str:
     """Return a digest of what decides what env.py does; where the copy was made is not part of it."""
-    return entry_digest(replace(database, admin_url=None, rehearse_url=None), job, salt)
+    return hash_entry(replace(database, admin_url=None, rehearse_url=None), job, salt)
 
 
 def _read(database: Database, job: Job) -> Rehearsed | None:
     with suppress(OSError, ValueError, TypeError, LaterFormat):  # what cannot be read proves nothing
-        return Rehearsed(**select_known_facts(Rehearsed, read_record(_place(database, job))))
+        return Rehearsed(**select_known_facts(Rehearsed, read_record(_locate_record(database, job))))
     return None
 
 
-def _place(database: Database, job: Job) -> Path:
+def _locate_record(database: Database, job: Job) -> Path:
     # A plan that is made in a temporary folder is one for the records of the real one.
-    return Layout(Path(job.shipping_makes or job.root)).journals_of(database.name) / "rehearsed.json"
+    return Layout(Path(job.shipping_makes or job.root)).locate_journals(database.name) / "rehearsed.json"

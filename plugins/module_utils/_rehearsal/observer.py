@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.progress import Progress
 from .._engines.interface import Engine
-from .._engines.parts import rehearser_of
+from .._engines.parts import find_rehearser
 from .._journal.events import Journal
-from .._migration.env_messages import contents_on, fingerprint_on
+from .._migration.env_messages import read_contents_on, read_fingerprint_on
 from .._migration.step import Step, Watcher
 from .verdict import State, Verdict
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Key = tuple[str, str]
 
 
-def key_of(step: Step) -> Key:
+def build_key(step: Step) -> Key:
     """Return what names a step among those of all version tables."""
     return step.table, step.revision
 
@@ -43,7 +43,7 @@ class Traces(Watcher):
         self.latest: State | None = None
         self._connection: Connection | None = None
 
-    def shows_in(self, progress: Progress) -> None:
+    def show_in(self, progress: Progress) -> None:
         """Hear where to show the phases; this one has none."""
 
     def hand_over(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Traces(Watcher):
         """Remember what another one has seen."""
         vars(self).update(seen)
 
-    def works_on(self, connection: Connection) -> None:
+    def on_connection(self, connection: Connection) -> None:
         """Take the connection."""
         self._connection = connection
 
@@ -66,8 +66,8 @@ class Traces(Watcher):
         """Read the schema and the rows as the migration sees them."""
         if self._connection is None:
             return
-        fingerprint = fingerprint_on(self.engine, self._connection, self.leave_out)
-        self.latest = State(fingerprint, contents_on(self.engine, self._connection, self.leave_out, self.in_full))
+        fingerprint = read_fingerprint_on(self.engine, self._connection, self.leave_out)
+        self.latest = State(fingerprint, read_contents_on(self.engine, self._connection, self.leave_out, self.in_full))
 
 
 class StateBefore(Traces):
@@ -75,11 +75,11 @@ class StateBefore(Traces):
 
     def __init__(self, engine: Engine, leave_out: frozenset[str], in_full: bool, step: Step) -> None:
         super().__init__(engine, leave_out, in_full)
-        self._key = key_of(step)
+        self._key = build_key(step)
 
-    def begins(self, step: Step, number: int, count: int) -> None:
+    def on_begin(self, step: Step, number: int, count: int) -> None:
         """Read it when the step is about to run."""
-        if key_of(step) == self._key:
+        if build_key(step) == self._key:
             self.read_contents()
 
     def on_ran(self, step: Step) -> None:
@@ -105,22 +105,22 @@ class Observer(Traces):
         self._disk_usage = 0
         self._locked: set[tuple[str, str]] = set()
 
-    def shows_in(self, progress: Progress) -> None:
+    def show_in(self, progress: Progress) -> None:
         """Show the phases there."""
         self.progress = progress
 
-    def begins(self, step: Step, number: int, count: int) -> None:
+    def on_begin(self, step: Step, number: int, count: int) -> None:
         """Read what was before; locks that an earlier revision of the same transaction took are its own."""
         begun = time.monotonic()
         self.journal.write("begun", revision=step.revision, table=step.table, number=number, count=count)
-        self.progress.phase(f"rehearses revision {number} of {count}, {step.revision} {step.message}".strip())
+        self.progress.begin_phase(f"rehearses revision {number} of {count}, {step.revision} {step.message}".strip())
         if number == 1:
             self.read_contents()
         if self.latest:
-            self.before[key_of(step)] = self.latest
+            self.before[build_key(step)] = self.latest
         self.verdicts.append(Verdict(step))
-        self._locked = rehearser_of(self.engine).locks()
-        self._disk_usage = rehearser_of(self.engine).disk_usage()
+        self._locked = find_rehearser(self.engine).read_locks()
+        self._disk_usage = find_rehearser(self.engine).measure_disk_usage()
         self.overhead += time.monotonic() - begun
         step.began = time.monotonic()
 
@@ -139,14 +139,16 @@ class Observer(Traces):
         """Weigh again: SQLite writes when it commits."""
         self._weigh(self.verdicts[-1])
 
-    def commits_early(self, step: Step) -> None:
+    def on_early_commit(self, step: Step) -> None:
         """Note what an autocommit block will let go of."""
         self._note_locks(self.verdicts[-1])
 
     def _note_locks(self, verdict: Verdict) -> None:
-        for table, mode in sorted(rehearser_of(self.engine).locks() - self._locked):
+        for table, mode in sorted(find_rehearser(self.engine).read_locks() - self._locked):
             if table not in self.leave_out:
-                verdict.locks[table] = rehearser_of(self.engine).strongest({mode, verdict.locks.get(table, mode)})
+                verdict.locks[table] = find_rehearser(self.engine).find_strongest_mode(
+                    {mode, verdict.locks.get(table, mode)}
+                )
 
     def _weigh(self, verdict: Verdict) -> None:
-        verdict.space = max(verdict.space, rehearser_of(self.engine).disk_usage() - self._disk_usage)
+        verdict.space = max(verdict.space, find_rehearser(self.engine).measure_disk_usage() - self._disk_usage)

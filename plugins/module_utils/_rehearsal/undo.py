@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 from .._core.errors import Refused
 from .._core.progress import Progress
 from .._engines.comparison import Comparison
-from .._engines.connection import first_line
+from .._engines.connection import describe_error
 from .._engines.interface import Scratch
 from .._journal.events import Journal
 from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
-from .._migration.state import differences
+from .._migration.state import list_differences
 from .._migration.step import Step
 from .._migration.version_table import read_heads
-from .observer import Observer, StateBefore, Traces, key_of
+from .observer import Observer, StateBefore, Traces, build_key
 from .verdict import IRREVERSIBLE, LOSSY, REVERSIBLE, UNKNOWN, Verdict
 from .watched_run import run_watched
 
@@ -80,7 +80,7 @@ class Undoing:
         if clean:
             self._judge_copy(compare())
             traces = self._upgrade_again(self.observer.verdicts)
-            if traces and top and traces.latest and differences(top.fingerprint, traces.latest.fingerprint):
+            if traces and top and traces.latest and list_differences(top.fingerprint, traces.latest.fingerprint):
                 self.notes.append("the second upgrade led to another schema than the first")
         for verdict in self.observer.verdicts:
             facts = {"revision": verdict.step.revision, "table": verdict.step.table, "verdict": verdict.verdict}
@@ -100,44 +100,46 @@ class Undoing:
 
     def _undo(self, verdict: Verdict) -> None:
         step = verdict.step
-        self.progress.phase(f"undoes revision {step.revision} {step.message}".strip())
+        self.progress.begin_phase(f"undoes revision {step.revision} {step.message}".strip())
         if not self.environment.can_be_undone(step.revision):
             _condemn(verdict, _NO_DOWNGRADE)
             return
-        traces = self._traces()
+        traces = self._build_traces()
         try:
             self._run(traces, lambda: self.environment.downgrade({step.table: [step.revision]}, traces))
         except Interrupted as interruption:
             _condemn(verdict, _describe(interruption))
             return
-        if step.revision in self.environment.list_applied(read_heads(self.scratch.engine.own_connection(), step.table)):
+        if step.revision in self.environment.list_applied(
+            read_heads(self.scratch.engine.open_own_connection(), step.table)
+        ):
             _condemn(verdict, "its downgrade was not committed")
             return
-        before = self.observer.before.get(key_of(step))
+        before = self.observer.before.get(build_key(step))
         self._undone.append(verdict)
         if before and traces.latest:
             verdict.judge(before, traces.latest)
 
     def _upgrade_again(self, verdicts: Sequence[Verdict]) -> Traces | None:
         """Apply revisions a second time; a downgrade that leaves something behind is known by this."""
-        self.progress.phase("upgrades again")
-        traces = self._traces()
+        self.progress.begin_phase("upgrades again")
+        traces = self._build_traces()
         applied: Sequence[Step] = ()
         try:
-            applied = self._run(traces, lambda: self.environment.upgrade(traces, _by_table(verdicts)))
+            applied = self._run(traces, lambda: self.environment.upgrade(traces, _group_by_table(verdicts)))
         except Interrupted as interruption:
             applied = interruption.steps
             error = _describe(interruption)
         else:
             error = ""
-        keys = [key_of(step) for step in applied]
+        keys = [build_key(step) for step in applied]
         for verdict in verdicts:
-            if key_of(verdict.step) in keys and verdict.again is None:
+            if build_key(verdict.step) in keys and verdict.again is None:
                 verdict.again = True
         if not error:
             return traces
         for verdict in verdicts:
-            if keys and key_of(verdict.step) == keys[-1]:
+            if keys and build_key(verdict.step) == keys[-1]:
                 verdict.again, verdict.again_error = False, error
         return None
 
@@ -147,18 +149,18 @@ class Undoing:
             _give_up(todo, f"the copy was restored {MOST_REFILLS} times for those above it")
             return False
         self.refills += 1
-        self.progress.phase("restores into the scratch database again")
+        self.progress.begin_phase("restores into the scratch database again")
         self.scratch.fill()
         self._undone = []
         # A revision below it may write other values than the first time: random ones, or the time.
         again = StateBefore(self.scratch.engine, self.observer.leave_out, self.observer.in_full, todo[-1].step)
         try:
-            self._run(again, lambda: self.environment.upgrade(again, _by_table(todo)))
+            self._run(again, lambda: self.environment.upgrade(again, _group_by_table(todo)))
         except Interrupted as interruption:
             _give_up(todo, f"the copy could not be led to it again: {_describe(interruption)}")
             return False
         if again.latest:
-            self.observer.before[key_of(todo[-1].step)] = again.latest
+            self.observer.before[build_key(todo[-1].step)] = again.latest
         return True
 
     def _run(self, watcher: Traces, act: Callable[[], list[Step]]) -> list[Step]:
@@ -169,11 +171,11 @@ class Undoing:
                 raise interruption.cause from interruption
             raise
 
-    def _traces(self) -> Traces:
+    def _build_traces(self) -> Traces:
         return Traces(self.scratch.engine, self.observer.leave_out, self.observer.in_full)
 
 
-def _by_table(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
+def _group_by_table(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for verdict in verdicts:
         found.setdefault(verdict.step.table, []).append(verdict.step.revision)
@@ -191,4 +193,4 @@ def _give_up(todo: Sequence[Verdict], why: str) -> None:
 
 def _describe(interruption: Interrupted) -> str:
     cause = interruption.cause
-    return f"{type(cause).__name__}: {first_line(cause)}" if cause else str(interruption)
+    return f"{type(cause).__name__}: {describe_error(cause)}" if cause else str(interruption)

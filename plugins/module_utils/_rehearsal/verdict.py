@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._engines.data import Content
-from .._migration.state import differences
+from .._migration.state import list_differences
 from .._migration.step import Step
 
 REVERSIBLE, LOSSY, IRREVERSIBLE, UNKNOWN = "reversible", "lossy", "irreversible", "unknown"
@@ -44,11 +44,11 @@ class Verdict:
 
     def judge(self, before: State, after: State) -> None:
         """Compare what was before the upgrade with what is after the downgrade."""
-        self.data_loss = list(data_loss(before.contents, after.contents))
-        self.schema = differences(before.fingerprint, after.fingerprint)
+        self.data_loss = list(list_data_loss(before.contents, after.contents))
+        self.schema = list_differences(before.fingerprint, after.fingerprint)
         self.verdict = LOSSY if self.data_loss or self.schema else REVERSIBLE
 
-    def facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, Any]:
         """Return what a result shows."""
         return {
             "revision": self.step.revision,
@@ -66,39 +66,39 @@ class Verdict:
         }
 
 
-def data_loss(before: dict[str, Content], after: dict[str, Content]) -> Iterator[dict[str, Any]]:
+def list_data_loss(before: dict[str, Content], after: dict[str, Content]) -> Iterator[dict[str, Any]]:
     """Yield the tables and columns that did not come back as they were."""
     for table, old in sorted(before.items()):
         new = after.get(table)
         if new is None:
-            yield _loss(table, None, f"is gone, and had {_rows(old.rows)}")
+            yield _build_loss(table, None, f"is gone, and had {_format_rows(old.rows)}")
         elif new.rows != old.rows:
-            yield _loss(table, None, f"had {_rows(old.rows)} and has {new.rows}")
+            yield _build_loss(table, None, f"had {_format_rows(old.rows)} and has {new.rows}")
         else:
             yield from _find_lost_columns(table, old, new)
     for table in sorted(after.keys() - before.keys()):
-        yield _loss(table, None, "was left behind")
+        yield _build_loss(table, None, "was left behind")
 
 
 def _find_lost_columns(table: str, old: Content, new: Content) -> Iterator[dict[str, Any]]:
     found = False
     for column, digest in sorted(old.columns.items()):
         if column not in new.columns:
-            yield _loss(table, column, "is gone")
+            yield _build_loss(table, column, "is gone")
             found = True
         elif new.columns[column] != digest:
-            yield _loss(table, column, "has other values than before")
+            yield _build_loss(table, column, "has other values than before")
             found = True
     for column in sorted(new.columns.keys() - old.columns.keys()):
-        yield _loss(table, column, "was left behind")
+        yield _build_loss(table, column, "was left behind")
         found = True
     if not found and old.digest != new.digest:
-        yield _loss(table, None, "has its values in other rows than before")
+        yield _build_loss(table, None, "has its values in other rows than before")
 
 
-def _loss(table: str, column: str | None, what: str) -> dict[str, Any]:
+def _build_loss(table: str, column: str | None, what: str) -> dict[str, Any]:
     return {"table": table, "column": column, "what": what}
 
 
-def _rows(count: int) -> str:
+def _format_rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"

@@ -46,24 +46,24 @@ def run_watched(
     if environment.in_own_process:
         return act()
     engine = environment.engine
-    engine.before_fork()
+    engine.prepare_fork()
 
-    def task(_request: None, _lock: Lock, progress_of_parent: ProgressOfParent) -> tuple[Any, ...]:
-        engine.after_fork()
-        watcher.shows_in(progress_of_parent)
+    def run_task(_request: None, _lock: Lock, progress_of_parent: ProgressOfParent) -> tuple[Any, ...]:
+        engine.handle_fork()
+        watcher.show_in(progress_of_parent)
         interruption = None
         steps: list[Step] = []
         try:
-            with engine.watch_connections(), engine.changing_only_here():
+            with engine.watch_connections(), engine.restrict_changes():
                 steps = act()
         except Interrupted as caught:
             caught.cause = engine.explain_error(caught.cause) if caught.cause else None
-            interruption = caught.portable()
+            interruption = caught.as_portable()
         for step in steps:
             step.error = make_reportable(step.error)
         return environment.hand_over(), watcher.hand_over(), steps, interruption
 
-    with Standby(task) as standby:
+    with Standby(run_task) as standby:
         of_environment, seen, steps, interruption = standby.call(None, _NoLock(), progress)
     environment.take_over(of_environment)
     watcher.take_over(seen)

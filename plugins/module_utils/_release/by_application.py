@@ -14,7 +14,7 @@ from .._core.errors import Refused
 from .._core.paths import Layout
 from .._core.results import Answer
 from .._journal.events import read_events
-from .lookup import current_release, release_of_database
+from .lookup import read_current_release, release_of_database
 
 
 def group_by_release(options: Options) -> list[Options]:
@@ -25,7 +25,7 @@ def group_by_release(options: Options) -> list[Options]:
     if options.get("release"):
         return [options]
     if not options["databases"]:
-        return [{**options, "release": current_release(options["root"])}]
+        return [{**options, "release": read_current_release(options["root"])}]
     return _group_options(options, lambda name: release_of_database(options["root"], name))
 
 
@@ -81,7 +81,7 @@ def _of_group(options: Options, release: str, entries: list[Options]) -> Options
 
 def release_of_run(layout: Layout, run: str, database: str) -> str:
     """Return the release that a run upgraded a database with, or an empty string."""
-    for event in read_events(layout.journal(database, run)):
+    for event in read_events(layout.locate_journal(database, run)):
         if event["event"] == "planned":
             return str(event.get("release") or "")
     return ""
@@ -119,4 +119,4 @@ def answer_by_release(groups: list[Options], answer_of: Callable[[Options], Answ
 
 
 def _make_refusal(name: str, refusal: Refused) -> Answer:
-    return {"name": name, "outcome": "refused", "changed": False, "error": refusal.facts(), "leftovers": []}
+    return {"name": name, "outcome": "refused", "changed": False, "error": refusal.as_facts(), "leftovers": []}

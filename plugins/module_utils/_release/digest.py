@@ -21,7 +21,7 @@ _READ = (".py", ".so", ".pth", ".ini", ".toml", ".cfg")
 _BUILT = ("build", "dist")
 
 
-def files_of(folder: Path, exclude: Sequence[str] = ()) -> Iterator[Path]:
+def list_files(folder: Path, exclude: Sequence[str] = ()) -> Iterator[Path]:
     """Yield every file and link below a folder that is shipped, in a fixed order.
 
     Args:
@@ -66,19 +66,19 @@ def _walk_folder(folder: Path, exclusions: Exclusions | None) -> Iterator[Path]:
                 yield path
 
 
-def digest_of(folder: Path, exclude: Sequence[str] = ()) -> str:
+def hash_shipped(folder: Path, exclude: Sequence[str] = ()) -> str:
     """Return the SHA-256 of the paths, contents and executable bits of what is shipped of a folder.
 
     Raises:
-        Refused: as ``files_of``.
+        Refused: as ``list_files``.
     """
-    return _digest(folder, files_of(folder, exclude))
+    return _hash_paths(folder, list_files(folder, exclude))
 
 
-def digest_of_all(folder: Path) -> tuple[str, list[str]]:
+def hash_all(folder: Path) -> tuple[str, list[str]]:
     """Return the digest of everything below a folder, and the names that it is of: of a release as it arrived."""
     paths = list(_walk_folder(folder, None))
-    return _digest(folder, paths), [str(path.relative_to(folder)) for path in paths]
+    return _hash_paths(folder, paths), [str(path.relative_to(folder)) for path in paths]
 
 
 def is_as_shipped(folder: Path, content: str, names: Sequence[str] | None) -> bool:
@@ -91,18 +91,18 @@ def is_as_shipped(folder: Path, content: str, names: Sequence[str] | None) -> bo
     """
     try:
         if names is None:
-            return digest_of(folder) == content
+            return hash_shipped(folder) == content
         known = set(names)
         for path in _walk_folder(folder, Exclusions()):
             name = path.relative_to(folder)
             if str(name) not in known and path.suffix in _READ and not set(_BUILT) & set(name.parts):
                 return False
-        return _digest(folder, [folder / name for name in names]) == content
+        return _hash_paths(folder, [folder / name for name in names]) == content
     except (OSError, Refused):
         return False
 
 
-def _digest(folder: Path, paths: Iterable[Path]) -> str:
+def _hash_paths(folder: Path, paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         if path.is_symlink():
@@ -121,12 +121,12 @@ def _check_link(path: Path, folder: Path) -> None:
         raise Refused(
             f"The link {path} leads out of {folder}",
             f"it points to {target}, which would not be there on the hosts",
-            _remedy(path, folder),
+            _describe_remedy(path, folder),
             code="source-leads-out",
         )
 
 
-def _remedy(path: Path, folder: Path) -> str:
+def _describe_remedy(path: Path, folder: Path) -> str:
     """Return what to do about a link: a copy of an interpreter would not make a virtualenv work on the hosts."""
     place = path.parent.parent
     if path.parent.name == "bin" and path.name.startswith("python") and folder in place.parents:

@@ -57,7 +57,7 @@ class Exclusions:
         held = _is_one_machines(path) if is_folder else _is_data(path)
         for pattern in self.patterns:
             wanted = pattern.removeprefix("!")
-            if _regex(wanted).fullmatch(name) and (is_folder or not wanted.endswith("/")):
+            if _build_regex(wanted).fullmatch(name) and (is_folder or not wanted.endswith("/")):
                 held = not pattern.startswith("!")
         return held
 
@@ -100,7 +100,7 @@ def _start_of(path: Path) -> bytes:
         os.close(descriptor)
 
 
-def _regex(pattern: str) -> re.Pattern[str]:
+def _build_regex(pattern: str) -> re.Pattern[str]:
     """Return what a pattern matches: a slash at its beginning or in its middle binds it to the folder itself.
 
     Raises:

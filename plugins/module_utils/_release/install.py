@@ -19,16 +19,16 @@ from typing import Any
 
 from .._core.errors import Failed, Refused
 from .._core.ownership import refuse_if_not_ours
-from .._core.paths import INI, Layout, locked_file, private_directory, write_durably
+from .._core.paths import INI, Layout, lock_file, make_private_directory, write_durably
 from .._core.records import LaterFormat, read_record, write_record
-from .._journal.events import net_outcome, newest_first, now
-from .digest import digest_of_all
+from .._journal.events import find_net_outcome, format_now, list_newest_first
+from .digest import hash_all
 from .lookup import refuse_if_not_ours_virtualenv
 from .pip_arguments import (
     ARGUMENTS,
     PACKAGES,
+    hide_secrets,
     remove_left_secrets,
-    secrets_for_pip,
     split_arguments,
     split_packages,
 )
@@ -102,7 +102,7 @@ class Installer:
     def needs(self) -> list[str]:
         """Return what the host has to be sent: ``archive``, ``wheelhouse``, both or nothing."""
         needed = [] if self._is_whole() else ["archive"]
-        if self.installation.wheelhouse and not self._virtualenv_is_complete() and not self._wheels().is_dir():
+        if self.installation.wheelhouse and not self._is_virtualenv_complete() and not self._locate_wheels().is_dir():
             needed.append("wheelhouse")
         return needed
 
@@ -127,15 +127,15 @@ class Installer:
             Refused: the Python or the virtualenv that was named is not there.
         """
         for folder in (self.layout.root, self.layout.releases, self.layout.virtualenvs):
-            private_directory(folder)
+            make_private_directory(folder)
             refuse_if_not_ours(folder, "migrate_root")
-        with locked_file(self.layout.releases / ".lock"):
+        with lock_file(self.layout.releases / ".lock"):
             remove_left_secrets(self.layout.virtualenvs)
             if wheelhouse:
                 self._unpack_wheels(wheelhouse)
             if not self._is_whole():
                 self._unpack(archive)
-            self._link_virtualenv(self._virtualenv())
+            self._link_virtualenv(self._locate_virtualenv())
 
     def make_current(self) -> None:
         """Point the link ``current`` at this release, atomically."""
@@ -150,10 +150,10 @@ class Installer:
     def _unpack(self, archive: str) -> None:
         beside = self.layout.releases / f".{self.installation.release}.partial"
         shutil.rmtree(beside, ignore_errors=True)
-        private_directory(beside)
+        make_private_directory(beside)
         try:
             _extract(archive, beside / "source")
-            found, files = digest_of_all(beside / "source")
+            found, files = hash_all(beside / "source")
             if found != self.installation.content:
                 raise Failed(
                     f"Release {self.installation.release[:12]} did not arrive whole",
@@ -164,7 +164,7 @@ class Installer:
             _open_folders(beside / "source")
             write_durably(beside / INI, PLAIN_INI)
             os.chmod(beside / INI, 0o644)
-            record = {**asdict(self.installation), "shipped": now(), "files": files}
+            record = {**asdict(self.installation), "shipped": format_now(), "files": files}
             del record["pip_arguments"], record["requirements"]  # an index's address may hold a secret
             write_record(beside / _RECORD, record, indent=1)
             shutil.rmtree(self.place, ignore_errors=True)
@@ -189,7 +189,7 @@ class Installer:
         beside.symlink_to(target)
         os.replace(beside, link)
 
-    def _virtualenv(self) -> Path:
+    def _locate_virtualenv(self) -> Path:
         if self.installation.virtualenv:
             given = Path(self.installation.virtualenv)
             if not (given / "bin" / "python").exists():
@@ -201,7 +201,7 @@ class Installer:
                 )
             refuse_if_not_ours_virtualenv(given)
             return given
-        name = self._virtualenv_name()
+        name = self._name_virtualenv()
         if self.lender and _is_complete(self.lender.virtualenvs / name):
             return self.lender.virtualenvs / name
         place = self.layout.virtualenvs / name
@@ -209,17 +209,23 @@ class Installer:
             self._build(place)
         return place
 
-    def _virtualenv_name(self) -> str:
+    def _name_virtualenv(self) -> str:
         """Name a virtualenv by what is installed into it and by the Python that runs it.
 
         What is installed from the source may lead into the release's own folder, so it belongs to this release alone.
         """
         wanted = self.installation
-        facts = [wanted.requirements, wanted.packages, wanted.pip_arguments, wanted.wheelhouse, self._python_version()]
+        facts = [
+            wanted.requirements,
+            wanted.packages,
+            wanted.pip_arguments,
+            wanted.wheelhouse,
+            self._read_python_version(),
+        ]
         facts += [wanted.release] if wanted.from_source else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    def _python_version(self) -> str:
+    def _read_python_version(self) -> str:
         try:
             command = [self.installation.python, "-c", "import platform; print(platform.python_version())"]
             return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -231,18 +237,18 @@ class Installer:
                 code="python-missing",
             ) from error
 
-    def _virtualenv_is_complete(self) -> bool:
-        return bool(self.installation.virtualenv) or _is_complete(self.layout.virtualenvs / self._virtualenv_name())
+    def _is_virtualenv_complete(self) -> bool:
+        return bool(self.installation.virtualenv) or _is_complete(self.layout.virtualenvs / self._name_virtualenv())
 
     def _build(self, place: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         if self.installation.wheelhouse:
-            pip += ["--no-index", f"--find-links={self._wheels()}"]
+            pip += ["--no-index", f"--find-links={self._locate_wheels()}"]
         plain, variables, lines = split_arguments(self.installation.pip_arguments)
         packages, secret_packages = split_packages(self.installation.packages)
         lists = {ARGUMENTS: lines, PACKAGES: secret_packages}
-        with secrets_for_pip(place, variables, lists) as (variables, files):
+        with hide_secrets(place, variables, lists) as (variables, files):
             self._fill(place, [*pip, *plain, *files[ARGUMENTS]], [*packages, *files[PACKAGES]], variables)
 
     def _fill(self, place: Path, pip: list[str], packages: list[str], variables: dict[str, str]) -> None:
@@ -259,19 +265,19 @@ class Installer:
             if packages:
                 command = [*pip, *packages]
                 _run(command, "The packages could not be installed", self.place / "source", variables)
-            write_record(place / _COMPLETE, {"built": now(), "python": self._python_version()})
+            write_record(place / _COMPLETE, {"built": format_now(), "python": self._read_python_version()})
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
 
-    def _wheels(self) -> Path:
+    def _locate_wheels(self) -> Path:
         return self.layout.wheelhouses / self.installation.wheelhouse
 
     def _unpack_wheels(self, archive: str) -> None:
-        beside = private_directory(self.layout.wheelhouses) / f".{self.installation.wheelhouse}.partial"
+        beside = make_private_directory(self.layout.wheelhouses) / f".{self.installation.wheelhouse}.partial"
         shutil.rmtree(beside, ignore_errors=True)
         _extract(archive, beside)
-        os.rename(beside, self._wheels())
+        os.rename(beside, self._locate_wheels())
 
 
 def prune(layout: Layout, keep: int) -> list[str]:
@@ -280,7 +286,7 @@ def prune(layout: Layout, keep: int) -> list[str]:
     Returns:
         The names of the releases that were removed.
     """
-    with locked_file(layout.releases / ".lock"):  # another controller's virtualenv is linked only once it is complete
+    with lock_file(layout.releases / ".lock"):  # another controller's virtualenv is linked only once it is complete
         remove_left_secrets(layout.virtualenvs)
         return _prune(layout, keep)
 
@@ -314,8 +320,8 @@ def _find_needed_for_revert(layout: Layout) -> set[str]:
     """Return the releases of the last run that changed each database."""
     releases = set()
     for folder in layout.journals.glob("*"):
-        for _run_id, events in newest_first(folder):
-            if net_outcome(events):
+        for _run_id, events in list_newest_first(folder):
+            if find_net_outcome(events):
                 releases |= {event["release"] for event in events if event["event"] == "planned"}
                 break
     return releases
@@ -370,7 +376,7 @@ def _run(command: list[str], what: str, folder: Path | None = None, variables: d
         )
 
 
-def facts_of(installer: Installer) -> dict[str, Any]:
+def collect_facts(installer: Installer) -> dict[str, Any]:
     """Return what a result says of an installed release."""
     link = installer.place / "virtualenv"
     return {

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from .._core.errors import Refused
 from .._core.ownership import refuse_if_not_ours
-from .._core.paths import Layout, private_directory
-from .._core.playbook_command import playbook_command
-from .._journal.events import newest_first
+from .._core.paths import Layout, make_private_directory
+from .._core.playbook_command import build_playbook_command
+from .._journal.events import list_newest_first
 
 _PACKAGES = "lib/python*/site-packages"
 
 
-def virtualenv_python(root: str, release: str) -> Path | None:
+def find_virtualenv_python(root: str, release: str) -> Path | None:
     """Return the Python of a release's virtualenv, or None if the release is not there whole.
 
     A process that calls this is about to execute it, and what the release holds.
@@ -50,7 +50,7 @@ def refuse_if_not_ours_virtualenv(virtualenv: Path) -> None:
         refuse_if_not_ours(path, "migrate_virtualenv")
 
 
-def current_release(root: str) -> str:
+def read_current_release(root: str) -> str:
     """Return the digest of the release that was shipped last, or an empty string."""
     try:
         return Path(os.readlink(Layout(Path(root)).current)).name
@@ -64,8 +64,8 @@ def note_current(root: str, release: str, names: Iterable[str]) -> None:
     for name in names:
         if _read_recorded_release(root, name) == release:
             continue
-        link = layout.current_of(name)
-        private_directory(link.parent)
+        link = layout.locate_current(name)
+        make_private_directory(link.parent)
         beside = link.with_name(f".{link.name}")
         beside.unlink(missing_ok=True)
         beside.symlink_to(release)
@@ -78,14 +78,14 @@ def release_of_database(root: str, name: str) -> str:
     A database of which nothing is recorded has the host's current release; where other databases have another one,
     it is unknown whether that is its application's, and the answer is an empty string.
     """
-    current = current_release(root)
+    current = read_current_release(root)
     return _read_recorded_release(root, name) or (current if _list_recorded_releases(root) <= {current} else "")
 
 
-def missing_release(root: str, release: str, names: Iterable[str]) -> Refused:
+def build_missing_release_refusal(root: str, release: str, names: Iterable[str]) -> Refused:
     """Return the refusal to work with a release that is not on the host, or that nothing names."""
-    ship = f"Ship it: {playbook_command('ship')}"
-    if release or not current_release(root):
+    ship = f"Ship it: {build_playbook_command('ship')}"
+    if release or not read_current_release(root):
         return Refused(
             f"Release {release[:12] or 'current'} is not on this host",
             f"{root} does not hold it whole",
@@ -103,28 +103,30 @@ def missing_release(root: str, release: str, names: Iterable[str]) -> Refused:
 def release_of_all(root: str, names: Iterable[str]) -> str:
     """Return the release that some databases have in common, else the host's current one."""
     releases = {release_of_database(root, name) for name in names}
-    return releases.pop() if len(releases) == 1 else current_release(root)
+    return releases.pop() if len(releases) == 1 else read_current_release(root)
 
 
 def _read_recorded_release(root: str, name: str) -> str:
     layout = Layout(Path(root))
-    found = [(moment, release) for moment, release in _list_known(layout, name) if virtualenv_python(root, release)]
+    found = [
+        (moment, release) for moment, release in _list_known(layout, name) if find_virtualenv_python(root, release)
+    ]
     return max(found)[1] if found else ""
 
 
 def _list_recorded_releases(root: str) -> set[str]:
     """Return the releases of all databases of which a root has a record; their folders are named by a key."""
     layout = Layout(Path(root))
-    folders = (layout.current_of("any").parent, layout.journals)
+    folders = (layout.locate_current("any").parent, layout.journals)
     keys = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
     return {_read_recorded_release(root, key) for key in keys} - {""}
 
 
 def _list_known(layout: Layout, name: str) -> Iterable[tuple[float, str]]:
-    link = layout.current_of(name)
-    if release := _target(link):
+    link = layout.locate_current(name)
+    if release := _read_target(link):
         yield link.lstat().st_mtime, release
-    for _run, events in newest_first(layout.journals_of(name)):
+    for _run, events in list_newest_first(layout.locate_journals(name)):
         # A rollback works with the release that it reverts from; a backup may be one of an earlier version, which
         # took the release of another application.
         planned = [event for event in events if event["event"] == "planned" and event["verb"] == "upgrade"]
@@ -133,7 +135,7 @@ def _list_known(layout: Layout, name: str) -> Iterable[tuple[float, str]]:
             return
 
 
-def _target(link: Path) -> str:
+def _read_target(link: Path) -> str:
     try:
         return Path(os.readlink(link)).name
     except OSError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from .._core.paths import write_durably
-from .._core.secrets import credentials_in
+from .._core.secrets import list_credentials
 
 # Each option by its names, and its variable in pip's environment; a list is separated by spaces.
 _VARIABLES = {
@@ -44,9 +44,9 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]
     waiting = list(arguments)
     while waiting:
         word = waiting.pop(0)
-        option, value, used = _option(word, waiting)
+        option, value, used = _parse_option(word, waiting)
         variable = _VARIABLES.get(option, "")
-        if not (variable or option in _FILES) or not any(credentials_in(value)):
+        if not (variable or option in _FILES) or not any(list_credentials(value)):
             plain += [word, *used]
         elif option in _FILES:
             lines.append(f"{_FILES[option]} {value}")
@@ -59,26 +59,26 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]
     return plain, variables, lines
 
 
-def _option(word: str, following: Sequence[str]) -> tuple[str, str, list[str]]:
+def _parse_option(word: str, following: Sequence[str]) -> tuple[str, str, list[str]]:
     """Return an option, its value, and the further words that it takes."""
     name, equals, value = word.partition("=")
     if name.startswith("--") and equals:
-        return _in_full(name), value, []
+        return _complete_option(name), value, []
     if word[:2] in ("-i", "-f", "-r", "-c") and len(word) > 2:
         return word[:2], word[2:].lstrip("="), []
-    if _in_full(word) in {*_VARIABLES, *_FILES} and following:
-        return _in_full(word), following[0], [following[0]]
+    if _complete_option(word) in {*_VARIABLES, *_FILES} and following:
+        return _complete_option(word), following[0], [following[0]]
     return word, "", []
 
 
-def _in_full(option: str) -> str:
+def _complete_option(option: str) -> str:
     """Return an option by its whole name: pip takes the beginning of one, as long as it has one such option."""
     known = {**_VARIABLES, **_FILES}
     found = [name for name in known if option.startswith("--") and name.startswith(option)]
     return found[0] if len({known[name] for name in found}) == 1 else option
 
 
-def for_netrc(variables: dict[str, str]) -> tuple[dict[str, str], str]:
+def split_netrc(variables: dict[str, str]) -> tuple[dict[str, str], str]:
     """Return the variables without passwords, and a netrc with them, as far as both mean the same.
 
     Where a package is built from its source, pip repeats the addresses of indexes on the command line of another pip.
@@ -103,7 +103,7 @@ def for_netrc(variables: dict[str, str]) -> tuple[dict[str, str], str]:
 
 def split_packages(packages: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the packages for a command line, and those whose address holds a secret, for a file."""
-    secret = [package for package in packages if any(credentials_in(package))]
+    secret = [package for package in packages if any(list_credentials(package))]
     return [package for package in packages if package not in secret], secret
 
 
@@ -115,11 +115,11 @@ def remove_left_secrets(virtualenvs: Path) -> None:
 
 
 @contextmanager
-def secrets_for_pip(
+def hide_secrets(
     virtualenv: Path, variables: dict[str, str], lists: dict[str, list[str]]
 ) -> Iterator[tuple[dict[str, str], dict[str, list[str]]]]:
     """Yield variables for pip, and arguments for each list of lines that hold a secret; their files go again."""
-    variables, logins = for_netrc(variables)
+    variables, logins = split_netrc(variables)
     known = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
     netrc, *listed = (virtualenv.with_name(f".{virtualenv.name}.{kind}") for kind in (NETRC, *lists))
     try:

@@ -19,7 +19,7 @@ class Source:
 
     folder: Path
 
-    def ini(self, options: dict[str, str]) -> Path | None:
+    def find_ini(self, options: dict[str, str]) -> Path | None:
         """Return the alembic.ini to read: the folder's own, or the one in the script directory that an option names.
 
         Flask-Migrate keeps it there. Where there is none, the release has a plain one beside its source, because many
@@ -32,7 +32,7 @@ class Source:
     @property
     def toml(self) -> Path | None:
         """Return pyproject.toml if it has a section for Alembic."""
-        path = self._file("pyproject.toml")
+        path = self._find_file("pyproject.toml")
         return path if path and "[tool.alembic" in path.read_text(encoding="utf-8") else None
 
     @property
@@ -40,7 +40,7 @@ class Source:
         """Return whether env.py is in the folder itself."""
         return (self.folder / "env.py").is_file()
 
-    def _file(self, name: str) -> Path | None:
+    def _find_file(self, name: str) -> Path | None:
         path = self.folder / name
         return path if path.is_file() else None
 
@@ -50,7 +50,7 @@ class Source:
         Raises:
             Refused: none of it is there.
         """
-        if not (self.is_script_directory or self._file(INI) or self.toml or list(self.folder.glob(f"*/{INI}"))):
+        if not (self.is_script_directory or self._find_file(INI) or self.toml or list(self.folder.glob(f"*/{INI}"))):
             raise Refused(
                 f"{self.folder} is not a migrations directory",
                 "it holds neither env.py nor alembic.ini nor a pyproject.toml with [tool.alembic]",

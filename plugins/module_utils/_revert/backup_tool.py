@@ -16,7 +16,7 @@ from .._backup.take import take
 from .._core.errors import HALF_WAY, Failed
 from .._engines.data import Restored, Writes
 from .._engines.interface import Engine, Guard, Report
-from .._engines.parts import restorer_of, write_tracker_of
+from .._engines.parts import find_restorer, find_write_tracker
 from .._migration.state import read_position
 
 _UNKNOWN = Writes(unknown="the backup was made by a command, so what others wrote since is unknown")
@@ -26,18 +26,20 @@ _UNKNOWN = Writes(unknown="the backup was made by a command, so what others wrot
 ReadWrites = Callable[["Engine", Manifest, "dict[str, int]", "dict[str, str] | None"], Writes]
 
 
-def writes_since(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+def read_writes_since(
+    engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None
+) -> Writes:
     """Return what others wrote since a backup."""
     if manifest.tool == TOOL:
         return _UNKNOWN
-    return write_tracker_of(engine).writes_since(manifest.archive(), ours, content)
+    return find_write_tracker(engine).find_writes_since(manifest.as_archive(), ours, content)
 
 
 def foresee_writes(engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
     """Return the same while others are still at work."""
     if manifest.tool == TOOL:
         return _UNKNOWN
-    return write_tracker_of(engine).foresee_writes(manifest.archive(), ours, content)
+    return find_write_tracker(engine).foresee_writes(manifest.as_archive(), ours, content)
 
 
 def restore_backup(engine: Engine, manifest: Manifest, run: str, report: Report, guard: Guard) -> Restored:
@@ -49,7 +51,7 @@ def restore_backup(engine: Engine, manifest: Manifest, run: str, report: Report,
             what it replaced is in the backup that its message names.
     """
     if manifest.tool != TOOL:
-        return restorer_of(engine).restore(manifest.archive(), run, report, guard)
+        return find_restorer(engine).restore(manifest.as_archive(), run, report, guard)
     folder = Path(manifest.path)
     check_by_command(engine, folder, manifest.run)
     heads = read_position(engine, list(manifest.heads)).heads

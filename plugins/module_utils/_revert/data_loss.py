@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest
 from .._engines.interface import Engine
-from .._engines.parts import write_tracker_of
+from .._engines.parts import find_write_tracker
 from .._migration.state import Position, find_lost_rows
 from .run_record import RunRecord
 
@@ -46,24 +46,24 @@ def find_data_loss(engine: Engine, manifest: Manifest | None, run_record: RunRec
         run_record: what the run did.
         now: the revisions of the database, with its rows counted if the backup counted them.
     """
-    present = set(map(_object, now.fingerprint))
-    gone = sorted({_object(line) for line in run_record.before.fingerprint} - present)
+    present = set(map(_parse_object, now.fingerprint))
+    gone = sorted({_parse_object(line) for line in run_record.before.fingerprint} - present)
     certain = [f"{name} is gone" for name in gone if name]
     fewer = find_lost_rows(manifest.row_counts if manifest else None, now.row_counts)
-    is_there = manifest is not None and engine.exists()
-    tracker = write_tracker_of(engine)
+    is_there = manifest is not None and engine.is_present()
+    tracker = find_write_tracker(engine)
     if fewer and manifest is not None and is_there and manifest.tool != TOOL:
         of_others = tracker.list_untouched(
-            manifest.archive(), run_record.collect_written_rows(manifest.activity), fewer
+            manifest.as_archive(), run_record.collect_written_rows(manifest.activity), fewer
         )
         fewer = {table: counts for table, counts in fewer.items() if table not in of_others}
     certain += [f"table {table} had {before} rows and has {after}" for table, (before, after) in sorted(fewer.items())]
     if manifest is None or not is_there:
         return DataLoss(certain)
-    return DataLoss(certain, tracker.rows_changed(manifest.archive(), run_record.wrote))
+    return DataLoss(certain, tracker.list_changed_by_run(manifest.as_archive(), run_record.wrote))
 
 
-def _object(line: str) -> str:
+def _parse_object(line: str) -> str:
     """Return the kind and the name that a line of a fingerprint begins with, of what holds rows; else nothing."""
     kind, _space, rest = line.partition(" ")
     return f"{kind} {rest.split(' ')[0]}" if kind in ("table", "column") else ""

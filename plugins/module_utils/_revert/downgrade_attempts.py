@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.progress import Progress
 from .._engines.interface import Lock
-from .._engines.parts import write_tracker_of
+from .._engines.parts import find_write_tracker
 from .._journal.events import Journal
 from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from .run_record import RunRecord
 
 
-def still_applied(environment: Environment, run_record: RunRecord) -> dict[str, list[str]]:
+def list_still_applied(environment: Environment, run_record: RunRecord) -> dict[str, list[str]]:
     """Return, of what a run committed, what is applied, by version table."""
-    applied = read_applied(environment, environment.engine.own_connection(), list(run_record.committed))
+    applied = read_applied(environment, environment.engine.open_own_connection(), list(run_record.committed))
     return {
         table: [revision for revision in revisions if revision in applied[table]]
         for table, revisions in run_record.committed.items()
@@ -61,28 +61,28 @@ class DowngradeAttempts:
             self._engine,
             self._journal,
             self._progress,
-            lambda: self._attempt(watcher),
+            lambda: self._run_attempt(watcher),
             lambda _interruption: True,
             lambda: self._try_again(lock, watcher, later),
         )
 
-    def _attempt(self, watcher: DowngradeJournal) -> None:
+    def _run_attempt(self, watcher: DowngradeJournal) -> None:
         # An attempt that ended by a lock timeout may have undone some of them already.
-        applied = still_applied(self._environment, self._run_record)
+        applied = list_still_applied(self._environment, self._run_record)
         if any(applied.values()):
             self._environment.downgrade(applied, watcher)
 
     def _try_again(self, lock: Lock, watcher: DowngradeJournal, later: LaterWrites | None) -> None:
         if self._environment.in_own_process:
-            self._attempt(watcher)
+            self._run_attempt(watcher)
             return
-        known = (self._environment.hand_over(), write_tracker_of(self._engine).hand_over(), watcher.hand_over())
+        known = (self._environment.hand_over(), find_write_tracker(self._engine).hand_over(), watcher.hand_over())
         request = (*known, vars(self._run_record), later.hand_over() if later else None)
         of_environment, of_engine, of_watcher, run_record, of_later, interruption = self._standby.call(
             request, lock, self._progress
         )
         self._environment.take_over(of_environment)
-        write_tracker_of(self._engine).take_over(of_engine)
+        find_write_tracker(self._engine).take_over(of_engine)
         watcher.take_over(of_watcher)
         vars(self._run_record).update(run_record)
         if later:
@@ -93,7 +93,7 @@ class DowngradeAttempts:
     def _retry_in_process(self, request: Any, _lock: LockOfParent, progress: ProgressOfParent) -> tuple[Any, ...]:
         of_environment, of_engine, of_watcher, run_record, of_later = request
         self._environment.take_over(of_environment)
-        write_tracker_of(self._engine).take_over(of_engine)
+        find_write_tracker(self._engine).take_over(of_engine)
         vars(self._run_record).update(run_record)
         journal = Journal(self._journal.path, self._journal.verb)
         if self._environment.outside:
@@ -106,8 +106,8 @@ class DowngradeAttempts:
         interruption = None
         try:
             with self._engine.watch_connections():
-                self._attempt(watcher)
+                self._run_attempt(watcher)
         except Interrupted as caught:
-            interruption = caught.portable()
-        known = (self._environment.hand_over(), write_tracker_of(self._engine).hand_over(), watcher.hand_over())
+            interruption = caught.as_portable()
+        known = (self._environment.hand_over(), find_write_tracker(self._engine).hand_over(), watcher.hand_over())
         return (*known, vars(self._run_record), later.hand_over() if later else None, interruption)

@@ -34,35 +34,35 @@ class DowngradeJournal(Watcher):
         #: Rows by table that the downgrades have written.
         self.wrote: dict[str, int] = {}
 
-    def works_on(self, connection: Connection) -> None:
+    def on_connection(self, connection: Connection) -> None:
         """Take the connection."""
         self._connection = connection
 
-    def begins(self, step: Step, number: int, count: int) -> None:
+    def on_begin(self, step: Step, number: int, count: int) -> None:
         """Journal the step."""
         self._journal.write("downgrade_begun", revision=step.revision, table=step.table)
-        self._progress.phase(f"downgrades {number} of {count}, {step.revision} {step.message}".strip())
+        self._progress.begin_phase(f"downgrades {number} of {count}, {step.revision} {step.message}".strip())
 
-    def begins_revision(self) -> None:
+    def on_begin_revision(self) -> None:
         """Check a last time whether the step may run."""
         if self._connection is not None and self._later:
             self._later.check(self._connection)
             self._later.has_begun = True
 
-    def commits_early(self, step: Step) -> None:
+    def on_early_commit(self, step: Step) -> None:
         """Forget what was locked."""
         if self._later:
             self._later.forget_locks()
 
-    def executes(self, step: Step, statement: str) -> None:
+    def on_execute(self, step: Step, statement: str) -> None:
         """Journal it, as an upgrade does."""
         self._journal.write("executes", revision=step.revision, table=step.table, statement=statement)
 
-    def writes_unseen(self, step: Step, reason: str) -> None:
+    def on_unseen_write(self, step: Step, reason: str) -> None:
         """Journal it: afterwards, what the step wrote looks like what others wrote."""
         self._journal.write("wrote_unseen", revision=step.revision, table=step.table, reason=reason)
 
-    def defines(self, step: Step, held: dict[str, list[str]]) -> None:
+    def on_define(self, step: Step, held: dict[str, list[str]]) -> None:
         """Journal them, as for an upgrade."""
         self._journal.write_with_next("defined", revision=step.revision, table=step.table, held=held)
 
@@ -102,4 +102,4 @@ class DowngradeJournal(Watcher):
 
 def has_begun(journal: Journal) -> bool:
     """Return whether a downgrade of this run was begun."""
-    return any(event["event"] == "downgrade_begun" for event in journal.events())
+    return any(event["event"] == "downgrade_begun" for event in journal.read_events_of_run())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .._core.errors import Refused, first_of
+from .._core.errors import Refused, describe_first
 from .._core.results import DatabaseResult
 from .._engines.unseen_writes import STARTED_PROGRAM
 from .._journal.events import Journal
@@ -33,7 +33,7 @@ class Elsewhere:
     @classmethod
     def of(cls, run_record: RunRecord, journal: Journal) -> Elsewhere:
         """Return those of a run, and of the revert from it whose journal this is."""
-        records = (run_record, RunRecord.of(run_record.run, journal.events()))
+        records = (run_record, RunRecord.of(run_record.run, journal.read_events_of_run()))
         found: dict[str, tuple[str, bool]] = {}
         unseen: list[str] = []
         for record in records:
@@ -62,9 +62,9 @@ class Elsewhere:
 
     def describe_written(self) -> str:
         """Return the places that were written for certain, nothing where there is none."""
-        return first_of([place for place, _how in self.written], _MOST_NAMED)
+        return describe_first([place for place, _how in self.written], _MOST_NAMED)
 
-    def refusal(self, name: str) -> Refused | None:
+    def find_refusal(self, name: str) -> Refused | None:
         """Return why a database that was reverted is held all the same, None where it is not.
 
         Args:
@@ -91,14 +91,14 @@ def with_others(
         found: elsewhere.
         hold: holds the database; None where an operator has requested the revert.
     """
-    refusal = found.refusal(result["name"]) if hold and result["outcome"] != "held" else None
+    refusal = found.find_refusal(result["name"]) if hold and result["outcome"] != "held" else None
     if refusal is None or hold is None:
         return {**result, "elsewhere": found.describe()}
     held = hold(refusal)
     return {**result, **held, "changed": result["changed"]}
 
 
-def by_hand(failure: Refused) -> str:
+def describe_by_hand(failure: Refused) -> str:
     """Return what has to be done to a held database before it is tried again."""
     if failure.code == OTHER_DATABASE_WRITTEN:
         return "undo by hand what the run has written elsewhere"

@@ -22,9 +22,9 @@ from .._core.paths import find_unused_path
 from .._core.progress import Progress
 from .._engines.data import Writes, WrittenRows
 from .._engines.interface import Engine
-from .._engines.parts import write_tracker_of
+from .._engines.parts import find_write_tracker
 from .._journal.events import Journal
-from .._migration.env_messages import RemoteConnection, still_writes_on
+from .._migration.env_messages import RemoteConnection, find_final_writes_on
 from .._migration.state import Position
 from .run_record import RunRecord
 
@@ -58,15 +58,15 @@ class LaterWrites:
         Raises:
             Refused: it is others' for certain, or cannot be backed up.
         """
-        later = write_tracker_of(self._engine).later_writes(self._collect_written_rows())
+        later = find_write_tracker(self._engine).find_later_writes(self._collect_written_rows())
         self._refuse(later)
         # Nothing is downgraded where nothing was committed.
         touched = (
-            write_tracker_of(self._engine).list_touched_by_others(self._collect_written_rows())
+            find_write_tracker(self._engine).list_touched_by_others(self._collect_written_rows())
             if any(self._run_record.committed.values())
             else []
         )
-        self._cleared = write_tracker_of(self._engine).count_cleared()
+        self._cleared = find_write_tracker(self._engine).count_cleared()
         reason = "; ".join([*([later.unknown] if later else []), *touched])
         if not reason:
             return ""
@@ -77,7 +77,7 @@ class LaterWrites:
 
     def begin_rollback(self, now: Position) -> None:
         """Note what the engine has to compare with, right before a rollback on purpose backs up."""
-        write_tracker_of(self._engine).note_rows(self._collect_written_rows(), now.fingerprint)
+        find_write_tracker(self._engine).note_rows(self._collect_written_rows(), now.fingerprint)
 
     def secure(self, backup: Manifest) -> None:
         """Search for what others have written since the backup of a rollback on purpose, not since that of the run."""
@@ -90,7 +90,7 @@ class LaterWrites:
         Raises:
             Refused: others have written since ``keep`` read.
         """
-        self._refuse(still_writes_on(self._engine, connection, self._collect_since_secured()))
+        self._refuse(find_final_writes_on(self._engine, connection, self._collect_since_secured()))
 
     def check_written(self, connection: Connection, wrote: dict[str, int]) -> None:
         """Check what a downgrade has written, before it is committed.
@@ -110,15 +110,15 @@ class LaterWrites:
                 secured=self._secured,
                 transactions=written_rows.transactions,
             )
-        self._refuse(write_tracker_of(self._engine).find_overwritten(connection, written_rows, wrote))
+        self._refuse(find_write_tracker(self._engine).find_overwritten(connection, written_rows, wrote))
 
     def forget_locks(self) -> None:
         """Count no table as locked any more: a part of the downgrade is about to be committed."""
-        write_tracker_of(self._engine).forget_locks()
+        find_write_tracker(self._engine).forget_locks()
 
     def describe(self, backup: Manifest) -> str:
         """Return a note about what a backup has kept of them already; nothing if there is none."""
-        later = write_tracker_of(self._engine).later_writes(self._collect_written_rows())
+        later = find_write_tracker(self._engine).find_later_writes(self._collect_written_rows())
         return f"{later}; all is in the backup {backup.path}" if later else ""
 
     def hand_over(self) -> dict[str, Any]:
@@ -154,6 +154,6 @@ class LaterWrites:
     def _take_again(self, now: Position) -> Manifest:
         """Back up under a name of its own: the run's backup is what the revert leads to."""
         job = self._engine.job
-        folder = job.layout.backups_of(self._engine.database.name)
+        folder = job.layout.locate_backups(self._engine.database.name)
         name = find_unused_path(folder / f"{self._run_record.run[:50]}-downgraded").name
         return take(self._engine, now.heads, replace(job, run=name), self._progress.report)

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from .._engines.interface import Engine
-from .._journal.events import Event, ending, journals_of_others
-from .._migration.state import Position, differences, differences_since, read_fingerprint
+from .._journal.events import Event, find_ending, read_journals_of_others
+from .._migration.state import Position, list_differences, list_differences_since, read_fingerprint
 from .run_record import RunRecord
 
 
@@ -27,20 +27,22 @@ def list_changed_by_others(engine: Engine, run_record: RunRecord, now: Position)
         now: the revisions of the database, without the version tables of the run.
     """
     if not run_record.cut_short:
-        return differences_since(engine, run_record.after.fingerprint, now.fingerprint)
+        return list_differences_since(engine, run_record.after.fingerprint, now.fingerprint)
     before = fingerprint = run_record.before.fingerprint
     tables = set(now.heads)
-    for events in _events_of_others(engine, run_record.since):
+    for events in _read_events_of_others(engine, run_record.since):
         seen = [event for event in events if "fingerprint" in event]
         tables.update(*(event["heads"] for event in seen))
-        first, last = (engine.in_terms_of(before, seen[place]["fingerprint"]) for place in (0, -1))
-        fingerprint = with_changes(fingerprint, differences(first, last))
-    if tables - set(now.heads) and engine.exists():
+        first, last = (engine.convert_fingerprint(before, seen[place]["fingerprint"]) for place in (0, -1))
+        fingerprint = with_changes(fingerprint, list_differences(first, last))
+    if tables - set(now.heads) and engine.is_present():
         # No journal's fingerprint has the version tables of its own.
-        without = set(engine.in_terms_of(before, read_fingerprint(engine, engine.own_connection(), sorted(tables))))
-        there = engine.in_terms_of(before, now.fingerprint)
+        without = set(
+            engine.convert_fingerprint(before, read_fingerprint(engine, engine.open_own_connection(), sorted(tables)))
+        )
+        there = engine.convert_fingerprint(before, now.fingerprint)
         fingerprint = sorted({*fingerprint, *(line for line in there if line not in without)})
-    return differences(before, fingerprint)
+    return list_differences(before, fingerprint)
 
 
 def with_changes(fingerprint: Iterable[str], changes: Iterable[str]) -> list[str]:
@@ -54,12 +56,12 @@ def with_changes(fingerprint: Iterable[str], changes: Iterable[str]) -> list[str
     return sorted(lines)
 
 
-def _events_of_others(engine: Engine, since: str) -> Iterator[list[Event]]:
+def _read_events_of_others(engine: Engine, since: str) -> Iterator[list[Event]]:
     """Yield the journals of runs in which other entries of this host upgraded the same database, the first first."""
-    identity, found = str(engine.own_identity()), []
-    for journals in journals_of_others(engine.job.layout, engine.database.name):
+    identity, found = str(engine.read_own_identity()), []
+    for journals in read_journals_of_others(engine.job.layout, engine.database.name):
         for events in journals:
-            done = ending(events, "upgrade")
+            done = find_ending(events, "upgrade")
             backed_up = next((event for event in events if event["event"] == "backed_up"), None)
             if done and backed_up and backed_up["at"] >= since and done["result"].get("identity") == identity:
                 found.append(events)

@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from .._backup.command import TOOL, method_of
+from .._backup.command import TOOL, find_restore_method
 from .._backup.manifest import Manifest, check
 from .._core.errors import HALF_WAY, REPLACED_NOTHING, Failed, Refused
 from .._core.job import Database, Job
 from .._core.progress import Progress
 from .._engines.data import Restored
 from .._engines.interface import Engine
-from .._engines.parts import restorer_of
-from .._journal.events import Journal, newest_first
-from .._migration.state import Position, differences, read_position
+from .._engines.parts import find_restorer
+from .._journal.events import Journal, list_newest_first
+from .._migration.state import Position, list_differences, read_position
 from .backup_tool import restore_backup
 from .restore_guard import RestoreGuard
 from .run_record import RunRecord
@@ -48,7 +48,7 @@ def bring_back(
         Refused: it cannot be done, or others have written since; the database is as it was.
         Failed: the backup is damaged, or a step failed.
     """
-    method = method_of(engine, manifest)
+    method = find_restore_method(engine, manifest)
     if method.obstacle:
         raise method.obstacle
     if method.loses and not may_lose:
@@ -60,31 +60,31 @@ def bring_back(
         )
     # A copy that is compared with the manifest while it is made need not be read before as well.
     try:
-        check(manifest, content=manifest.tool == TOOL or not restorer_of(engine).restores_checked_copies)
+        check(manifest, content=manifest.tool == TOOL or not find_restorer(engine).restores_checked_copies)
     except Failed as damage:
         raise Failed(damage.what, damage.why, damage.remedy, code=REPLACED_NOTHING) from damage
     guard = RestoreGuard(engine, manifest, run_record, journal, progress)
-    progress.phase("restores")
+    progress.begin_phase("restores")
     journal.write("restore_begun", path=manifest.path, method=method.name, reason=reason)
     restored = restore_backup(engine, manifest, journal.path.stem, progress.report, guard)
     now = read_position(engine, list(manifest.heads))
     if now.heads != manifest.heads:
         raise Failed("the restore did not lead to the revision of the backup", f"it is at {now}", code=HALF_WAY)
-    there = engine.in_terms_of(manifest.fingerprint, now.fingerprint)
-    changed = differences(engine.select_dumped_lines(manifest.fingerprint), engine.select_dumped_lines(there))
+    there = engine.convert_fingerprint(manifest.fingerprint, now.fingerprint)
+    changed = list_differences(engine.select_dumped_lines(manifest.fingerprint), engine.select_dumped_lines(there))
     if changed:
         raise Failed("the restore did not bring the schema of the backup", "; ".join(changed[:5]), code=HALF_WAY)
     if guard.is_empty:
-        restored = _without_empty(engine, restored, journal.path.stem)
-    journal.write("restored", path=manifest.path, retained=restored.retained, method=restored.method, **now.facts())
+        restored = _drop_empty(engine, restored, journal.path.stem)
+    journal.write("restored", path=manifest.path, retained=restored.retained, method=restored.method, **now.as_facts())
     return restored, now
 
 
-def _without_empty(engine: Engine, restored: Restored, run: str) -> Restored:
+def _drop_empty(engine: Engine, restored: Restored, run: str) -> Restored:
     """Drop what a restore has kept of a database in which there was nothing."""
-    for retained in restorer_of(engine).list_retained():
+    for retained in find_restorer(engine).list_retained():
         if retained.run == run:
-            restorer_of(engine).drop_retained(retained)
+            find_restorer(engine).drop_retained(retained)
     return replace(restored, retained="")
 
 
@@ -95,7 +95,7 @@ def collect_written_rows(database: Database, job: Job, manifest: Manifest) -> Ru
         manifest.run, before=left, after=left, cut_short=False, on_purpose=True, since=manifest.taken
     )
     run_record.backup = Path(manifest.path)
-    for _run, events in reversed(list(newest_first(job.layout.journals_of(database.name)))):
+    for _run, events in reversed(list(list_newest_first(job.layout.locate_journals(database.name)))):
         since = [event for event in events if event["at"] >= manifest.taken]
         run_record.add_written_rows(since)
         run_record.follow(since)

@@ -14,10 +14,10 @@ from .._core.errors import Refused
 from .._core.progress import Progress
 from .._engines.data import Writes, WrittenRows
 from .._engines.interface import Engine
-from .._engines.parts import restorer_of, write_tracker_of
+from .._engines.parts import find_restorer, find_write_tracker
 from .._journal.events import Journal
 from .._migration.state import read_position
-from .backup_tool import ReadWrites, foresee_writes, writes_since
+from .backup_tool import ReadWrites, foresee_writes, read_writes_since
 from .other_applications import list_changed_by_others
 from .run_record import RunRecord
 
@@ -41,13 +41,13 @@ class RestoreGuard:
         self._changes: list[str] = []
         self._later: dict[str, int] = {}
         self._is_ours = manifest.tool != TOOL
-        if restorer_of(engine).is_readable():
+        if find_restorer(engine).is_readable():
             found = list_changed_by_others(engine, run_record, read_position(engine, list(manifest.heads)))
             self._changes = [*run_record.others, *(change for change in found if change not in run_record.others)]
-            self._later = write_tracker_of(engine).later_writes(self._written_rows).tables
+            self._later = find_write_tracker(engine).find_later_writes(self._written_rows).tables
             if self._is_ours:
-                write_tracker_of(engine).compare_written(
-                    manifest.archive(), self._written_rows, engine.job.compare_limit, progress.report
+                find_write_tracker(engine).compare_written(
+                    manifest.as_archive(), self._written_rows, engine.job.compare_limit, progress.report
                 )
 
     def __call__(self) -> None:
@@ -56,7 +56,7 @@ class RestoreGuard:
         Raises:
             Refused: others have written, or may have, and ``migrate_restore_loses_writes`` is not set.
         """
-        writes = self._writes(writes_since, write_tracker_of(self._engine).writes_into_made)
+        writes = self._read_writes(read_writes_since, find_write_tracker(self._engine).find_writes_into_made)
         if writes:
             self._journal.write("writes", tables=writes.tables, unknown=writes.unknown)
         self._refuse(writes)
@@ -67,8 +67,8 @@ class RestoreGuard:
         Raises:
             Refused: as ``__call__``, as far as it can be read now.
         """
-        if restorer_of(self._engine).is_readable():
-            self._refuse(self._writes(foresee_writes, self._foresee_in_made))
+        if find_restorer(self._engine).is_readable():
+            self._refuse(self._read_writes(foresee_writes, self._foresee_in_made))
 
     def _refuse(self, writes: Writes) -> None:
         if writes and not self._engine.job.restore_loses_writes:
@@ -84,11 +84,11 @@ class RestoreGuard:
 
     def _foresee_in_made(self, written_rows: WrittenRows) -> Writes:
         # What is unknown may be known once the others were sent away.
-        return Writes(write_tracker_of(self._engine).later_writes(written_rows).tables)
+        return Writes(find_write_tracker(self._engine).find_later_writes(written_rows).tables)
 
-    def _writes(self, read: ReadWrites, read_made: Callable[[WrittenRows], Writes]) -> Writes:
+    def _read_writes(self, read: ReadWrites, read_made: Callable[[WrittenRows], Writes]) -> Writes:
         engine, run_record = self._engine, self._run_record
-        self.is_empty = self._is_ours and restorer_of(engine).is_empty()
+        self.is_empty = self._is_ours and find_restorer(engine).is_empty()
         if self.is_empty:
             return Writes()
         writes = read(engine, self._manifest, run_record.wrote, run_record.content)
@@ -98,9 +98,9 @@ class RestoreGuard:
         parts = [str(each) for each in (writes, Writes(tables), Writes(unknown=made.unknown)) if each]
         unknown = "; ".join(parts) if writes.unknown or made.unknown else ""
         writes = Writes({**writes.tables, **tables}, unknown)
-        strange = self._other_database()
+        strange = self._describe_other_database()
         if self._is_ours and not strange:
-            strange = write_tracker_of(engine).changes_of_others(self._manifest.archive(), self._written_rows)
+            strange = find_write_tracker(engine).list_changes_by_others(self._manifest.as_archive(), self._written_rows)
         if strange:
             writes = Writes(writes.tables, "; ".join([*([str(writes)] if writes else []), *strange]))
         if self._changes:
@@ -108,9 +108,9 @@ class RestoreGuard:
             writes = Writes(writes.tables, f"{writes}; {changes}" if writes else changes)
         return writes
 
-    def _other_database(self) -> list[str]:
+    def _describe_other_database(self) -> list[str]:
         """Say that the URL leads to another database than the one that was backed up."""
-        identity = str(self._engine.own_identity())
+        identity = str(self._engine.read_own_identity())
         if identity == self._manifest.identity:
             return []
         return [f"the backup is of {self._manifest.identity}, and the url leads to {identity}"]

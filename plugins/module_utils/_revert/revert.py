@@ -15,30 +15,30 @@ from .._core.errors import REPLACED_NOTHING, Failed, Refused
 from .._core.job import Database, Job
 from .._core.progress import Progress
 from .._core.results import DatabaseResult, ResultDetails
-from .._engines.connection import first_line
+from .._engines.connection import describe_error
 from .._engines.interface import Engine
-from .._engines.parts import restorer_of, write_tracker_of
-from .._engines.registry import engine_for
+from .._engines.parts import find_restorer, find_write_tracker
+from .._engines.registry import build_engine
 from .._journal.events import Journal
 from .._journal.run_state import retry_command
-from .._migration.env_proxy import environment_of
+from .._migration.env_proxy import build_environment
 from .._migration.environment import Environment
 from .._migration.interrupted import Interrupted
 from .._migration.own_commits import OwnCommits
-from .._migration.state import Position, differences_since, read_position
+from .._migration.state import Position, list_differences_since, read_position
 from .._migration.step import Step, render_step
 from .._worker.task import OneDatabase
 from . import verification
 from .data_loss import find_data_loss
-from .downgrade_attempts import DowngradeAttempts, still_applied
+from .downgrade_attempts import DowngradeAttempts, list_still_applied
 from .downgrade_journal import DowngradeJournal, has_begun
-from .elsewhere import OTHER_DATABASE_WRITTEN, Elsewhere, by_hand, with_others
+from .elsewhere import OTHER_DATABASE_WRITTEN, Elsewhere, describe_by_hand, with_others
 from .later_writes import LaterWrites
 from .other_applications import list_changed_by_others, with_changes
 from .restore import bring_back
 from .run_record import RunRecord
 from .taken_rows import refuse_taken
-from .ways_out import command_for, restore_commands
+from .ways_out import build_command_for, restore_commands
 
 _LEFT = "the failed revision left something behind that no downgrade undoes"
 
@@ -65,27 +65,27 @@ class Revert(OneDatabase):
         Args:
             on_purpose: an operator requested it later, so that what was written since is backed up first.
         """
-        engine = engine_for(self.database, self.job)
+        engine = build_engine(self.database, self.job)
         try:
             outside = OwnCommits(engine, self.journal, since_backup=not on_purpose)
-            environment = environment_of(self.database, self.job, engine, outside)
+            environment = build_environment(self.database, self.job, engine, outside)
             attempts = DowngradeAttempts(environment, self.journal, self.progress, self.run_record)
             with attempts as self._attempts, engine.lock(self.job.database_wait, self.progress.report) as self._lock:
                 return self._with_others(engine, self._revert_locked(environment, on_purpose), on_purpose)
         except Refused as refusal:
             if on_purpose and not isinstance(refusal, Failed) and not has_begun(self.journal):
-                return self._result("refused", details={"error": refusal.facts()})
+                return self._build_result("refused", details={"error": refusal.as_facts()})
             return self._hold(engine, refusal)
         except Exception as error:  # noqa: BLE001 - a server that went away, for one; what it left is for a person
-            why = f"{type(error).__name__}: {first_line(error)}"
+            why = f"{type(error).__name__}: {describe_error(error)}"
             return self._hold(
                 engine, Failed(f"Reverting database {self.database.name!r} failed", why, code="revert-failed")
             )
 
     def _revert_locked(self, environment: Environment, on_purpose: bool) -> DatabaseResult:
-        self.progress.phase("reverts")
+        self.progress.begin_phase("reverts")
         self.run_record.refuse_elsewhere(environment.engine)
-        write_tracker_of(environment.engine).resume(self.run_record.content, self.run_record.unchanged)
+        find_write_tracker(environment.engine).resume(self.run_record.content, self.run_record.unchanged)
         now = read_position(environment.engine, list(self.run_record.after.heads))
         if self.run_record.cut_short:
             self._read_committed(environment, now)
@@ -96,7 +96,7 @@ class Revert(OneDatabase):
         if self.job.on_failure == "hold" and not self._is_old(environment.engine, now):
             what = f"Database {self.database.name!r} is held: nothing was undone"
             raise Failed(what, "migrate_on_failure is hold", code="database-held")
-        refuse_taken(environment.engine, self._manifest(), self.run_record)
+        refuse_taken(environment.engine, self._read_manifest(), self.run_record)
         if self.job.on_failure == "restore" and not self._is_old(environment.engine, now):
             return self._restore(environment, "migrate_on_failure is restore")
         self._tidy(environment.engine)
@@ -106,17 +106,17 @@ class Revert(OneDatabase):
                 return restored
         elif self.run_record.left:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", _LEFT, code="database-held")
-        self.later = self._later_writes(environment.engine)
+        self.later = self._build_later_writes(environment.engine)
         self._note(self.later.keep(now))
         try:
-            return self._downgrade_and_verify(environment, self._manifest(), self.later)
+            return self._downgrade_and_verify(environment, self._read_manifest(), self.later)
         except Failed as failure:
             return self._restore(environment, f"{failure.what}: {failure.why}")
 
     def _roll_back(self, environment: Environment, now: Position) -> DatabaseResult:
         # What was there before an interrupted rollback, no backup taken now can hold.
-        before = verification.backup_of_interrupted(self.journal)
-        self.later = self._later_writes(environment.engine)
+        before = verification.find_backup_of_interrupted(self.journal)
+        self.later = self._build_later_writes(environment.engine)
         self.later.begin_rollback(now)
         taken = self._back_up(environment.engine, now)
         self.backup = before or taken
@@ -145,12 +145,12 @@ class Revert(OneDatabase):
         self.undone = []
         first = failure.remedy if failure.code == "others-wrote" else "Correct the downgrade"
         what = f"The rollback of {self.database.name!r} failed, and the database is as before it"
-        remedy = f"{first}, then: {self._rollback_command()}"
-        error = Failed(what, why, remedy, code="rollback-failed").facts()
+        remedy = f"{first}, then: {self._build_rollback_command()}"
+        error = Failed(what, why, remedy, code="rollback-failed").as_facts()
         details: ResultDetails = {"error": error, "as_before": True}
         if restored:
             details |= {"retained": restored.retained, "method": restored.method}
-        return self._result("failed", now, details)
+        return self._build_result("failed", now, details)
 
     def _restore_if_needed(self, environment: Environment) -> DatabaseResult | None:
         """Restore where a downgrade would not bring everything back, or return None where a downgrade is enough.
@@ -160,13 +160,13 @@ class Revert(OneDatabase):
         """
         if self.run_record.left:
             return self._restore(environment, _LEFT)
-        manifest = self._manifest()
+        manifest = self._read_manifest()
         engine = environment.engine
         count = manifest is not None and manifest.row_counts is not None
         now = read_position(engine, list(self.run_record.after.heads), count_rows=count)
         found = find_data_loss(engine, manifest, self.run_record, now)
         self.other_rows = set(found.changed)
-        if found.certain or (found.possible and restorer_of(engine).restores_quickly):
+        if found.certain or (found.possible and find_restorer(engine).restores_quickly):
             try:
                 return self._restore(environment, f"a downgrade might not bring back what was: {found}")
             except Refused as refusal:
@@ -178,8 +178,8 @@ class Revert(OneDatabase):
         ]
         return None
 
-    def _later_writes(self, engine: Engine) -> LaterWrites:
-        return LaterWrites(engine, self.run_record, self._manifest(), self.journal, self.progress)
+    def _build_later_writes(self, engine: Engine) -> LaterWrites:
+        return LaterWrites(engine, self.run_record, self._read_manifest(), self.journal, self.progress)
 
     def _note(self, words: str) -> None:
         self.notes += [words] if words else []
@@ -193,12 +193,12 @@ class Revert(OneDatabase):
 
     def _is_old(self, engine: Engine, now: Position) -> bool:
         before = self.run_record.before
-        return now.heads == before.heads and not differences_since(engine, before.fingerprint, now.fingerprint)
+        return now.heads == before.heads and not list_differences_since(engine, before.fingerprint, now.fingerprint)
 
     def _tidy(self, engine: Engine) -> None:
         """Take away what the failed revision left half-made, if no session uses it."""
         record = self.run_record
-        removed = restorer_of(engine).remove_unfinished(record.before.fingerprint, record.left, record.executed)
+        removed = find_restorer(engine).remove_unfinished(record.before.fingerprint, record.left, record.executed)
         if removed:
             self.journal.write("tidied", removed=removed)
             record.left = [line for line in record.left if line.removeprefix("+") not in removed]
@@ -222,7 +222,7 @@ class Revert(OneDatabase):
         """
         known = self.other_rows
         if known is None:
-            known = self._rows_changed(environment.engine, manifest, self.run_record.wrote)
+            known = self._list_changed_rows(environment.engine, manifest, self.run_record.wrote)
         watcher = DowngradeJournal(self.journal, self.progress, self.run_record, later)
         try:
             self._downgrade(environment, watcher)
@@ -232,7 +232,7 @@ class Revert(OneDatabase):
             raise Failed(
                 f"The downgrade of {self.database.name!r} failed", str(interruption), code="downgrade-failed"
             ) from interruption
-        changed = self._rows_changed(environment.engine, manifest, watcher.wrote) - known
+        changed = self._list_changed_rows(environment.engine, manifest, watcher.wrote) - known
         if changed:
             why = f"the upgrade had not written to {', '.join(sorted(changed))}"
             raise Failed("the downgrades changed rows that they had no reason to", why, code="downgrade-changed-rows")
@@ -242,25 +242,25 @@ class Revert(OneDatabase):
         return self._verify(environment, manifest)
 
     @staticmethod
-    def _rows_changed(engine: Engine, manifest: Manifest | None, wrote: dict[str, int]) -> set[str]:
-        if manifest is None or not engine.exists():
+    def _list_changed_rows(engine: Engine, manifest: Manifest | None, wrote: dict[str, int]) -> set[str]:
+        if manifest is None or not engine.is_present():
             return set()
-        return set(write_tracker_of(engine).rows_changed(manifest.archive(), wrote))
+        return set(find_write_tracker(engine).list_changed_by_run(manifest.as_archive(), wrote))
 
     def _read_committed(self, environment: Environment, now: Position) -> None:
         """Take what a dead process committed from the database: of the revisions it began, those that are applied."""
         self.run_record.committed = self.run_record.begun
-        self.run_record.committed = still_applied(environment, self.run_record)
+        self.run_record.committed = list_still_applied(environment, self.run_record)
         self.run_record.left += self.run_record.list_left_by_unapplied()
         self.run_record.after = now
 
     def _back_up(self, engine: Engine, now: Position) -> Manifest:
         taken = take(engine, now.heads, self.job, self.progress.report)
-        self.journal.write("backed_up", path=taken.path, size=taken.size, **now.facts())
+        self.journal.write("backed_up", path=taken.path, size=taken.size, **now.as_facts())
         return taken
 
     def _downgrade(self, environment: Environment, watcher: DowngradeJournal) -> None:
-        positions = write_tracker_of(environment.engine).positions()
+        positions = find_write_tracker(environment.engine).read_positions()
         work: list[Callable[[], None]] = [
             lambda: self._keep_positions(environment.engine, watcher, positions),
             lambda: self._read_undone(environment, watcher),
@@ -273,20 +273,20 @@ class Revert(OneDatabase):
                 try:
                     each()
                 except Exception as error:  # noqa: BLE001 - the server may be what failed
-                    self.notes.append(f"after the downgrade had failed: {type(error).__name__}: {first_line(error)}")
+                    self._note(f"after the downgrade had failed: {type(error).__name__}: {describe_error(error)}")
             raise
         for each in work:
             each()
 
     def _keep_positions(self, engine: Engine, watcher: DowngradeJournal, before: dict[str, Any]) -> None:
         if watcher.ran_steps:
-            done, manifest = self._record_of_now(), self._manifest()
+            done, manifest = self._record_of_now(), self._read_manifest()
             self.notes += verification.keep_positions(engine, self.journal, before, manifest, done)
 
     def _read_undone(self, environment: Environment, watcher: DowngradeJournal) -> None:
         """Read which of the downgrades that ran are committed; all may be where that cannot be read."""
         self.undone = list(watcher.ran_steps.values())
-        applied = still_applied(environment, self.run_record).values()
+        applied = list_still_applied(environment, self.run_record).values()
         left = {revision for revisions in applied for revision in revisions}
         self.undone = [step for step in self.undone if step.revision not in left]
 
@@ -307,7 +307,7 @@ class Revert(OneDatabase):
             raise Failed(
                 "the downgrades did not lead to the old revision", f"it is at {now}", code="downgrade-not-exact"
             )
-        changed = differences_since(environment.engine, self.run_record.before.fingerprint, now.fingerprint)
+        changed = list_differences_since(environment.engine, self.run_record.before.fingerprint, now.fingerprint)
         if changed:
             raise Failed(
                 "the downgrades did not bring the old schema back", "; ".join(changed[:5]), code="downgrade-not-exact"
@@ -315,39 +315,39 @@ class Revert(OneDatabase):
         found = verification.compare_with(
             manifest, environment.engine, self._record_of_now(), self.progress, self.job.compare_limit
         )
-        self.notes += verification.notes_of(found)
+        self.notes += verification.list_notes(found)
         verification.note_reads(environment.engine, self.journal)
         if self.backup:  # of a rollback on purpose, which has no backup of its own run to compare with
             done = self._record_of_now()
             self.notes += verification.compare_rolled_back(
-                self._manifest(), environment.engine, self.run_record, done, self.progress
+                self._read_manifest(), environment.engine, self.run_record, done, self.progress
             )
         if manifest:
             verification.refuse_differences(found, manifest)
-        self.journal.write("downgraded", **now.facts())
-        return self._result("downgraded" if self.undone else "untouched", now)
+        self.journal.write("downgraded", **now.as_facts())
+        return self._build_result("downgraded" if self.undone else "untouched", now)
 
     def _record_of_now(self) -> RunRecord:
         """Return what the run has done, its downgrades included."""
-        run_record = RunRecord.of(self.run_record.run, self.journal.events())
+        run_record = RunRecord.of(self.run_record.run, self.journal.read_events_of_run())
         run_record.before, run_record.committed = self.run_record.before, self.run_record.committed
         return run_record
 
     def _restore(self, environment: Environment, reason: str) -> DatabaseResult:
-        manifest = self._manifest()
+        manifest = self._read_manifest()
         if self.job.on_failure == "downgrade" or manifest is None:
             raise Failed(f"Database {self.database.name!r} is held: nothing was dropped", reason, code="database-held")
         # The downgrades that were tried before have written rows too.
-        run_record = RunRecord.of(self.run_record.run, self.journal.events(), self.run_record.others)
+        run_record = RunRecord.of(self.run_record.run, self.journal.read_events_of_run(), self.run_record.others)
         try:
             restored, now = bring_back(environment.engine, manifest, run_record, self.journal, self.progress, reason)
         except Refused as refusal:
-            raise refusal.because(reason) from refusal
+            raise refusal.with_reason(reason) from refusal
         details: ResultDetails = {"retained": restored.retained, "method": restored.method, "reason": reason}
-        return self._result("restored", now, {**details, "not_restored": restored.not_restored})
+        return self._build_result("restored", now, {**details, "not_restored": restored.not_restored})
 
-    def _manifest(self) -> Manifest | None:
-        return verification.backup_of(self.run_record)
+    def _read_manifest(self) -> Manifest | None:
+        return verification.find_backup(self.run_record)
 
     def _with_others(self, engine: Engine, result: DatabaseResult, on_purpose: bool) -> DatabaseResult:
         """Add what the run has written to other databases, which holds this one: a person decides about those."""
@@ -356,23 +356,23 @@ class Revert(OneDatabase):
 
     def _hold(self, engine: Engine, failure: Refused) -> DatabaseResult:
         """Leave the database as it is and say both ways out."""
-        ways = {"forward": f"{by_hand(failure)}, then: {retry_command(self.database.name)}"}
+        ways = {"forward": f"{describe_by_hand(failure)}, then: {retry_command(self.database.name)}"}
         # Of a rollback on purpose, the backup that it took itself.
-        manifest = self.backup or self._manifest()
+        manifest = self.backup or self._read_manifest()
         refused = self.later is not None and self.later.refused
         # It backs up all that is there before it downgrades, so it keeps more than a restore.
         keeps_more = refused and not self.undone and not self.run_record.may_have_left
         if manifest and not keeps_more and failure.code != OTHER_DATABASE_WRITTEN:
             ways |= restore_commands(engine, manifest, failure.code)
         elif refused:
-            ways["back"] = self._rollback_command()
-        self.journal.write("held", error=failure.facts(), ways_out=ways)
+            ways["back"] = self._build_rollback_command()
+        self.journal.write("held", error=failure.as_facts(), ways_out=ways)
         found = Elsewhere.of(self.run_record, self.journal).describe(but=failure.code)
-        details: ResultDetails = {"error": failure.facts(), "ways_out": ways, "elsewhere": found}
-        return self._result("held", self._read_where(engine), details)
+        details: ResultDetails = {"error": failure.as_facts(), "ways_out": ways, "elsewhere": found}
+        return self._build_result("held", self._read_where(engine), details)
 
-    def _rollback_command(self) -> str:
-        return command_for(self.database.name, "rollback", migrate_rollback_run=self.run_record.run)
+    def _build_rollback_command(self) -> str:
+        return build_command_for(self.database.name, "rollback", migrate_rollback_run=self.run_record.run)
 
     def _read_where(self, engine: Engine) -> Position | None:
         """Read the revisions of the database once more; None if it is unknown."""
@@ -381,7 +381,7 @@ class Revert(OneDatabase):
         except Exception:  # noqa: BLE001 - the server may be what failed
             return None
 
-    def _result(
+    def _build_result(
         self, outcome: str, now: Position | None = None, details: ResultDetails | None = None
     ) -> DatabaseResult:
         return {
@@ -392,7 +392,7 @@ class Revert(OneDatabase):
             "before": self.run_record.after.revisions,
             "after": now.revisions if now else None,
             "undone": [render_step(step) for step in self.undone],
-            "backup": self.backup.facts() if self.backup else None,
+            "backup": self.backup.as_facts() if self.backup else None,
             "upgrade_error": self.run_record.error,
             "notes": self.notes,
             "seconds": self.seconds,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._backup.manifest import proven
+from .._backup.manifest import list_proven
 from .._core.errors import ErrorFacts, Refused
 from .._engines.data import ANY_TABLE, INSERTED, WrittenRows
 from .._engines.interface import Engine
@@ -150,9 +150,9 @@ class RunRecord:
         """
         if not self.backup or engine.job.restore_loses_writes:
             return
-        taken = [] if self.identity else proven(self.backup.parent)  # of an older run, only its backup knows
+        taken = [] if self.identity else list_proven(self.backup.parent)  # of an older run, only its backup knows
         known = self.identity or next((manifest.identity for manifest in taken if manifest.run == self.run), "")
-        found = str(engine.own_identity())
+        found = str(engine.read_own_identity())
         if known and found != known:
             raise Refused(
                 f"Database {engine.database.name!r} is another one than in run {self.run}, which is not reverted in it",

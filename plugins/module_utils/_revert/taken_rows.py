@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from .._backup.command import TOOL
 from .._backup.manifest import Manifest
-from .._core.errors import Refused, first_of
+from .._core.errors import Refused, describe_first
 from .._engines.interface import Engine
-from .._engines.parts import write_tracker_of
+from .._engines.parts import find_write_tracker
 from .run_record import RunRecord
 
 _MOST_NAMED = 5
@@ -27,17 +27,17 @@ def refuse_taken(engine: Engine, manifest: Manifest | None, run_record: RunRecor
     Raises:
         Refused: it may, and ``migrate_restore_loses_writes`` is not set.
     """
-    if manifest is None or engine.job.restore_loses_writes or not engine.exists():
+    if manifest is None or engine.job.restore_loses_writes or not engine.is_present():
         return
-    archive = None if manifest.tool == TOOL else manifest.archive()
+    archive = None if manifest.tool == TOOL else manifest.as_archive()
     written_rows = run_record.collect_written_rows(manifest.activity)
-    tracker = write_tracker_of(engine)
+    tracker = find_write_tracker(engine)
     defined = tracker.list_redefined_by_others(written_rows, run_record.executed)
     if defined:
         raise Refused(
             f"Other sessions may have defined anew in database {engine.database.name!r} what run {run_record.run} has"
             " changed",
-            f"they have defined objects of its kind while it ran: {first_of(defined, _MOST_NAMED)}",
+            f"they have defined objects of its kind while it ran: {describe_first(defined, _MOST_NAMED)}",
             "Compare the definitions with those of the revisions, then choose one of the commands below",
             code="others-wrote",
         )
@@ -46,7 +46,7 @@ def refuse_taken(engine: Engine, manifest: Manifest | None, run_record: RunRecor
         raise Refused(
             f"Run {run_record.run} may have taken from database {engine.database.name!r} what others wrote meanwhile",
             "what others had written into it before it was dropped, replaced or changed is unknown: "
-            + first_of(taken, _MOST_NAMED),
+            + describe_first(taken, _MOST_NAMED),
             "Find out whether the application wrote there, then choose one of the commands below",
             code="others-wrote",
         )

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from .._backup.command import TOOL
-from .._backup.manifest import Manifest, proven
-from .._core.errors import Failed, Refused, first_of
+from .._backup.manifest import Manifest, list_proven
+from .._core.errors import Failed, Refused, describe_first
 from .._core.progress import Progress
 from .._engines.comparison import Comparison
-from .._engines.connection import first_line
+from .._engines.connection import describe_error
 from .._engines.data import ANY_TABLE, Restored
 from .._engines.interface import Engine
-from .._engines.parts import write_tracker_of
+from .._engines.parts import find_write_tracker
 from .._journal.events import Journal
-from .._migration.state import Position, differences_since, read_position
+from .._migration.state import Position, list_differences_since, read_position
 from .restore import bring_back
 from .run_record import RunRecord
 
@@ -28,9 +28,9 @@ _MOST_NAMED = 5
 _BY_COMMAND = "the rows: migrate_backup_command made the backup, and only its own restore can read it"
 
 
-def backup_of(run_record: RunRecord) -> Manifest | None:
+def find_backup(run_record: RunRecord) -> Manifest | None:
     """Return the backup that a run took before it began, if it is still there."""
-    taken = proven(run_record.backup.parent) if run_record.backup else []
+    taken = list_proven(run_record.backup.parent) if run_record.backup else []
     return next((manifest for manifest in taken if manifest.run == run_record.run), None)
 
 
@@ -46,13 +46,13 @@ def compare_with(
         progress: says what is compared.
         limit: bytes of a table above which it is not compared.
     """
-    if manifest is None or not engine.exists():
+    if manifest is None or not engine.is_present():
         return Comparison()
     if manifest.tool == TOOL:
         return Comparison(not_compared=[_BY_COMMAND] if has_committed(run_record) else [])
-    progress.phase("compares with the backup")
-    return write_tracker_of(engine).compare(
-        manifest.archive(), run_record.collect_written_rows(manifest.activity), limit, progress.report
+    progress.begin_phase("compares with the backup")
+    return find_write_tracker(engine).compare(
+        manifest.as_archive(), run_record.collect_written_rows(manifest.activity), limit, progress.report
     )
 
 
@@ -102,15 +102,15 @@ def compare_rolled_back(
     Raises:
         Failed: it is not the old schema, and only the run has changed it.
     """
-    if manifest is None or manifest.tool == TOOL or not engine.exists():
-        return [f"the schema was compared with its fingerprint only: {_without_archive(manifest)}"]
+    if manifest is None or manifest.tool == TOOL or not engine.is_present():
+        return [f"the schema was compared with its fingerprint only: {_describe_without_archive(manifest)}"]
     written_rows = run_record.collect_written_rows(manifest.activity)
     written_rows = replace(
         written_rows,
         transactions=written_rows.transactions | frozenset(downgrades.transactions),
         catalog_rows={**written_rows.catalog_rows, **downgrades.catalog_rows},
     )
-    words, others = write_tracker_of(engine).compare_schema(manifest.archive(), written_rows, progress.report)
+    words, others = find_write_tracker(engine).compare_schema(manifest.as_archive(), written_rows, progress.report)
     if not words:
         return []
     named = "; ".join(words[:_MOST_NAMED])
@@ -119,7 +119,7 @@ def compare_rolled_back(
     return [f"the schema is not that of the backup of run {manifest.run}, and others have changed it since: {named}"]
 
 
-def _without_archive(manifest: Manifest | None) -> str:
+def _describe_without_archive(manifest: Manifest | None) -> str:
     return "the backup of the upgrade was made by a command" if manifest else "the backup of the upgrade is not there"
 
 
@@ -132,19 +132,19 @@ def describe_changed_rows(engine: Engine, backup: Manifest, wrote: dict[str, int
         wrote: rows or statements by table, as the downgrades wrote them.
         limit: as for ``compare_with``.
     """
-    if backup.tool == TOOL or not engine.exists():
+    if backup.tool == TOOL or not engine.is_present():
         return ""
     try:
-        changed = write_tracker_of(engine).rows_changed_by(backup.archive(), wrote, limit)
+        changed = find_write_tracker(engine).list_changed_by_downgrades(backup.as_archive(), wrote, limit)
     except Exception as error:  # noqa: BLE001 - a note is not a reason to hold what was rolled back
-        return f"rows were not compared with the backup {backup.path} ({first_line(error)})"
+        return f"rows were not compared with the backup {backup.path} ({describe_error(error)})"
     if not changed:
         return ""
-    named = first_of(changed, _MOST_NAMED)
+    named = describe_first(changed, _MOST_NAMED)
     return f"the downgrade changed rows of {named}; as they were before it, they are in the backup {backup.path}"
 
 
-def notes_of(found: Comparison) -> list[str]:
+def list_notes(found: Comparison) -> list[str]:
     """Return what a result says of a comparison that counts as equal."""
     return [*found.notes, *(f"{words}: as far as is known, others and not the run" for words in found.others)]
 
@@ -161,8 +161,8 @@ def keep_positions(
         manifest: the backup that the upgrade took, if there still is one.
         run_record: what the run has done, its downgrades included.
     """
-    archive = manifest.archive() if manifest and manifest.tool != TOOL else None
-    notes = write_tracker_of(engine).keep_positions(
+    archive = manifest.as_archive() if manifest and manifest.tool != TOOL else None
+    notes = find_write_tracker(engine).keep_positions(
         before, archive, run_record.collect_written_rows(manifest.activity if manifest else {})
     )
     if notes:
@@ -173,19 +173,19 @@ def keep_positions(
 
 def note_reads(engine: Engine, journal: Journal) -> None:
     """Journal which sequences this process has read itself: a later one has to know it too."""
-    used = write_tracker_of(engine).take_reads()
+    used = find_write_tracker(engine).take_reads()
     if used:
         journal.write("read_sequences", used=used)
 
 
-def backup_of_interrupted(journal: Journal) -> Manifest | None:
+def find_backup_of_interrupted(journal: Journal) -> Manifest | None:
     """Return the backup that an interrupted rollback took, if it had begun to downgrade and the backup is there."""
     path = ""
-    for event in journal.events():
+    for event in journal.read_events_of_run():
         if event["event"] == "backed_up" and not path:
             path = event["path"]
         elif event["event"] == "downgrade_begun" and path:
-            taken = proven(Path(path).parent)
+            taken = list_proven(Path(path).parent)
             return next((manifest for manifest in taken if manifest.path == path), None)
     return None
 
@@ -213,14 +213,14 @@ def undo_rollback(
     Raises:
         Failed: it cannot be restored, or others have written since; the database is as the rollback left it.
     """
-    run_record = RunRecord.of(backup.run, journal.events())
+    run_record = RunRecord.of(backup.run, journal.read_events_of_run())
     # An interrupted rollback takes another backup when it goes on; this one is what is compared.
     run_record.before, run_record.since = Position(backup.heads, backup.fingerprint), backup.taken
     run_record.touched = frozenset({ANY_TABLE})  # it may have written into any
     run_record.cut_short = True  # what has changed in the schema since the backup is the rollback's own
-    run_record.content = write_tracker_of(engine).content() if own_backup and engine.exists() else None
+    run_record.content = find_write_tracker(engine).read_content_state() if own_backup and engine.is_present() else None
     now = read_position(engine, list(backup.heads))
-    if now.heads == backup.heads and not differences_since(engine, backup.fingerprint, now.fingerprint):
+    if now.heads == backup.heads and not list_differences_since(engine, backup.fingerprint, now.fingerprint):
         found = compare_with(backup, engine, run_record, progress, limit)
         if found.is_equal and backup.tool != TOOL:
             return now, None

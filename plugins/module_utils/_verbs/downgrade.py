@@ -12,7 +12,7 @@ from .._core.errors import CORRECT_IT, Failed
 from .._core.job import Database, Job
 from .._core.progress import Progress
 from .._core.results import Answer, DatabaseResult
-from .._journal.events import Journal, ending, needs_revert, read_events, reject
+from .._journal.events import Journal, find_ending, needs_revert, read_events, reject
 from .._revert.revert import Revert
 from .._revert.run_record import RunRecord
 from .._worker.follow import is_alive
@@ -29,11 +29,13 @@ def downgrade(job: Job) -> Answer:
     if job.rejected:
         error = Failed(
             "The upgrade was verified and then rejected", job.rejected, CORRECT_IT, code="upgrade-rejected"
-        ).facts()
+        ).as_facts()
         for database in job.databases:
-            reject(Journal(job.layout.journal(database.name, job.run), "upgrade"), error)
+            reject(Journal(job.layout.locate_journal(database.name, job.run), "upgrade"), error)
     failed = [
-        database for database in job.databases if needs_revert(read_events(job.layout.journal(database.name, job.run)))
+        database
+        for database in job.databases
+        if needs_revert(read_events(job.layout.locate_journal(database.name, job.run)))
     ]
     return attend(job, failed, downgrade_database)
 
@@ -44,8 +46,8 @@ def downgrade_database(database: Database, job: Job, journal: Journal, progress:
     Raises:
         Refused: its URL cannot be used.
     """
-    events = journal.events()
-    done = ending(events, "downgrade")
+    events = journal.read_events_of_run()
+    done = find_ending(events, "downgrade")
     if done and done["result"]["outcome"] != "failed":
         reverted: DatabaseResult = done["result"]
         return {**reverted}  # another controller has reverted it meanwhile

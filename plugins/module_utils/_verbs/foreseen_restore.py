@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._backup.command import TOOL, method_of
+from .._backup.command import TOOL, find_restore_method
 from .._backup.manifest import Manifest, check
 from .._core.errors import REPORT_IT, Failed, Refused
 from .._core.job import Database, Job
@@ -16,8 +16,8 @@ from .._core.progress import Progress
 from .._core.results import Answer, DatabaseResult
 from .._engines.data import RestoreMethod
 from .._engines.interface import Engine
-from .._engines.parts import restorer_of
-from .._engines.registry import engine_for
+from .._engines.parts import find_restorer
+from .._engines.registry import build_engine
 from .._journal.events import Journal
 from .._migration.state import read_position
 from .._revert.restore import collect_written_rows
@@ -32,11 +32,11 @@ def foresee_restore_of(database: Database, job: Job) -> DatabaseResult:
         return _foresee(database, job)
     except Refused as refusal:
         outcome = "failed" if isinstance(refusal, Failed) else "refused"
-        return {"name": database.name, "outcome": outcome, "changed": False, "error": refusal.facts()}
+        return {"name": database.name, "outcome": outcome, "changed": False, "error": refusal.as_facts()}
 
 
 def _foresee(database: Database, job: Job) -> DatabaseResult:
-    engine = engine_for(database, job)
+    engine = build_engine(database, job)
     manifest = choose_backup(database, job)
     try:
         before, method = _check(engine, manifest)
@@ -49,7 +49,7 @@ def _foresee(database: Database, job: Job) -> DatabaseResult:
         "of_run": manifest.run,
         "before": before,
         "after": sorted({head for heads in manifest.heads.values() for head in heads}),
-        "backup": manifest.facts(),
+        "backup": manifest.as_facts(),
         "method": method.name,
         "not_restored": method.not_restored,
     }
@@ -61,24 +61,24 @@ def _check(engine: Engine, manifest: Manifest) -> tuple[list[str] | None, Restor
     Raises:
         Refused, Failed: the restore would raise it too.
     """
-    dropped = restorer_of(engine).check_recreation(manifest.archive()) if manifest.tool != TOOL else None
+    dropped = find_restorer(engine).check_recreation(manifest.as_archive()) if manifest.tool != TOOL else None
     if dropped is not None:
         for obstacle in dropped:
             raise obstacle
         check(manifest)
         return None, RestoreMethod("")
     refuse_if_locked(engine, "restore")
-    method = method_of(engine, manifest)
+    method = find_restore_method(engine, manifest)
     if method.obstacle:
         raise method.obstacle
     check(manifest)
-    is_readable = restorer_of(engine).is_readable()
+    is_readable = find_restorer(engine).is_readable()
     before = read_position(engine, list(manifest.heads)).revisions if is_readable else None
     if manifest.tool != TOOL:
-        for obstacle in restorer_of(engine).foresee_obstacles(manifest.archive()):
+        for obstacle in find_restorer(engine).foresee_obstacles(manifest.as_archive()):
             raise obstacle
     run_record = collect_written_rows(engine.database, engine.job, manifest)
-    journal = Journal(engine.job.layout.journal(engine.database.name, engine.job.run), "restore")
+    journal = Journal(engine.job.layout.locate_journal(engine.database.name, engine.job.run), "restore")
     # Neither of them is written: a guard that only foresees does not, and the progress was never begun.
     progress = Progress(journal.path.with_suffix(".progress"))
     RestoreGuard(engine, manifest, run_record, journal, progress).foresee()
@@ -95,7 +95,7 @@ def refuse_if_locked(engine: Engine, verb: str) -> None:
     if lock is None:
         raise Refused(
             f"Database {engine.database.name!r} is being migrated by another run",
-            f"{engine.lock_holder()} holds its lock now; a {verb} waits for {engine.job.database_wait:g} s",
+            f"{engine.read_lock_holder()} holds its lock now; a {verb} waits for {engine.job.database_wait:g} s",
             "Wait for that run to end",
             code="database-locked",
         )
@@ -113,4 +113,4 @@ def _answer_of(database: Database, answer: Any) -> Answer:
         return dict(answer)
     what = f"What a restore of {database.name!r} would do could not be found out"
     failure = Failed(what, f"{type(answer).__name__}: {answer}", REPORT_IT, code="restore-not-predicted")
-    return {"name": database.name, "outcome": "failed", "changed": False, "error": failure.facts()}
+    return {"name": database.name, "outcome": "failed", "changed": False, "error": failure.as_facts()}

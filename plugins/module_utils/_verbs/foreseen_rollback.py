@@ -13,27 +13,27 @@ from typing import Any
 from .._core.errors import REPORT_IT, Failed, Refused
 from .._core.job import Database, Job
 from .._core.results import Answer, DatabaseResult
-from .._engines.registry import engine_for
+from .._engines.registry import build_engine
 from .._journal.events import read_events
 from .._journal.history import predict_rollback
-from .._migration.env_proxy import environment_of
+from .._migration.env_proxy import build_environment
 from .._migration.state import read_position
 from .._revert.run_record import RunRecord
 from .._worker.each import do_each
-from .backup import version_tables_of
+from .backup import list_version_tables
 from .foreseen_restore import refuse_if_locked
 
 
 def foresee_rollback_of(database: Database, job: Job) -> DatabaseResult:
     """Return the result that a rollback would have; that it would be refused is a result, too."""
     (result,) = predict_rollback(job.root, job.run, job.of_run, [database.name])
-    return result if "error" in result else _unless_refused(result, lambda: _check_rollback(database, job))
+    return result if "error" in result else _check_refused(result, lambda: _check_rollback(database, job))
 
 
 def foresee_backup_of(database: Database, job: Job) -> DatabaseResult:
     """Return the result that a backup would have; that it would be refused is a result, too."""
     result: DatabaseResult = {"name": database.name, "outcome": "backed_up", "changed": True}
-    return _unless_refused(result, lambda: _check_backup(database, job))
+    return _check_refused(result, lambda: _check_backup(database, job))
 
 
 def foresee_rollback(job: Job) -> Answer:
@@ -46,18 +46,18 @@ def foresee_backup(job: Job) -> Answer:
     return _of_each(job, foresee_backup_of, "backup")
 
 
-def _unless_refused(result: DatabaseResult, check: Callable[[], None]) -> DatabaseResult:
+def _check_refused(result: DatabaseResult, check: Callable[[], None]) -> DatabaseResult:
     try:
         check()
     except Refused as refusal:
         outcome = "failed" if isinstance(refusal, Failed) else "refused"
-        return {**result, "outcome": outcome, "changed": False, "error": refusal.facts()}
+        return {**result, "outcome": outcome, "changed": False, "error": refusal.as_facts()}
     return result
 
 
 def _check_rollback(database: Database, job: Job) -> None:
-    record = RunRecord.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
-    with closing(engine_for(database, job)) as engine:
+    record = RunRecord.of(job.of_run, read_events(job.layout.locate_journal(database.name, job.of_run)))
+    with closing(build_engine(database, job)) as engine:
         refuse_if_locked(engine, "rollback")
         record.refuse_elsewhere(engine)
         now = read_position(engine, list(record.after.heads))
@@ -67,9 +67,9 @@ def _check_rollback(database: Database, job: Job) -> None:
 
 
 def _check_backup(database: Database, job: Job) -> None:
-    with closing(engine_for(database, job)) as engine:
+    with closing(build_engine(database, job)) as engine:
         refuse_if_locked(engine, "backup")
-        version_tables_of(engine, environment_of(database, job, engine))
+        list_version_tables(engine, build_environment(database, job, engine))
 
 
 def _of_each(job: Job, foresee: Callable[[Database, Job], DatabaseResult], verb: str) -> Answer:
@@ -82,4 +82,4 @@ def _answer_of(database: Database, answer: Any, verb: str) -> Answer:
         return dict(answer)
     what = f"What a {verb} of {database.name!r} would do could not be found out"
     failure = Failed(what, f"{type(answer).__name__}: {answer}", REPORT_IT, code="outcome-not-predicted")
-    return {"name": database.name, "outcome": "failed", "changed": False, "error": failure.facts()}
+    return {"name": database.name, "outcome": "failed", "changed": False, "error": failure.as_facts()}

@@ -17,17 +17,17 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any, cast
 
-from .._backup.manifest import MANIFEST, proven
+from .._backup.manifest import MANIFEST, list_proven
 from .._core.errors import CORRECT_IT, REPORT_IT, Failed, Refused
 from .._core.job import Database, Job
 from .._core.paths import Layout, is_run
 from .._core.results import Answer, LeftoverFacts, PruneResult
 from .._engines.data import RetainedCopy
 from .._engines.interface import Engine
-from .._engines.parts import rehearser_of, restorer_of
-from .._engines.registry import engine_for
+from .._engines.parts import find_rehearser, find_restorer
+from .._engines.registry import build_engine
 from .._journal.events import Journal, find_unrecovered, read_events
-from .._journal.run_state import last_run_state
+from .._journal.run_state import read_last_run_state
 from .._worker.each import do_each
 
 #: What an earlier run may have left of which a person, or a recovery, may need the retained copies.
@@ -47,20 +47,20 @@ class Leftover:
     outcome: str = "kept"
     reason: str = ""
 
-    def facts(self) -> LeftoverFacts:
+    def as_facts(self) -> LeftoverFacts:
         """Return it as plain data."""
         return cast("LeftoverFacts", asdict(self))
 
 
-def leftovers_of(database: Database, job: Job) -> list[LeftoverFacts]:
+def list_leftovers(database: Database, job: Job) -> list[LeftoverFacts]:
     """Return what earlier restores of a database left, oldest first; for the status, which drops nothing.
 
     Raises:
         Refused: the database cannot be read.
     """
-    engine = engine_for(database, job)
+    engine = build_engine(database, job)
     try:
-        return [leftover.facts() for leftover in _list_retained(engine, job.layout)]
+        return [leftover.as_facts() for leftover in _list_retained(engine, job.layout)]
     finally:
         engine.close()
 
@@ -70,10 +70,14 @@ def prune_database(database: Database, job: Job) -> PruneResult:
     found: list[Leftover] = []
     error: Refused | None = None
     try:
-        engine = engine_for(database, job)
+        engine = build_engine(database, job)
         with engine.lock(0, lambda _: None):
-            found = [*_list_retained(engine, job.layout), *_unproven(job.layout, database.name), *_scratches(engine)]
-            obstacle = _obstacle(engine, job)
+            found = [
+                *_list_retained(engine, job.layout),
+                *_list_unproven(job.layout, database.name),
+                *_list_scratches(engine),
+            ]
+            obstacle = _find_obstacle(engine, job)
             for leftover in found:
                 try:
                     _judge(leftover, engine, job, obstacle)
@@ -84,34 +88,36 @@ def prune_database(database: Database, job: Job) -> PruneResult:
                         else Failed(_describe_what(database), str(problem), CORRECT_IT, code="prune-failed")
                     )
                     leftover.reason = str(error)
-        return _result(database, found, error)
+        return _build_result(database, found, error)
     except Refused as refusal:
-        return _result(database, found, refusal)
+        return _build_result(database, found, refusal)
     except OSError as problem:
-        return _result(database, found, Failed(_describe_what(database), str(problem), CORRECT_IT, code="prune-failed"))
+        return _build_result(
+            database, found, Failed(_describe_what(database), str(problem), CORRECT_IT, code="prune-failed")
+        )
 
 
 def _describe_what(database: Database) -> str:
     return f"Not all retained copies of {database.name!r} could be dropped"
 
 
-def _result(database: Database, found: list[Leftover], error: Refused | None) -> PruneResult:
+def _build_result(database: Database, found: list[Leftover], error: Refused | None) -> PruneResult:
     changed = [leftover for leftover in found if leftover.outcome != "kept"]
     return {
         "name": database.name,
         "outcome": ("failed" if changed else "refused") if error else ("pruned" if changed else "unchanged"),
         "changed": bool(changed),
-        "leftovers": [leftover.facts() for leftover in found],
-        "error": error.facts() if error else None,
+        "leftovers": [leftover.as_facts() for leftover in found],
+        "error": error.as_facts() if error else None,
     }
 
 
-def _obstacle(engine: Engine, job: Job) -> str:
+def _find_obstacle(engine: Engine, job: Job) -> str:
     """Return why nothing at all may be dropped now."""
-    if not engine.exists():
+    if not engine.is_present():
         return "the database is not there, so this may be the only copy"
-    left = last_run_state(job.layout, engine.database.name)
-    run = find_unrecovered(job.layout.journals_of(engine.database.name)) or (
+    left = read_last_run_state(job.layout, engine.database.name)
+    run = find_unrecovered(job.layout.locate_journals(engine.database.name)) or (
         left.run if left.state in _UNRECOVERED_STATES else ""
     )
     if run:
@@ -140,9 +146,9 @@ def _judge(leftover: Leftover, engine: Engine, job: Job, obstacle: str) -> None:
 def _drop(leftover: Leftover, engine: Engine) -> None:
     lies = RetainedCopy(leftover.name, leftover.run, leftover.made, leftover.size)
     if leftover.kind == "retained":
-        restorer_of(engine).drop_retained(lies)
+        find_restorer(engine).drop_retained(lies)
     elif leftover.kind == "scratch":
-        rehearser_of(engine).drop_scratch(lies)
+        find_rehearser(engine).drop_scratch(lies)
     else:
         shutil.rmtree(leftover.name)
 
@@ -158,21 +164,22 @@ def _note(leftover: Leftover, database: str, job: Job) -> None:
 
 def _list_retained(engine: Engine, layout: Layout) -> list[Leftover]:
     list_retained = [
-        _leftover(
+        _build_leftover(
             "retained",
             retained.name,
             retained.run,
             _read_retained_time(retained, layout, engine.database.name),
             retained.size,
         )
-        for retained in restorer_of(engine).list_retained()
+        for retained in find_restorer(engine).list_retained()
     ]
     return sorted(list_retained, key=lambda leftover: (leftover.made, leftover.name))
 
 
-def _scratches(engine: Engine) -> list[Leftover]:
+def _list_scratches(engine: Engine) -> list[Leftover]:
     return [
-        _leftover("scratch", each.name, each.run, each.made, each.size) for each in rehearser_of(engine).scratches()
+        _build_leftover("scratch", each.name, each.run, each.made, each.size)
+        for each in find_rehearser(engine).list_scratches()
     ]
 
 
@@ -180,14 +187,14 @@ def _read_retained_time(retained: RetainedCopy, layout: Layout, database: str) -
     """Return when something was retained; the journal knows where the engine does not."""
     if retained.made:
         return retained.made
-    events = [path for path in layout.journals_of(database).glob("*.jsonl") if path.stem == retained.run]
+    events = [path for path in layout.locate_journals(database).glob("*.jsonl") if path.stem == retained.run]
     return str(read_events(events[0])[-1]["at"]) if events else ""
 
 
-def _unproven(layout: Layout, database: str) -> Iterator[Leftover]:
+def _list_unproven(layout: Layout, database: str) -> Iterator[Leftover]:
     """Yield the folders among a database's backups that do not count as one."""
-    folder = layout.backups_of(database)
-    counting = {manifest.path for manifest in proven(folder)}
+    folder = layout.locate_backups(database)
+    counting = {manifest.path for manifest in list_proven(folder)}
     for path in sorted(folder.glob("*")):
         if path.is_symlink() or not path.is_dir() or str(path) in counting:
             continue
@@ -196,15 +203,15 @@ def _unproven(layout: Layout, database: str) -> Iterator[Leftover]:
         files = [each.lstat() for each in path.rglob("*") if not each.is_dir()]
         newest = max([path.lstat().st_mtime, *(each.st_mtime for each in files)])
         made = datetime.fromtimestamp(newest, timezone.utc).isoformat(timespec="seconds")
-        yield _leftover(kind, str(path), run, made, sum(each.st_size for each in files))
+        yield _build_leftover(kind, str(path), run, made, sum(each.st_size for each in files))
 
 
-def _leftover(kind: str, name: str, run: str, made: str, size: int | None) -> Leftover:
+def _build_leftover(kind: str, name: str, run: str, made: str, size: int | None) -> Leftover:
     # What a session has put there, or named so, is not the id of a run.
-    return Leftover(kind, name, run if is_run(run) else "", made, size, days_since(made))
+    return Leftover(kind, name, run if is_run(run) else "", made, size, count_days_since(made))
 
 
-def days_since(made: str) -> float | None:
+def count_days_since(made: str) -> float | None:
     """Return how many days ago a moment was, None if it is unknown."""
     try:
         age = datetime.now(timezone.utc) - datetime.fromisoformat(made)
@@ -229,4 +236,4 @@ def _make_result(database: Database, answer: Any) -> Answer:
         code="prune-failed",
     )
     facts = {"name": database.name, "outcome": "failed", "changed": False, "leftovers": []}
-    return {**facts, "error": failure.facts()}
+    return {**facts, "error": failure.as_facts()}

@@ -9,18 +9,18 @@ from __future__ import annotations
 import time
 
 from .._backup.command import TOOL
-from .._backup.manifest import Manifest, proven
+from .._backup.manifest import Manifest, list_proven
 from .._core.errors import HALF_WAY, Failed, Refused
 from .._core.job import Database, Job
-from .._core.playbook_command import playbook_command
+from .._core.playbook_command import build_playbook_command
 from .._core.progress import Progress
 from .._core.results import Answer, DatabaseResult
-from .._engines.parts import restorer_of
-from .._engines.registry import engine_for
+from .._engines.parts import find_restorer
+from .._engines.registry import build_engine
 from .._journal.events import Journal
 from .._migration.state import Position, read_position
 from .._revert.restore import bring_back, collect_written_rows
-from .._revert.ways_out import ways_out_of
+from .._revert.ways_out import list_ways_out_of
 from .._worker.worker import attend
 
 
@@ -31,15 +31,15 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
         Refused: its URL cannot be used, or there is no such backup.
     """
     begun = time.monotonic()
-    engine = engine_for(database, job)
+    engine = build_engine(database, job)
     manifest = choose_backup(database, job)
-    made = manifest.tool != TOOL and restorer_of(engine).make_if_dropped(manifest.archive(), progress.report)
+    made = manifest.tool != TOOL and find_restorer(engine).make_if_dropped(manifest.as_archive(), progress.report)
     try:
         with engine.lock(job.database_wait, progress.report):
             unread = Position({table: [] for table in manifest.heads})
             before = (
                 read_position(engine, list(manifest.heads))
-                if restorer_of(engine).is_readable() and not made
+                if find_restorer(engine).is_readable() and not made
                 else unread
             )
             since = collect_written_rows(database, job, manifest)
@@ -51,7 +51,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
                 return _hold_database(database, job, manifest, journal, failure)
     except BaseException:
         if made:
-            restorer_of(engine).drop_empty()
+            find_restorer(engine).drop_empty()
         raise
     return {
         "name": database.name,
@@ -60,7 +60,7 @@ def restore_database(database: Database, job: Job, journal: Journal, progress: P
         "of_run": manifest.run,
         "before": before.revisions,
         "after": now.revisions,
-        "backup": manifest.facts(),
+        "backup": manifest.as_facts(),
         "retained": restored.retained,
         "method": restored.method,
         "not_restored": restored.not_restored,
@@ -72,15 +72,15 @@ def _hold_database(
     database: Database, job: Job, manifest: Manifest, journal: Journal, failure: Failed
 ) -> DatabaseResult:
     """Return the result of a restore that began to replace a database and did not prove that it has."""
-    ways = ways_out_of(database, job, manifest.path, journal.path.stem)
-    journal.write("held", error=failure.facts(), ways_out=ways)
+    ways = list_ways_out_of(database, job, manifest.path, journal.path.stem)
+    journal.write("held", error=failure.as_facts(), ways_out=ways)
     return {
         "name": database.name,
         "outcome": "held",
         "changed": True,
         "of_run": manifest.run,
-        "backup": manifest.facts(),
-        "error": failure.facts(),
+        "backup": manifest.as_facts(),
+        "error": failure.as_facts(),
         "ways_out": ways,
     }
 
@@ -91,16 +91,16 @@ def choose_backup(database: Database, job: Job) -> Manifest:
     Raises:
         Refused: there is none such.
     """
-    taken = proven(job.layout.backups_of(database.name))
+    taken = list_proven(job.layout.locate_backups(database.name))
     for manifest in taken:
-        if manifest.answers_to(job.of_run, job.backup):
+        if manifest.is_of(job.of_run, job.backup):
             return manifest
     wanted = f"of run {job.of_run}" if job.of_run else f"at {job.backup}" if job.backup else "at all"
     known = ", ".join(manifest.run for manifest in taken) or "none"
     raise Refused(
         f"There is no backup {wanted} of database {database.name!r} on this host",
         f"its folder holds these: {known}",
-        f"This shows the last one: {playbook_command('status')}",
+        f"This shows the last one: {build_playbook_command('status')}",
         code="backup-not-found",
     )
 

@@ -16,16 +16,16 @@ from .._revert.run_record import RunRecord
 from .._worker.worker import attend
 
 
-def rollback_database(database: Database, job: Job, journal: Journal, progress: Progress) -> DatabaseResult:
+def roll_back_database(database: Database, job: Job, journal: Journal, progress: Progress) -> DatabaseResult:
     """Revert a database from an earlier run, on purpose; from its own run it is reverted as by the handler.
 
     Raises:
         Refused: its URL cannot be used.
     """
-    run_record = RunRecord.of(job.of_run, read_events(job.layout.journal(database.name, job.of_run)))
+    run_record = RunRecord.of(job.of_run, read_events(job.layout.locate_journal(database.name, job.of_run)))
     obstacle = find_later_move(job.layout, database.name, job.run, job.of_run)
     if obstacle:
-        return {"name": database.name, "outcome": "refused", "changed": False, "error": obstacle.facts()}
+        return {"name": database.name, "outcome": "refused", "changed": False, "error": obstacle.as_facts()}
     journal.write("planned", release=job.release, of_run=job.of_run)
     return Revert(database, job, journal, progress, run_record).run(on_purpose=job.run != job.of_run)
 
@@ -34,4 +34,4 @@ def rollback(job: Job) -> Answer:
     """Revert every database that an earlier run upgraded, or those that are named."""
     names = [database.name for database in job.databases]
     chosen = list_to_roll_back(job.root, job.run, job.of_run, names, job.only, attach=job.attach)
-    return attend(job, [database for database in job.databases if database.name in chosen], rollback_database)
+    return attend(job, [database for database in job.databases if database.name in chosen], roll_back_database)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from .._core.errors import Failed, Refused
 from .._core.job import Database, Job, count_seconds_left
-from .._core.playbook_command import playbook_command
+from .._core.playbook_command import build_playbook_command
 from .._journal.durations import read_known_seconds
 
 #: What is cancelled gets so long to undo its transaction and to say so, before its process is ended.
 GRACE = 2.0
 
 
-def deadline_obstacle(database: Database, job: Job) -> Refused | None:
+def find_deadline_obstacle(database: Database, job: Job) -> Refused | None:
     """Return why a database is not begun any more, or None if what it needs will fit."""
     seconds = count_seconds_left(job)
     if seconds is None:
@@ -31,7 +31,7 @@ def deadline_obstacle(database: Database, job: Job) -> Refused | None:
     )
 
 
-def too_late(database: Database, job: Job) -> Refused:
+def build_too_late_refusal(database: Database, job: Job) -> Refused:
     """Return why a database that was waiting, or had changed nothing yet, was left as it was."""
     return Refused(
         f"Database {database.name!r} was not migrated",
@@ -56,4 +56,4 @@ def _estimate_seconds(database: Database, job: Job) -> tuple[float, str]:
     return read_known_seconds(job.layout, database.name) or (job.window_margin, "migrate_window_margin is")
 
 
-_REMEDY = f"Run it in the next window: {playbook_command('migrate')}"
+_REMEDY = f"Run it in the next window: {build_playbook_command('migrate')}"

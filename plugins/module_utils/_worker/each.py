@@ -32,7 +32,7 @@ def do_each(
     """
     answers: dict[str, Any] = {}
 
-    def work(database: Database) -> Any:
+    def run_work(database: Database) -> Any:
         redirect_output(os.devnull)
         try:
             return task(database, job)
@@ -45,7 +45,7 @@ def do_each(
     run_in_processes(
         databases,
         job.workers,
-        work,
+        run_work,
         0,
         lambda database, answer: answers.update({database.name: answer}),
         begin_until=begin_until,

@@ -15,13 +15,13 @@ from .._core.errors import Failed
 from .._core.job import Database, Job
 from .._core.progress import read_progress
 from .._core.results import DatabaseResult, StepFacts
-from .._journal.events import Event, ending, read_events
-from .._journal.worker_lock import works
+from .._journal.events import Event, find_ending, read_events
+from .._journal.worker_lock import is_worker_alive
 
 POLL_INTERVAL = 0.05  # seconds
 
 
-def still_at_work(job: Job) -> dict[str, Any] | None:
+def follow_worker(job: Job) -> dict[str, Any] | None:
     """Follow a worker that was started before, or return None once it has ended: then its verb has the last word."""
     patience_ends = monotonic() + job.follow
     unfinished = Unfinished(job, job.databases)
@@ -36,10 +36,10 @@ def still_at_work(job: Job) -> dict[str, Any] | None:
 
 def is_alive(job: Job, verb: str) -> bool:
     """Return whether the worker of a verb of this run holds its lock."""
-    return works(job.layout, job.run, verb)
+    return is_worker_alive(job.layout, job.run, verb)
 
 
-def result_of_dead(name: str, events: list[Event], verb: str, why: str, remedy: str = "") -> DatabaseResult:
+def build_result_of_dead(name: str, events: list[Event], verb: str, why: str, remedy: str = "") -> DatabaseResult:
     """Return the result of a verb whose process died: what was verified stays done."""
     own = [event for event in events if event["verb"] == verb]
     if own and own[-1]["event"] == "verified":
@@ -54,14 +54,14 @@ def result_of_dead(name: str, events: list[Event], verb: str, why: str, remedy: 
             "outcome": "upgraded",
             "changed": True,
             "applied": applied,
-            "before": _heads(before),
-            "after": _heads(own[-1]["heads"]),
+            "before": _list_heads(before),
+            "after": _list_heads(own[-1]["heads"]),
         }
     failure = Failed(f"The process that worked on {name!r} died", why, remedy, code="worker-died")
-    return {"name": name, "outcome": "failed", "changed": False, "error": failure.facts()}
+    return {"name": name, "outcome": "failed", "changed": False, "error": failure.as_facts()}
 
 
-def _heads(heads: dict[str, list[str]]) -> list[str]:
+def _list_heads(heads: dict[str, list[str]]) -> list[str]:
     return sorted({revision for revisions in heads.values() for revision in revisions})
 
 
@@ -84,14 +84,14 @@ class Unfinished:
 
     def _has_ended(self, database: Database) -> bool:
         # Before it is read: what is written meanwhile is a change for the next time.
-        state = _size_and_time(self._job.journal(database.name))
+        state = _read_size_and_time(self._job.locate_journal(database.name))
         if self._known.get(database.name) == state:
             return False
         self._known[database.name] = state
-        return ending_of(self._job, database) is not None
+        return find_ending_of(self._job, database) is not None
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def _read_size_and_time(path: Path) -> tuple[int, int]:
     try:
         facts = path.stat()
     except FileNotFoundError:
@@ -99,18 +99,18 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
-def ending_of(job: Job, database: Database) -> Event | None:
+def find_ending_of(job: Job, database: Database) -> Event | None:
     """Return the event that ends a verb's work on a database, or None."""
-    return ending(read_events(job.journal(database.name)), job.verb)
+    return find_ending(read_events(job.locate_journal(database.name)), job.verb)
 
 
 def report(job: Job, databases: list[Database], finished: bool) -> dict[str, Any]:
     """Return a call's answer: how each database ended, what is new since the last call, and where to go on reading."""
     lines, cursor, results = [], {}, []
     for database in databases:
-        path = job.journal(database.name)
+        path = job.locate_journal(database.name)
         events = read_events(path)
-        done = ending(events, job.verb)
+        done = find_ending(events, job.verb)
         cursor[database.name] = len(events)
         new = [event for event in events[job.cursor.get(database.name, 0) :] if event["verb"] == job.verb]
         described = [_describe(event) for event in new if event["event"] in _DESCRIPTIONS]

@@ -19,16 +19,16 @@ from .._backup.finish import finish_backups
 from .._core.entries import ENTRIES
 from .._core.errors import REPORT_IT, Failed, Refused
 from .._core.job import Database, Job
-from .._core.paths import private_directory, try_lock
+from .._core.paths import make_private_directory, try_lock
 from .._core.processes import Died, Late, redirect_descriptors, redirect_output, run_in_processes
 from .._core.progress import Progress
 from .._core.results import DatabaseResult
 from .._core.serve import clean_for
 from .._engines.loaded import load_engines
-from .._journal.events import Journal, ending
+from .._journal.events import Journal, find_ending
 from .._migration.preload import warm
-from .deadline import GRACE, describe_cancelled, too_late
-from .follow import POLL_INTERVAL, Unfinished, ending_of, is_alive, report, result_of_dead
+from .deadline import GRACE, build_too_late_refusal, describe_cancelled
+from .follow import POLL_INTERVAL, Unfinished, build_result_of_dead, find_ending_of, is_alive, report
 from .output import CleanedOutput
 
 Task = Callable[[Database, Job, Journal, Progress], DatabaseResult]
@@ -75,9 +75,9 @@ def _is_started(job: Job, databases: list[Database], task: Task) -> bool:
     Raises:
         Refused: it has ended before, and this call does not belong to it.
     """
-    private_directory(job.layout.workers)
+    make_private_directory(job.layout.workers)
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(job.layout.worker(job.run, job.verb), flags, 0o600)
+    descriptor = os.open(job.layout.locate_worker(job.run, job.verb), flags, 0o600)
     try:
         is_idle = try_lock(descriptor)
         started = _read_names(descriptor)
@@ -96,7 +96,7 @@ def _is_started(job: Job, databases: list[Database], task: Task) -> bool:
             os.fsync(descriptor)
             load_engines(databases)
             if os.fork() == 0:
-                _work(job, new, task, descriptor)
+                _run_worker(job, new, task, descriptor)
         return True
     finally:
         os.close(descriptor)  # the worker's own copy keeps the lock
@@ -110,7 +110,7 @@ def _read_names(descriptor: int) -> set[str]:
     return set(json.loads(lines[-1])) if lines else set()
 
 
-def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
+def _run_worker(job: Job, databases: list[Database], task: Task, lock: int) -> None:
     """Be the worker: let go of the connection, work on every database, and end."""
     try:
         os.setsid()
@@ -121,7 +121,7 @@ def _work(job: Job, databases: list[Database], task: Task, lock: int) -> None:
         canary = [database for database in databases if database.name == job.canary]
         others = [database for database in databases if database not in canary]
         _work_on_each(job, canary, task)
-        died = canary and _bad(job, canary[0])
+        died = canary and _find_bad_ending(job, canary[0])
         if died:
             _refuse(job, others, died)
         else:
@@ -141,9 +141,9 @@ def _work_on_each(job: Job, databases: list[Database], task: Task) -> None:
     )
 
 
-def _bad(job: Job, database: Database) -> Refused | None:
+def _find_bad_ending(job: Job, database: Database) -> Refused | None:
     """Return what is wrong with how a database's turn has ended, or None."""
-    done = ending_of(job, database)
+    done = find_ending_of(job, database)
     result = done["result"] if done else {}
     if result.get("outcome") in ("upgraded", "unchanged"):
         return None
@@ -154,30 +154,30 @@ def _refuse(job: Job, databases: list[Database], why: Refused) -> None:
     for database in databases:
         refusal = Refused(
             f"Database {database.name!r} was not begun, because the canary {job.canary!r} is not at its target",
-            _in_one_line(why),
+            _as_one_line(why),
             "Check the canary first; migrate_rollout_canary_database names it",
             code="canary-failed",
         )
-        Journal(job.journal(database.name), job.verb).write(
-            "done", result=_without_result(database, "refused", refusal)
+        Journal(job.locate_journal(database.name), job.verb).write(
+            "done", result=_build_missing_result(database, "refused", refusal)
         )
 
 
-def _in_one_line(refusal: Refused) -> str:
+def _as_one_line(refusal: Refused) -> str:
     """Return a refusal as a reason for another one."""
     return " ".join(str(refusal).split()).rstrip(".")
 
 
 def _work_on(database: Database, job: Job, task: Task) -> None:
-    journal = Journal(job.journal(database.name), job.verb)
-    private_directory(journal.path.parent)
+    journal = Journal(job.locate_journal(database.name), job.verb)
+    make_private_directory(journal.path.parent)
     _OUTPUT.take(journal.path.with_suffix(".output"), database.name, clean_for)
     with Progress(journal.path.with_suffix(".progress")) as progress:
         try:
             result = task(database, job, journal, progress)
         except Refused as refusal:
             outcome = "failed" if isinstance(refusal, Failed) else "refused"
-            result = _without_result(database, outcome, refusal)
+            result = _build_missing_result(database, outcome, refusal)
         except Exception as error:  # noqa: BLE001 - whatever it is, the journal must say so before the process ends
             failure = Failed(
                 f"{job.verb} of {database.name!r} failed",
@@ -185,7 +185,7 @@ def _work_on(database: Database, job: Job, task: Task) -> None:
                 REPORT_IT,
                 code="run-failed",
             )
-            result = _without_result(database, "failed", failure)
+            result = _build_missing_result(database, "failed", failure)
         _put_backups_in_order(database, job, journal, result, progress)
         journal.write("done", result=result)
 
@@ -193,7 +193,7 @@ def _work_on(database: Database, job: Job, task: Task) -> None:
 def _put_backups_in_order(
     database: Database, job: Job, journal: Journal, result: DatabaseResult, progress: Progress
 ) -> None:
-    progress.phase("puts its backups in order")
+    progress.begin_phase("puts its backups in order")
     progress.waits_for = list
     try:
         finish_backups(database, job, journal, result, progress.report)
@@ -204,7 +204,7 @@ def _put_backups_in_order(
             REPORT_IT,
             code="backup-not-finished",
         )
-        result["backup_problems"] = [problem.facts()]
+        result["backup_problems"] = [problem.as_facts()]
 
 
 def _finish_database(database: Database, job: Job, answer: Any, *, ended_from_outside: bool = False) -> None:
@@ -212,22 +212,22 @@ def _finish_database(database: Database, job: Job, answer: Any, *, ended_from_ou
 
     What ended the whole worker was not the migration, so the next run may try it again.
     """
-    journal = Journal(job.journal(database.name), job.verb)
-    events = journal.events()
-    if ending(events, job.verb) is not None:
+    journal = Journal(job.locate_journal(database.name), job.verb)
+    events = journal.read_events_of_run()
+    if find_ending(events, job.verb) is not None:
         return
     # What was verified stays done, also if the putting in order of its backups took too long.
     if isinstance(answer, Late) and [event["event"] for event in events[-1:]] != ["verified"]:
         if any(event["event"] == "begun" for event in events):
             failure = describe_cancelled(f"The {job.verb} of database {database.name!r}", job)
-            journal.write("done", result=_without_result(database, "failed", failure))
+            journal.write("done", result=_build_missing_result(database, "failed", failure))
         else:
-            refusal = too_late(database, job)
-            journal.write("done", result=_without_result(database, "deferred", refusal))
+            refusal = build_too_late_refusal(database, job)
+            journal.write("done", result=_build_missing_result(database, "deferred", refusal))
     else:
         why = str(answer) if isinstance(answer, Died) else "it ended without a result"
         output = f"Its output is {journal.path.with_suffix('.output')}"
-        result = result_of_dead(database.name, events, job.verb, why, output)
+        result = build_result_of_dead(database.name, events, job.verb, why, output)
         if ended_from_outside and result["outcome"] == "failed":
             result["interrupted"] = True
         journal.write("done", result=result)
@@ -239,5 +239,5 @@ def _bury(job: Job, databases: list[Database]) -> None:
         _finish_database(database, job, Died("the worker was ended"), ended_from_outside=True)
 
 
-def _without_result(database: Database, outcome: str, error: Refused) -> DatabaseResult:
-    return {"name": database.name, "outcome": outcome, "changed": False, "error": error.facts()}
+def _build_missing_result(database: Database, outcome: str, error: Refused) -> DatabaseResult:
+    return {"name": database.name, "outcome": outcome, "changed": False, "error": error.as_facts()}

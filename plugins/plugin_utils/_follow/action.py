@@ -16,21 +16,21 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.copy_place import CONTROLLER
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CRASHED, Refused, cause_of
-from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
-from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CRASHED, Refused, describe_cause
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import build_playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import make_printable
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
-from .._report.causes import short_lines
+from .._report.causes import list_short_lines
 from .._run import results, selected
-from .._run.command_line import this_invocation
+from .._run.command_line import find_invocation
 from .._run.failing import keep_whole
 from .._run.screen import show
 from . import code
 from .fetch_backups import fetch
 from .judge import answer_for, judge_answer, with_message
 from .progress import Progress
-from .reducing import interpreter_facts, reduce_answer, without_controls
+from .reducing import escape_controls, reduce_answer, reduce_interpreter
 from .strategy import refuse_mitogen
 
 display = Display()
@@ -82,12 +82,12 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         except Refused as refusal:
             answer = judge_answer(self._task.action, {"failed": True, **answer_for(refusal)})
         except Exception as error:  # noqa: BLE001 - what it is, the result says
-            failed = {"failed": True, "msg": f"{self._task.action} failed: {cause_of(error)}"}
+            failed = {"failed": True, "msg": f"{self._task.action} failed: {describe_cause(error)}"}
             answer = judge_answer(self._task.action, failed)
         host = facts.get("inventory_hostname", "")
         if answer.get("failed"):
-            kind = results.kind_of(self._task.action, self._task.args)
-            raise keep_whole(kind, host, answer, _short_message(answer) if self.FAILS_SHORT else "")
+            kind = results.choose_kind(self._task.action, self._task.args)
+            raise keep_whole(kind, host, answer, _shorten_message(answer) if self.FAILS_SHORT else "")
         results.keep(self._task.action, host, answer, self._task.args)
         return answer
 
@@ -130,7 +130,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
         """
         host = task_vars.get("inventory_hostname", "")
         going_on: Result = {"cursor": {}, "attach": False}
-        progress = self.progress(task_vars)
+        progress = self.build_progress(task_vars)
         crashes = 0
         while True:
             answer = self.call({**arguments, **going_on}, task_vars)
@@ -144,11 +144,11 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
                 for name in ("lines", "cursor", "finished"):
                     answer.pop(name, None)
                 return self._with_copies({**answer, "progress": progress.printed}, arguments, task_vars)
-            lines = progress.lines(answer.get("databases", []), _count(answer["cursor"]), answer["lines"])
+            lines = progress.list_lines(answer.get("databases", []), _count(answer["cursor"]), answer["lines"])
             show([f"  {line}" for line in lines])
             going_on = {"cursor": answer["cursor"], "attach": True}
 
-    def progress(self, task_vars: Result) -> Progress:
+    def build_progress(self, task_vars: Result) -> Progress:
         """Return what prints how far this host is."""
         hosts = task_vars.get("ansible_play_hosts_all") or []
         host = task_vars.get("inventory_hostname", "")
@@ -187,7 +187,7 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
             try:
                 answer = self._execute(name, arguments, task_vars)
                 if not answer.get("unreachable"):
-                    facts = interpreter_facts(self._discovered_interpreter_key, self._discovered_interpreter)
+                    facts = reduce_interpreter(self._discovered_interpreter_key, self._discovered_interpreter)
                     known = judge_answer(name, {**reduce_answer(name, with_message(name, answer), arguments), **facts})
                     return _with_commands(known, task_vars)
                 reason = answer.get("msg", "unreachable")
@@ -206,20 +206,24 @@ class FollowingAction(ActionBase):  # type: ignore[misc]
 
     def _execute(self, name: str, arguments: Result, task_vars: Result) -> Result:
         """Execute the module, and once more with its code where the host does not have that."""
-        first = code.with_code(name, self.current(arguments))
+        first = code.with_code(name, self.update_arguments(arguments))
         answer: Result = self._execute_module(module_name=name, module_args=first, task_vars=task_vars)
         if answer.get("needs_code") is not True or "code_digest" not in first:
             return answer
         with self.send_archives({"code_archive": code.pack_code()["archive"]}) as sent:
-            second = {**first, **self.current(arguments), **sent}  # sending takes some of the time that is left
+            second = {
+                **first,
+                **self.update_arguments(arguments),
+                **sent,
+            }  # sending takes some of the time that is left
             return dict(self._execute_module(module_name=name, module_args=second, task_vars=task_vars))
 
     def _parse_returned_data(self, res: Result, *others: Any, **named: Any) -> Any:
         """Clean what the host printed: Ansible shows what surrounds a module's answer as it came."""
-        cleaned = {key: without_controls(value) for key, value in res.items()}
+        cleaned = {key: escape_controls(value) for key, value in res.items()}
         return super()._parse_returned_data(cleaned, *others, **named)
 
-    def current(self, arguments: Result) -> Result:
+    def update_arguments(self, arguments: Result) -> Result:
         """Return a call's arguments as they are true right now."""
         return arguments
 
@@ -260,11 +264,11 @@ def _count(cursor: Result) -> int:
     return len(names) if isinstance(names, list) else len(cursor)
 
 
-def _short_message(answer: Result) -> str:
+def _shorten_message(answer: Result) -> str:
     """Return the causes of a failure without what to type."""
     failures = [(entry["name"], entry["error"]) for entry in answer.get("databases", []) if entry.get("error")]
     own = [("", answer["error"])] if answer.get("error") else []
-    lines = short_lines(own if answer.get("lost") else failures or own)
+    lines = list_short_lines(own if answer.get("lost") else failures or own)
     return "\n".join(lines) or str(answer["msg"]).partition("\n")[0]
 
 
@@ -283,15 +287,15 @@ def notice_losses(connection: Any) -> None:
 
 def _with_commands(answer: Result, task_vars: Result) -> Result:
     """Complete the commands in what Ansible or a warning prints of an answer; its data may go back to the host."""
-    invocation, host = this_invocation(), task_vars.get("inventory_hostname", "")
+    invocation, host = find_invocation(), task_vars.get("inventory_hostname", "")
     printed = {key: answer[key] for key in ("msg", "refusals") if key in answer}
     return {**answer, **invocation.complete_all(printed, host)}
 
 
 def make_lost_result(reason: str, begins_work: bool = False) -> Result:
     """Return the result of a host that is gone; an unreachable one is not rescued."""
-    reason = printable(reason, lines=True)
-    done = f"What was begun there goes on there. This says how it ended: {playbook_command('recover')}"
+    reason = make_printable(reason, lines=True)
+    done = f"What was begun there goes on there. This says how it ended: {build_playbook_command('recover')}"
     return {
         "failed": True,
         "lost": True,

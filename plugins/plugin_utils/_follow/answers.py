@@ -229,12 +229,12 @@ def answer_of(module: str, names: tuple[str, ...], *, finds: bool = False) -> Re
     return Record(fields)
 
 
-def finds_in(arguments: Mapping[str, Any]) -> bool:
+def has_sources(arguments: Mapping[str, Any]) -> bool:
     """Return whether a module is called with sources of databases, or with the names of such sources."""
     return bool(arguments.get("discover") or arguments.get("found_by"))
 
 
-def names_in(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+def list_names(arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the databases that a module is called with."""
     entries = arguments.get("databases") or []
     return tuple(str(entry["name"]) if isinstance(entry, Mapping) else str(entry) for entry in entries)

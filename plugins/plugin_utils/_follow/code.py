@@ -38,7 +38,7 @@ def pack_code() -> dict[str, str]:
 
 
 def _pack() -> dict[str, str]:
-    archive = invocation.folder() / "code.zip"
+    archive = invocation.locate_folder() / "code.zip"
     write_archive(archive)
     return {"archive": str(archive), "digest": hashlib.sha256(archive.read_bytes()).hexdigest()}
 

@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.copy_place import CONTROLLER
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
+    build_key,
     check_run_id,
-    key_of,
-    private_directory,
+    make_private_directory,
     sync,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
@@ -104,7 +104,7 @@ def _fetch_one(host: str, backup: Result, options: Result, call: Call) -> None:
     to = Path(options["backup_copy_to"].removeprefix(CONTROLLER)).expanduser()
     if not to.is_absolute():
         raise Refused(f"{to} is not an absolute path", "", f"Write {CONTROLLER}/a/directory", code="path-not-absolute")
-    parent = private_directory(to / key_of(host) / key_of(backup["database"]))
+    parent = make_private_directory(to / build_key(host) / build_key(backup["database"]))
     place = parent / check_run_id(backup["run"])
     if place.exists():
         return  # it came before, and only its host does not remember
@@ -165,7 +165,7 @@ class _Parts:
 
 
 def _receive(path: Path, file: Result, parts: _Parts) -> None:
-    private_directory(path.parent)
+    make_private_directory(path.parent)
     digest, left = hashlib.sha256(), int(file["size"])
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as out:

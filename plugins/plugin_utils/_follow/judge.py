@@ -41,10 +41,10 @@ _NOT_STARTED = (126, 127)
 def with_message(action: str, answer: Result) -> Result:
     """Return an answer that says that its module raised; the exception itself may hold parts of a secret."""
     if answer.get("failed") and answer.get("rc") in _NOT_STARTED and not answer.get("module_stdout"):
-        return {**answer, **_without_python(str(answer.get("module_stderr") or ""))}
+        return {**answer, **_build_missing_python(str(answer.get("module_stderr") or ""))}
     if not answer.get("failed") or answer.get("msg"):
         return answer
-    return {**answer, **_without_answer(action, "it raised an exception")}
+    return {**answer, **_build_missing_answer(action, "it raised an exception")}
 
 
 def judge_answer(action: str, answer: Result) -> Result:
@@ -59,19 +59,19 @@ def judge_answer(action: str, answer: Result) -> Result:
     if not answer.get("failed") and not missing:
         return {**answer, "ok": True}
     if not answer.get("failed"):
-        answer = {**answer, **_without_answer(action, f"it returned no {' and no '.join(missing)}")}
+        answer = {**answer, **_build_missing_answer(action, f"it returned no {' and no '.join(missing)}")}
     answer = with_message(action, answer)
     databases = answer["databases"] if isinstance(answer.get("databases"), list) else []
     facts = {"failed": True, "ok": False, "finished": True, "changed": bool(answer.get("changed"))}
     return {**answer, **facts, "databases": databases}
 
 
-def _without_answer(action: str, why: str) -> Result:
+def _build_missing_answer(action: str, why: str) -> Result:
     remedy = "Run again; -vvv prints what the host answered"
     return answer_for(Failed(f"The module {action.rpartition('.')[2]} gave no answer", why, remedy, code=CRASHED))
 
 
-def _without_python(words: str) -> Result:
+def _build_missing_python(words: str) -> Result:
     """Return the failure of a module whose Python did not start: no secret was read, so the shell's words may stay."""
     why = next((line for line in words.splitlines() if line.strip()), "the shell printed nothing")
     remedy = "Set ansible_python_interpreter to a Python of the host that is 3.9 or newer"
@@ -80,4 +80,4 @@ def _without_python(words: str) -> Result:
 
 def answer_for(error: Refused) -> Result:
     """Return what an answer says of an error."""
-    return {"msg": str(error), "code": error.code, "error": error.facts()}
+    return {"msg": str(error), "code": error.code, "error": error.as_facts()}

@@ -47,7 +47,7 @@ def call_in_parts(call: Callable[[Result], Result], arguments: Result, progress:
             return {**_join_answers([*earlier, answer]), "databases": done, "progress": progress.printed}
         earlier.append(answer)
         results = [{"name": entry["name"], "outcome": outcome} for entry in done]
-        show([f"  {line}" for line in progress.lines(results, total, [])])
+        show([f"  {line}" for line in progress.list_lines(results, total, [])])
         cost = time.monotonic() - called - begin_for
         begin_for = min(max(_SHORTEST_PART, (time.monotonic() - began) / 2, cost * _TIMES_THE_COST), _LONGEST_PART)
 

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, field
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
-from .._report.causes import cause_key, short_lines
-from .._report.cells import seconds
+from .._report.causes import build_cause_key, list_short_lines
+from .._report.cells import format_seconds
 from .._report.failures import BAD
 from .._report.grouping import MOST_ROWS
 from .._run import invocation
@@ -99,7 +99,7 @@ class Progress:
         #: What was printed, for the result of the task.
         self.printed: list[str] = []
 
-    def lines(self, results: Sequence[Result], total: int, details: Sequence[str]) -> list[str]:
+    def list_lines(self, results: Sequence[Result], total: int, details: Sequence[str]) -> list[str]:
         """Return what to print now.
 
         Args:
@@ -123,7 +123,7 @@ class Progress:
             shared = self._read(now)
             shared.hosts[self._host] = (total, len(results), len(bad))
             shared.first = shared.first or (now, shared.done)
-            unheard = [cause for cause in self._causes(bad) if cause not in shared.causes]
+            unheard = [cause for cause in self._list_causes(bad) if cause not in shared.causes]
             is_due = now - shared.shown_at >= SHORTEST_PAUSE and (
                 unheard or self._is_due(shared, now, waits=any(_WAITS in line for line in details))
             )
@@ -135,18 +135,18 @@ class Progress:
             return []
         self._known |= {each["name"] for each in results}
         which = self._describe_one(bad if unheard else new, details)
-        return [self._line(shared, which, now)]
+        return [self._format_line(shared, which, now)]
 
     def _is_due(self, shared: Shared, now: float, *, waits: bool) -> bool:
         if not shared.shown_at and shared.done:  # the first line says that there are others to come
             return True
         shortest, longest = _PAUSES
         pause = min(max(shortest, (now - shared.began) * _PART_OF_THE_TIME), longest)
-        part = max(1, round(self._total(shared) * _PART))
+        part = max(1, round(self._count_total(shared) * _PART))
         pause = min(pause, _WAITING) if waits else pause
         return shared.done - shared.shown >= part or now - max(shared.shown_at, shared.began) >= pause
 
-    def _total(self, shared: Shared) -> int:
+    def _count_total(self, shared: Shared) -> int:
         return max(shared.total, self._expected)
 
     def _describe_one(self, ended: Sequence[Result], details: Sequence[str]) -> str:
@@ -157,10 +157,10 @@ class Progress:
         waiting = [line for line in details if _WAITS in line]
         return (waiting or list(details) or ["at work"])[-1]
 
-    def _line(self, shared: Shared, which: str, now: float) -> str:
+    def _format_line(self, shared: Shared, which: str, now: float) -> str:
         where = f"{self._host} | " if self._hosts > 1 else ""
         bad = f", {shared.bad} need{'s' if shared.bad == 1 else ''} a person" if shared.bad else ""
-        return f"[{shared.done}/{self._total(shared)}] {where}{which}{bad}{self._estimate_left(shared, now)}"
+        return f"[{shared.done}/{self._count_total(shared)}] {where}{which}{bad}{self._estimate_left(shared, now)}"
 
     def _estimate_left(self, shared: Shared, now: float) -> str:
         """Return an estimate of the time that is left, from the pace since the first poll; at that, since the call."""
@@ -168,14 +168,14 @@ class Progress:
         if done_then == shared.done:
             since, done_then = self._started, 0
         done = shared.done - done_then
-        rest = self._total(shared) - shared.done
+        rest = self._count_total(shared) - shared.done
         if done <= 0 or rest <= 0 or now - since < SHORTEST_PAUSE:
             return ""
-        return f", about {duration(rest * (now - since) / done)} left"
+        return f", about {format_duration(rest * (now - since) / done)} left"
 
     @staticmethod
-    def _causes(bad: Sequence[Result]) -> list[str]:
-        texts = {cause_key(str(Refused.of(each["error"])), each["name"]) for each in bad if each.get("error")}
+    def _list_causes(bad: Sequence[Result]) -> list[str]:
+        texts = {build_cause_key(str(Refused.of(each["error"])), each["name"]) for each in bad if each.get("error")}
         return [hashlib.sha256(text.encode()).hexdigest()[:16] for text in sorted(texts)]
 
     def _read(self, now: float) -> Shared:
@@ -183,20 +183,20 @@ class Progress:
         return Shared(**facts) if facts else Shared(began=now)
 
     def _write(self, shared: Shared) -> None:
-        invocation.share("progress", self._verb, asdict(shared))
+        invocation.share_facts("progress", self._verb, asdict(shared))
 
 
 def _describe_end(result: Result) -> str:
     """Return how a database has ended, in few words."""
     outcome = str(result["outcome"]).replace("_", " ")
     if result.get("error"):
-        (cause, *_more) = short_lines([("", result["error"])])
+        (cause, *_more) = list_short_lines([("", result["error"])])
         return f"{outcome}: {cause}"
-    took = seconds(result.get("seconds"))
+    took = format_seconds(result.get("seconds"))
     return f"{outcome} in {took}" if took else outcome
 
 
-def duration(value: float) -> str:
+def format_duration(value: float) -> str:
     """Return seconds in the largest unit of which there is at least one and a half."""
     for length, unit in _UNITS:
         if value >= 1.5 * length:

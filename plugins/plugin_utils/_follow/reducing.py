@@ -13,11 +13,11 @@ from typing import Any
 from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.packed_list import unpack_list
-from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
-from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import build_playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import make_printable
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
-from .answers import answer_of, finds_in, names_in
+from .answers import answer_of, has_sources, list_names
 from .shapes import LONGEST_ANSWER, Unfit, check_total
 
 display = Display()
@@ -31,7 +31,7 @@ _INTERPRETER = re.compile(r"/[A-Za-z0-9._/+-]{1,200}")
 _ACTED_ON = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
-def without_controls(value: Any) -> Any:
+def escape_controls(value: Any) -> Any:
     """Return the output of a module in which no terminal finds anything to act on; JSON means the same afterwards."""
     if not isinstance(value, str):
         return value
@@ -50,22 +50,22 @@ def reduce_answer(module: str, answer: Mapping[str, Any], arguments: Mapping[str
     """
     value = {**answer, "failed": bool(answer.get("failed"))}
     if isinstance(value.get("warnings"), (list, tuple)):
-        value["warnings"] = [_words(warning) for warning in value["warnings"]][:100]
+        value["warnings"] = [_describe_warning(warning) for warning in value["warnings"]][:100]
     if value["failed"] and not isinstance(value.get("msg"), str):
-        value["msg"] = _words(value.get("exception")) or "The module failed and did not say why."
-    declared = answer_of(module.removeprefix(_PREFIX), names_in(arguments), finds=finds_in(arguments))
+        value["msg"] = _describe_warning(value.get("exception")) or "The module failed and did not say why."
+    declared = answer_of(module.removeprefix(_PREFIX), list_names(arguments), finds=has_sources(arguments))
     try:
         if "packed" in value and module.removeprefix(_PREFIX) in _PACKING:
             value["databases"] = _unpack(value.pop("packed"))
         kept: Result = declared.reduce(value)
         check_total(kept)
     except Unfit as unfit:
-        return unfitting(str(unfit))
+        return build_unfit_result(str(unfit))
     dropped = [
         key for key in declared.list_unknown_keys(value) if key not in ("invocation", "exception", "ansible_facts")
     ]
     if dropped:
-        display.vvv(printable(f"{module}: not passed on: {', '.join(map(str, dropped))[:1000]}"))
+        display.vvv(make_printable(f"{module}: not passed on: {', '.join(map(str, dropped))[:1000]}"))
     if kept["failed"]:
         _trace(value)
     else:
@@ -80,7 +80,7 @@ def _unpack(packed: Any) -> list[Any]:
         raise Unfit(str(error), "packed") from error
 
 
-def unfitting(problem: str) -> Result:
+def build_unfit_result(problem: str) -> Result:
     """Return the result of a host that does not answer as its module does."""
     return {
         "failed": True,
@@ -88,18 +88,19 @@ def unfitting(problem: str) -> Result:
         "databases": [],
         "finished": True,
         "msg": f"The host's answer cannot be used: {problem}. What it did is not known; nothing of the answer was"
-        f" used. Check who has access to that host, then read where its databases are: {playbook_command('status')}",
+        f" used. Check who has access to that host, then read where its databases are:"
+        f" {build_playbook_command('status')}",
     }
 
 
-def interpreter_facts(key: str | None, found: Any) -> Result:
+def reduce_interpreter(key: str | None, found: Any) -> Result:
     """Return the fact by which Ansible remembers an interpreter, if it is a path and nothing else."""
     if not key or not isinstance(found, str) or not _INTERPRETER.fullmatch(found):
         return {}
     return {"ansible_facts": {key: found}}
 
 
-def _words(value: Any) -> str:
+def _describe_warning(value: Any) -> str:
     """Return the words of a warning or an exception, whatever kind of object this release of Ansible makes of it."""
     event = getattr(value, "event", None)
     words = getattr(event, "msg", value)
@@ -110,4 +111,4 @@ def _trace(value: Result) -> None:
     for key in ("exception", "module_stdout", "module_stderr"):
         traced = getattr(getattr(value.get(key), "event", None), "formatted_traceback", value.get(key))
         if isinstance(traced, str) and traced:
-            display.vvv(printable(f"{key}: {traced[:20_000]}", lines=True))
+            display.vvv(make_printable(f"{key}: {traced[:20_000]}", lines=True))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import make_printable
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
@@ -28,7 +28,7 @@ class Unfit(Exception):
         self.problem = problem
         self.place = place
 
-    def below(self, key: str) -> Unfit:
+    def with_key(self, key: str) -> Unfit:
         """Return the same, one level further up."""
         return Unfit(self.problem, f"{key}.{self.place}" if self.place else key)
 
@@ -63,9 +63,9 @@ class Shape:
         Raises:
             Unfit: it is something else.
         """
-        return None if value is None else self.some(value)
+        return None if value is None else self.reduce_value(value)
 
-    def some(self, value: Any) -> Any:
+    def reduce_value(self, value: Any) -> Any:
         """Return a value that is not null as declared."""
         raise NotImplementedError
 
@@ -77,11 +77,11 @@ class Text(Shape):
     longest: int = 20_000
     lines: bool = True
 
-    def some(self, value: Any) -> str:
+    def reduce_value(self, value: Any) -> str:
         """Return the text with everything written out that a terminal would act on."""
         if not isinstance(value, str):
             raise Unfit("is not text")
-        kept = printable(value[: self.longest], lines=self.lines)
+        kept = make_printable(value[: self.longest], lines=self.lines)
         return kept if len(value) <= self.longest else f"{kept} … ({len(value) - self.longest} characters more)"
 
 
@@ -91,7 +91,7 @@ class Choice(Shape):
 
     words: tuple[str, ...]
 
-    def some(self, value: Any) -> str:
+    def reduce_value(self, value: Any) -> str:
         """Return our own copy of the word."""
         for word in self.words:
             if isinstance(value, str) and value == word:
@@ -105,7 +105,7 @@ class Match(Shape):
 
     pattern: re.Pattern[str]
 
-    def some(self, value: Any) -> str:
+    def reduce_value(self, value: Any) -> str:
         """Return the text."""
         if not isinstance(value, str) or not self.pattern.fullmatch(value):
             raise Unfit("is not of the form that it must have")
@@ -119,12 +119,12 @@ class Either(Shape):
     first: Shape
     second: Shape
 
-    def some(self, value: Any) -> Any:
+    def reduce_value(self, value: Any) -> Any:
         """Return the value as the first declares it, else as the second."""
         try:
-            return self.first.some(value)
+            return self.first.reduce_value(value)
         except Unfit:
-            return self.second.some(value)
+            return self.second.reduce_value(value)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Base64(Shape):
 
     longest: int
 
-    def some(self, value: Any) -> str:
+    def reduce_value(self, value: Any) -> str:
         """Return the text, not decoded."""
         if not isinstance(value, str) or len(value) > self.longest * 4 // 3 + 4 or not _BASE64.fullmatch(value):
             raise Unfit(f"is not base64 of at most {self.longest} bytes")
@@ -144,7 +144,7 @@ class Base64(Shape):
 class Flag(Shape):
     """True or false."""
 
-    def some(self, value: Any) -> bool:
+    def reduce_value(self, value: Any) -> bool:
         """Return it."""
         if not isinstance(value, bool):
             raise Unfit("is not true or false")
@@ -157,7 +157,7 @@ class Number(Shape):
 
     whole: bool = False
 
-    def some(self, value: Any) -> float:
+    def reduce_value(self, value: Any) -> float:
         """Return it."""
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
             raise Unfit("is not a number")
@@ -173,7 +173,7 @@ class Items(Shape):
     of: Shape
     most: int = 10_000
 
-    def some(self, value: Any) -> list[Any]:
+    def reduce_value(self, value: Any) -> list[Any]:
         """Return each reduced."""
         if not isinstance(value, (list, tuple)) or len(value) > self.most:
             raise Unfit(f"is not a list of at most {self.most}")
@@ -182,7 +182,7 @@ class Items(Shape):
             try:
                 made.append(self.of.reduce(item))
             except Unfit as unfit:
-                raise unfit.below(str(number)) from None
+                raise unfit.with_key(str(number)) from None
         return made
 
 
@@ -194,7 +194,7 @@ class Table(Shape):
     name: Shape = field(default_factory=lambda: Text(1000, lines=False))
     most: int = 100_000
 
-    def some(self, value: Any) -> dict[str, Any]:
+    def reduce_value(self, value: Any) -> dict[str, Any]:
         """Return names and values reduced."""
         if not isinstance(value, Mapping) or len(value) > self.most:
             raise Unfit(f"is not a dictionary of at most {self.most}")
@@ -204,7 +204,7 @@ class Table(Shape):
             try:
                 made[kept] = self.of.reduce(item)
             except Unfit as unfit:
-                raise unfit.below(str(kept)) from None
+                raise unfit.with_key(str(kept)) from None
         return made
 
 
@@ -214,7 +214,7 @@ class Record(Shape):
 
     fields: Mapping[str, Shape]
 
-    def some(self, value: Any) -> dict[str, Any]:
+    def reduce_value(self, value: Any) -> dict[str, Any]:
         """Return the declared fields that are there, reduced."""
         if not isinstance(value, Mapping):
             raise Unfit("is not a dictionary")
@@ -224,7 +224,7 @@ class Record(Shape):
                 try:
                     made[key] = shape.reduce(value[key])
                 except Unfit as unfit:
-                    raise unfit.below(key) from None
+                    raise unfit.with_key(key) from None
         return made
 
     def list_unknown_keys(self, value: Mapping[str, Any]) -> list[str]:
@@ -236,9 +236,9 @@ class Record(Shape):
 class Whole(Record):
     """A dictionary with all that is declared: text that is missing or null is empty."""
 
-    def some(self, value: Any) -> dict[str, Any]:
+    def reduce_value(self, value: Any) -> dict[str, Any]:
         """Return all declared fields."""
-        made = super().some(value)
+        made = super().reduce_value(value)
         return {key: "" if made.get(key) is None else made[key] for key in self.fields}
 
 
@@ -246,9 +246,9 @@ class Whole(Record):
 class Named(Items):
     """A list of dictionaries, each with a name that no other one has."""
 
-    def some(self, value: Any) -> list[Any]:
+    def reduce_value(self, value: Any) -> list[Any]:
         """Return each reduced."""
-        made = super().some(value)
+        made = super().reduce_value(value)
         names = [entry["name"] for entry in made if entry and entry.get("name") is not None]
         if len(names) < len(made) or len({*names}) < len(names):
             raise Unfit("is not a list in which each has a name of its own")
@@ -261,7 +261,7 @@ class Opaque(Shape):
 
     longest: int = 4 << 20
 
-    def some(self, value: Any) -> Any:
+    def reduce_value(self, value: Any) -> Any:
         """Return a copy, as JSON holds it."""
         try:
             text = json.dumps(value, allow_nan=False)

@@ -34,7 +34,7 @@ def refuse_without_env_py(source: Path, options: Mapping[str, object], exclude: 
     named = [str(options["script_location"])] if options.get("script_location") else list(read_named(Source(source)))
     if not named or any(":" in location for location in named):
         return
-    folders = [folder for location in named for folder in _folders(source, location)]
+    folders = [folder for location in named for folder in _list_folders(source, location)]
     if Source(source).is_script_directory and not options.get("script_location"):
         folders = [source]  # what a configuration in it names is right only in the project that it was taken from
     found = [folder / "env.py" for folder in folders if (folder / "env.py").is_file()]
@@ -65,7 +65,7 @@ def _refuse_without_revisions(
     configured_elsewhere = ":" in named or any("version_locations" in text for text in texts)
     sourceless = str(options.get("sourceless") or next(read_named(Source(source), "sourceless"), "false"))
     locations = re.split(r"[\s,;]+", named.strip()) if named else []
-    folders = [folder for location in locations for folder in _folders(source, location)]
+    folders = [folder for location in locations for folder in _list_folders(source, location)]
     if configured_elsewhere or sourceless.lower() not in _FALSE or not all(folder.is_dir() for folder in folders):
         return
     folders = folders or [path.parent / "versions" for path in env_py]
@@ -117,7 +117,7 @@ def read_named(source: Source, option: str = "script_location") -> Iterator[str]
             yield "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _folders(source: Path, location: str) -> list[Path]:
+def _list_folders(source: Path, location: str) -> list[Path]:
     """Return where a script directory may be: Alembic counts from the configuration or from the working directory."""
     place = location.replace("%(here)s", str(source)).replace("%%", "%")
     return [source / place]

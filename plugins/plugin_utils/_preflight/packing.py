@@ -15,11 +15,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import digest_of, files_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import hash_shipped, list_files
 from ansible_collections.hosting.alembic.plugins.module_utils._release.source import Source
 
 from .._run import invocation
-from .requirements import install_the_source, text_of
+from .requirements import install_the_source, read_requirements
 
 
 def pack_once(run_id: str, source: Path, **options: Any) -> dict[str, Any]:
@@ -55,19 +55,19 @@ def pack(
         Refused: the source is not a migrations directory, or a link or a requirement leads out of it.
     """
     Source(source).check()
-    content = digest_of(source, exclude)
-    wheels = _digest_of_wheels(Path(wheelhouse)) if wheelhouse else ""
+    content = hash_shipped(source, exclude)
+    wheels = _hash_wheels(Path(wheelhouse)) if wheelhouse else ""
     there = os.path.lexists(source / requirements) or ".." in Path(requirements).parts
-    text = text_of(source, requirements, exclude) if there else ""
+    text = read_requirements(source, requirements, exclude) if there else ""
     from_source = install_the_source(source, text, packages, installed.get("pip_arguments", []))
     wants = [content, text, packages, wheels, sorted(installed.items())]
     release = hashlib.sha256(json.dumps(wants).encode()).hexdigest()
-    archive = invocation.folder() / f"{content}.tar.gz"
-    wheel_archive = invocation.folder() / f"{wheels}.tar"
+    archive = invocation.locate_folder() / f"{content}.tar.gz"
+    wheel_archive = invocation.locate_folder() / f"{wheels}.tar"
     if not archive.exists():
-        _write(archive, source, files_of(source, exclude), compress=True)
+        _write(archive, source, list_files(source, exclude), compress=True)
     if wheels and not wheel_archive.exists():
-        _write(wheel_archive, Path(wheelhouse), _wheels(Path(wheelhouse)), compress=False)
+        _write(wheel_archive, Path(wheelhouse), _list_wheels(Path(wheelhouse)), compress=False)
     return {
         "release": release,
         "archive": str(archive),
@@ -85,13 +85,13 @@ def pack(
     }
 
 
-def _wheels(folder: Path) -> list[Path]:
+def _list_wheels(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file())
 
 
-def _digest_of_wheels(folder: Path) -> str:
+def _hash_wheels(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in _wheels(folder):
+    for path in _list_wheels(folder):
         digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     return digest.hexdigest()
 

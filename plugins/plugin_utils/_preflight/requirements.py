@@ -31,16 +31,16 @@ _JOINED = re.compile(r"-[UIvqh]*[rcef]=?(.+)", re.DOTALL)
 _GROUP = re.compile(r"--g(?:r(?:ou?|oup)?)?(?:=|\Z)")
 
 
-def text_of(source: Path, name: str, exclude: Sequence[str] = ()) -> str:
+def read_requirements(source: Path, name: str, exclude: Sequence[str] = ()) -> str:
     """Return the text of a requirements file and of those it refers to: what decides what is installed.
 
     Raises:
         Refused: one of them is not shipped, or refers to itself.
     """
-    return _text(source, name, exclude, ())
+    return _read_text(source, name, exclude, ())
 
 
-def _text(source: Path, name: str, exclude: Sequence[str], within: tuple[Path, ...]) -> str:
+def _read_text(source: Path, name: str, exclude: Sequence[str], within: tuple[Path, ...]) -> str:
     path = _resolve_inside(source, name, within)
     place = path.resolve()
     if place in within:
@@ -73,7 +73,7 @@ def _text(source: Path, name: str, exclude: Sequence[str], within: tuple[Path, .
         ) from error
     others = [value for option, value in _read_names(text) if option in ("r", "c") and not _REMOTE.match(value)]
     parent = path.parent.relative_to(source)
-    return text + "".join(_text(source, _join_paths(parent, other), exclude, (*within, place)) for other in others)
+    return text + "".join(_read_text(source, _join_paths(parent, other), exclude, (*within, place)) for other in others)
 
 
 def _join_paths(parent: Path, other: str) -> str:
@@ -92,10 +92,10 @@ def _resolve_inside(source: Path, name: str, within: tuple[Path, ...]) -> Path:
             "Move it there, or name a folder above both as migrate_source",
             code="requirements-invalid",
         )
-    return Path(_without_dots(source, name))
+    return Path(_resolve_dots(source, name))
 
 
-def _without_dots(source: Path, name: str) -> Path:
+def _resolve_dots(source: Path, name: str) -> Path:
     parts: list[str] = []
     for part in Path(name).parts:
         if part == "..":
@@ -115,19 +115,19 @@ def install_the_source(source: Path, text: str, packages: Sequence[str], pip_arg
     Raises:
         Refused: a path leads out of the source.
     """
-    words = [*_words(text), *packages, *map(_value_of, pip_arguments)]
+    words = [*_split_words(text), *packages, *map(_parse_value, pip_arguments)]
     found = [_is_local(source, word) for word in words]  # all of them: a later one may lead out
     finds_links = any(option == "f" and _is_relative(value) for option, value in _read_names(text))
     return any(found) or finds_links or any(map(_GROUP.match, pip_arguments))
 
 
-def _value_of(argument: str) -> str:
+def _parse_value(argument: str) -> str:
     """Return what an argument of pip's command line names, whether the option is in the same word or before it."""
     joined = _JOINED.fullmatch(argument)
     return joined[1] if joined else argument.partition("=")[2] or argument
 
 
-def _words(text: str) -> Iterator[str]:
+def _split_words(text: str) -> Iterator[str]:
     for option, value in _read_names(text):
         if option not in ("r", "c"):
             yield value
@@ -138,15 +138,15 @@ def _read_names(text: str) -> Iterator[tuple[str, str]]:
 
     A requirement has none; it ends where options begin, as its hashes.
     """
-    for line in _lines(text):
+    for line in _split_lines(text):
         words = _COMMENT.sub("", line).split()
         options = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
         if options:
             yield "", " ".join(words[:options])
-        yield from _options(_split(" ".join(words[options:])))
+        yield from _list_options(_split(" ".join(words[options:])))
 
 
-def _lines(text: str) -> Iterator[str]:
+def _split_lines(text: str) -> Iterator[str]:
     """Yield the lines, with those that a backslash continues as one; a comment is not continued."""
     begun = ""
     for line in text.splitlines():
@@ -167,15 +167,15 @@ def _split(words: str) -> list[str]:
         return words.split()
 
 
-def _options(words: list[str]) -> Iterator[tuple[str, str]]:
+def _list_options(words: list[str]) -> Iterator[tuple[str, str]]:
     rest = iter(words)
     for word in rest:
-        letter, value = _option(word)
+        letter, value = _parse_option(word)
         if letter:
             yield letter, value or next(rest, "")
 
 
-def _option(word: str) -> tuple[str, str]:
+def _parse_option(word: str) -> tuple[str, str]:
     """Return the letter of an option and its value where the same word holds that."""
     if word.startswith("--"):
         name, _equals, value = word[2:].partition("=")
@@ -185,7 +185,7 @@ def _option(word: str) -> tuple[str, str]:
     return (short[1], short[2]) if short else ("", "")
 
 
-def _place(word: str) -> str:
+def _parse_place(word: str) -> str:
     """Return the path or address of a requirement without its name, marker, fragment and extras.
 
     Pip reads ``name @ file:lib#subdirectory=x ; marker``, ``file:lib#egg=name`` and ``git+file:lib``.
@@ -205,7 +205,7 @@ def _is_relative(place: str) -> bool:
 
 def _is_local(source: Path, word: str) -> bool:
     """Return whether a word is a path; an absolute one is a path of the host, which is unknown here."""
-    place = _place(word)
+    place = _parse_place(word)
     if not _is_relative(place):
         return False
     if _VARIABLE.search(place):  # what pip fills in is not known here

@@ -21,7 +21,7 @@ from ansible.module_utils.common.parameters import remove_values
 from .._run import invocation
 from .._run.failing import FailedOnce, keep_whole
 from .._run.screen import is_read_by_people
-from .checks import problems
+from .checks import list_problems
 
 _SPECS = Path(__file__).parents[3] / "roles" / "migrate" / "meta" / "argument_specs.yml"
 
@@ -35,7 +35,7 @@ _CHECKED = {
 _COUNTS = ("migrate_backup_keep", "migrate_backup_keep_days", "migrate_keep_releases")
 
 
-def variable_problems(
+def list_variable_problems(
     variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]], prefix: str = "migrate_"
 ) -> Iterator[str]:
     """Yield what is wrong with the role's variables, which mean the same in every entry point.
@@ -58,14 +58,16 @@ def variable_problems(
             yield f"{name} must be at least 0 and is {value}."
 
 
-def all_problems(variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[str]:
+def list_all_problems(
+    variables: Mapping[str, Any], template: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Iterator[str]:
     """Yield what is wrong with the variables of an entry point that packs nothing, also with its databases."""
     given = template({name: variables[name] for name in _CHECKED if name in variables})
-    yield from problems({name.removeprefix("migrate_"): value for name, value in given.items()})
-    yield from variable_problems(variables, template)
+    yield from list_problems({name.removeprefix("migrate_"): value for name, value in given.items()})
+    yield from list_variable_problems(variables, template)
 
 
-def refusal(wrong: Sequence[str], host: str) -> FailedOnce:
+def build_refusal(wrong: Sequence[str], host: str) -> FailedOnce:
     """Return the failure of a task that found something wrong before anything was changed.
 
     Most of it is wrong for all hosts: the first one says it, and the result of each has it whole.
@@ -77,7 +79,7 @@ def refusal(wrong: Sequence[str], host: str) -> FailedOnce:
         msg = "\n".join([f"{begins}, because {len(wrong)} things are wrong:", *wrong])
     if not is_read_by_people():
         return FailedOnce(msg, {"problems": list(wrong)})
-    first = invocation.first_with(msg, host)
+    first = invocation.find_first_with(msg, host)
     return FailedOnce(msg) if first == host else keep_whole("preflight", host, {"msg": msg}, f"The same as on {first}.")
 
 

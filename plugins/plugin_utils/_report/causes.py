@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, describe_first
 
 #: So many databases are named: each that has failed, unless they are too many for a line of commands.
 MOST_NAMED = 1000
@@ -36,12 +36,12 @@ def group_causes(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[
     found: dict[str, tuple[list[str], Refused]] = {}
     for name, facts in errors:
         error = Refused.of(facts)
-        names, _error = found.setdefault(cause_key(str(error), name), ([], error))
+        names, _error = found.setdefault(build_cause_key(str(error), name), ([], error))
         names.append(name)
     return list(found.values())
 
 
-def cause_lines(
+def list_cause_lines(
     errors: Iterable[tuple[str, Mapping[str, Any]]], first_on: Callable[[str], str] = lambda _key: "", most: int = 0
 ) -> list[str]:
     """Return one line for each cause, which begins with the databases that it stopped.
@@ -53,23 +53,25 @@ def cause_lines(
     """
     found = group_causes(errors)
     return [
-        cause_line(names, text_or_host(error, names[0], first_on) if number < (most or len(found)) else str(error))
+        describe_cause_line(
+            names, describe_or_name_host(error, names[0], first_on) if number < (most or len(found)) else str(error)
+        )
         for number, (names, error) in enumerate(found)
     ]
 
 
-def text_or_host(error: Refused, name: str, first_on: Callable[[str], str]) -> str:
+def describe_or_name_host(error: Refused, name: str, first_on: Callable[[str], str]) -> str:
     """Return what an error of a database is, or which other host has printed it already."""
-    first = first_on(cause_key(str(error), name))
-    return same_as(f"on {first}", error) if first else str(error)
+    first = first_on(build_cause_key(str(error), name))
+    return describe_same_error(f"on {first}", error) if first else str(error)
 
 
-def same_as(place: str, error: Refused) -> str:
+def describe_same_error(place: str, error: Refused) -> str:
     """Return what is printed of an error instead of its text, which is printed elsewhere."""
     return f"the same as {place}{f' [{error.code}]' if error.code else ''}"
 
 
-def short_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+def list_short_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """Return one short line for each cause: how many databases it stopped, what it is and where, and its code.
 
     Args:
@@ -77,7 +79,7 @@ def short_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """
     found: dict[str, list[str]] = {}
     for name, facts in errors:
-        found.setdefault(_short(name, Refused.of(facts)), []).append(name)
+        found.setdefault(_describe_short(name, Refused.of(facts)), []).append(name)
     lines = [
         f"{names[0] if len(names) == 1 else f'{len(names)} databases'}: {cause}".removeprefix(": ")
         for cause, names in found.items()
@@ -86,15 +88,15 @@ def short_lines(errors: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
     return lines[:_MOST_CAUSES] + ([f"and {more} more causes"] if more > 0 else [])
 
 
-def _short(name: str, error: Refused) -> str:
-    text = _KIND.sub("", " ".join(without_name(error.why or error.what, name).split()))
+def _describe_short(name: str, error: Refused) -> str:
+    text = _KIND.sub("", " ".join(strip_name(error.why or error.what, name).split()))
     place = _PLACE.match(text)
     text = place[0] if place else text
     short = text if len(text) <= _LONGEST_CAUSE else f"{text[: _LONGEST_CAUSE - 1]}…"
     return f"{short} [{error.code}]" if error.code else short
 
 
-def cause_line(names: Sequence[str], text: str, hosts: Sequence[str] = ()) -> str:
+def describe_cause_line(names: Sequence[str], text: str, hosts: Sequence[str] = ()) -> str:
     """Return a cause with the databases that it stopped; of one alone it is printed as it was.
 
     Args:
@@ -104,17 +106,17 @@ def cause_line(names: Sequence[str], text: str, hosts: Sequence[str] = ()) -> st
     """
     if len(names) == 1:
         return f"{names[0]}{f' on {hosts[0]}' if hosts else ''}: {text}"
-    where = f" on {first_of(list(dict.fromkeys(hosts)), MOST_IN_SHORT)}" if hosts else ""
-    which = first_of(list(dict.fromkeys(names)) if hosts else names, MOST_NAMED)
-    return f"{len(names)} databases ({which}){where}: {for_all(text, names)}"
+    where = f" on {describe_first(list(dict.fromkeys(hosts)), MOST_IN_SHORT)}" if hosts else ""
+    which = describe_first(list(dict.fromkeys(names)) if hosts else names, MOST_NAMED)
+    return f"{len(names)} databases ({which}){where}: {generalize_text(text, names)}"
 
 
-def for_all(text: str, names: Sequence[str]) -> str:
+def generalize_text(text: str, names: Sequence[str]) -> str:
     """Return a text about the first of some databases as one about all of them, with the command for those named."""
     if len(names) == 1:
         return text
     different = list(dict.fromkeys(names))
-    text = without_name(text, names[0]).replace(json.dumps(different[:1]), json.dumps(different[:MOST_NAMED]))
+    text = strip_name(text, names[0]).replace(json.dumps(different[:1]), json.dumps(different[:MOST_NAMED]))
     return text if len(different) == 1 else text.replace(repr(names[0]), "…")
 
 
@@ -127,25 +129,25 @@ def group_notes(places: Iterable[tuple[Mapping[str, Any], str]], prefix: str = "
     """
     found: dict[str, tuple[str, list[Mapping[str, Any]]]] = {}
     for entry, text in places:
-        found.setdefault(without_name(text, entry["name"]), (text, []))[1].append(entry)
+        found.setdefault(strip_name(text, entry["name"]), (text, []))[1].append(entry)
     return [
-        prefix + cause_line([each["name"] for each in entries], text, hosts_of(entries))
+        prefix + describe_cause_line([each["name"] for each in entries], text, list_hosts(entries))
         for text, entries in found.values()
     ]
 
 
-def hosts_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+def list_hosts(entries: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the host of each entry, or nothing where there is but one host."""
     return [entry["host"] for entry in entries if entry.get("host")]
 
 
-def cause_key(text: str, name: str) -> str:
+def build_cause_key(text: str, name: str) -> str:
     """Return what the texts of two databases have in common if one cause stopped both."""
-    text = _VALUES.sub("", without_name(text, name)).replace(json.dumps([name]), "[]").replace(repr(name), "…")
+    text = _VALUES.sub("", strip_name(text, name)).replace(json.dumps([name]), "[]").replace(repr(name), "…")
     return text.replace(f"/{name}/", "//").replace(f"/{name}.", "/.")
 
 
-def without_name(text: str, name: str) -> str:
+def strip_name(text: str, name: str) -> str:
     """Return a text that does not name its database; that is all in which two of one cause differ."""
     for quoted in (repr(name), f'"{name}"'):
         text = text.replace(f" in database {quoted}", "").replace(f"atabase {quoted}", "atabase")

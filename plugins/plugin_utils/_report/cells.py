@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
-from ansible_collections.hosting.alembic.plugins.module_utils._core.revisions import heads_or_base
+from ansible_collections.hosting.alembic.plugins.module_utils._core.revisions import describe_heads
 
-from .sizes import size
+from .sizes import format_size
 
 
-def heads(revisions: Sequence[str] | None) -> str:
+def format_heads(revisions: Sequence[str] | None) -> str:
     """Return the heads of a database."""
-    return "unknown" if revisions is None else heads_or_base(revisions)
+    return "unknown" if revisions is None else describe_heads(revisions)
 
 
-def seconds(value: float | None) -> str:
+def format_seconds(value: float | None) -> str:
     """Return a duration."""
     return "" if value is None else f"{value:.1f} s"
 
 
-def moment(value: str) -> str:
+def format_moment(value: str) -> str:
     """Return a time in UTC, to the second."""
     return value[:19].replace("T", " ")
 
@@ -32,4 +32,4 @@ def moment(value: str) -> str:
 def render_backup(result: Result) -> str:
     """Return where the backup of a database lies, and its size."""
     backup = result.get("backup")
-    return f"{backup['path']} ({size(backup['size'])})" if backup else ""
+    return f"{backup['path']} ({format_size(backup['size'])})" if backup else ""

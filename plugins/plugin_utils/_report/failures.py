@@ -10,16 +10,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT, Refused, first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CORRECT_IT, Refused, describe_first
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import (
+    build_playbook_command,
     indent_ways_out,
     list_ways_out,
-    playbook_command,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
-from .causes import MOST_NAMED, cause_key, cause_line, for_all, hosts_of, same_as, text_or_host, without_name
-from .cells import heads
+from .causes import (
+    MOST_NAMED,
+    build_cause_key,
+    describe_cause_line,
+    describe_or_name_host,
+    describe_same_error,
+    generalize_text,
+    list_hosts,
+    strip_name,
+)
+from .cells import format_heads
 from .grouping import View
 
 #: So many databases are named in a command; of more, all that failed are tried again.
@@ -45,7 +54,7 @@ class Reverted:
     held: str = ""
 
 
-def ends(upgrade: Result, downgrade: Result) -> list[tuple[Result, Result | None]]:
+def list_ends(upgrade: Result, downgrade: Result) -> list[tuple[Result, Result | None]]:
     """Return each database of an upgrade with what was done after the failure, or None where nothing was.
 
     What was upgraded and reverted all the same, because a later step failed, has the error of that step.
@@ -60,7 +69,9 @@ def ends(upgrade: Result, downgrade: Result) -> list[tuple[Result, Result | None
     return found
 
 
-def failure_lines(failures: Sequence[tuple[Result, Result | None]], view: View, *, with_next: bool = True) -> list[str]:
+def render_failures(
+    failures: Sequence[tuple[Result, Result | None]], view: View, *, with_next: bool = True
+) -> list[str]:
     """Return the lines of all failures, those of one cause and one end together.
 
     Args:
@@ -71,7 +82,7 @@ def failure_lines(failures: Sequence[tuple[Result, Result | None]], view: View, 
     """
     groups: dict[tuple[str, Reverted], list[tuple[Result, Result | None]]] = {}
     for entry, back in failures:
-        cause = cause_key(str(Refused.of(entry["error"])), entry["name"])
+        cause = build_cause_key(str(Refused.of(entry["error"])), entry["name"])
         groups.setdefault((cause, _describe_revert(entry, back)), []).append((entry, back))
     # A held database has its place in any case: its ways out are nowhere else on the screen.
     found = sorted(groups.items(), key=lambda group: not group[0][1].held)
@@ -82,10 +93,10 @@ def failure_lines(failures: Sequence[tuple[Result, Result | None]], view: View, 
         single = reverted.held and len(members) <= MOST_TYPED
         for together in [[member] for member in members] if single else [members]:
             first = printed.setdefault(cause, together[0][0])
-            lines += _lines(
+            lines += _list_lines(
                 reverted, together, view, with_next, "" if view.shows_all else _find_above(first, together[0][0])
             )
-    return lines + _more_causes([[entry["name"] for entry, _back in members] for _key, members in found[most:]])
+    return lines + _list_more_causes([[entry["name"] for entry, _back in members] for _key, members in found[most:]])
 
 
 def _find_above(first: Result, entry: Result) -> str:
@@ -95,7 +106,7 @@ def _find_above(first: Result, entry: Result) -> str:
     return f"on {first['host']}" if first.get("host") != entry.get("host") else f"of {first['name']}"
 
 
-def failure_of(result: Result, view: View) -> list[str]:
+def render_failure(result: Result, view: View) -> list[str]:
     """Return what a verb failed with, each cause once, and the ways out of what it holds.
 
     Args:
@@ -106,50 +117,52 @@ def failure_of(result: Result, view: View) -> list[str]:
     bad = [entry for entry in entries if entry.get("outcome") in BAD]
     if result.get("lost") or not bad or not all(entry.get("error") for entry in bad):
         held = [entry for entry in entries if entry.get("ways_out")]
-        return str(result.get("msg", "")).splitlines() + _ways_of_each(held)
+        return str(result.get("msg", "")).splitlines() + _list_ways_of_each(held)
     causes: dict[tuple[str, str], list[Result]] = {}
     for entry in bad:
-        key = cause_key(str(Refused.of(entry["error"])), entry["name"])
-        causes.setdefault((key, _ways_without_name(entry)), []).append(entry)
+        key = build_cause_key(str(Refused.of(entry["error"])), entry["name"])
+        causes.setdefault((key, _strip_name_from_ways(entry)), []).append(entry)
     found = sorted(causes.items(), key=lambda cause: not cause[0][1])
     most = len(found) if view.shows_all else MOST_CAUSES
     lines = []
     for _cause, members in found[:most]:
-        lines += _cause_line(members, Refused.of(members[0]["error"]), view).splitlines()
-        lines += _ways_of_each(members) if len(members) <= MOST_TYPED else _ways(members)
-    return lines + _more_causes([[entry["name"] for entry in members] for _cause, members in found[most:]])
+        lines += _render_cause(members, Refused.of(members[0]["error"]), view).splitlines()
+        lines += _list_ways_of_each(members) if len(members) <= MOST_TYPED else _list_ways(members)
+    return lines + _list_more_causes([[entry["name"] for entry in members] for _cause, members in found[most:]])
 
 
-def _cause_line(members: Sequence[Result], error: Refused, view: View, above: str = "") -> str:
+def _render_cause(members: Sequence[Result], error: Refused, view: View, above: str = "") -> str:
     """Return the line of a cause; where it is printed already, that place is named instead of the text."""
     names = [entry["name"] for entry in members]
-    text = same_as(above, error) if above else text_or_host(error, names[0], view.first_on)
-    return cause_line(names, text, hosts_of(members))
+    text = describe_same_error(above, error) if above else describe_or_name_host(error, names[0], view.first_on)
+    return describe_cause_line(names, text, list_hosts(members))
 
 
-def _more_causes(groups: Sequence[Sequence[str]]) -> list[str]:
+def _list_more_causes(groups: Sequence[Sequence[str]]) -> list[str]:
     names = [name for group in groups for name in group]
     return (
-        [f"and {len(groups)} more causes, in {len(names)} databases ({first_of(names, MOST_NAMED)})"] if names else []
+        [f"and {len(groups)} more causes, in {len(names)} databases ({describe_first(names, MOST_NAMED)})"]
+        if names
+        else []
     )
 
 
-def _ways_of_each(held: Sequence[Result]) -> list[str]:
+def _list_ways_of_each(held: Sequence[Result]) -> list[str]:
     return [f"{entry['name']}: {line}" for entry in held for line in list_ways_out(entry.get("ways_out") or {})]
 
 
-def _ways(held: Sequence[Result]) -> list[str]:
+def _list_ways(held: Sequence[Result]) -> list[str]:
     """Return the ways out of databases that differ in their names only: each is one command for all of them."""
     names = [entry["name"] for entry in held]
-    ways = {way: for_all(command, names) for way, command in (held[0].get("ways_out") or {}).items()}
+    ways = {way: generalize_text(command, names) for way, command in (held[0].get("ways_out") or {}).items()}
     lines = indent_ways_out(ways)
     more = len(names) - MOST_NAMED
     return lines + ([f"  The same for {more} more, each by its name."] if lines and more > 0 else [])
 
 
-def _ways_without_name(entry: Result) -> str:
+def _strip_name_from_ways(entry: Result) -> str:
     return str(
-        {way: cause_key(command, entry["name"]) for way, command in sorted((entry.get("ways_out") or {}).items())}
+        {way: build_cause_key(command, entry["name"]) for way, command in sorted((entry.get("ways_out") or {}).items())}
     )
 
 
@@ -160,36 +173,36 @@ def _describe_revert(entry: Result, back: Result | None) -> Reverted:
         outcome=str(back["outcome"]),
         reason=str(back.get("reason") or ""),
         undone=", ".join(step["revision"] for step in back.get("undone") or []),
-        revision=heads(back.get("after")),
+        revision=format_heads(back.get("after")),
         held="" if back["outcome"] in REVERTED else f"{_explain_held(back, entry['name'])} {entry.get('host', '')}",
     )
 
 
 def _explain_held(back: Result, name: str) -> str:
     """Return why a database is held and how to go on, without its name."""
-    why = cause_key(str(_error_of(back)), name)
-    return f"{why} {_ways_without_name({**back, 'name': name})}"
+    why = build_cause_key(str(_read_error(back)), name)
+    return f"{why} {_strip_name_from_ways({**back, 'name': name})}"
 
 
-def _error_of(result: Result) -> Refused:
+def _read_error(result: Result) -> Refused:
     """Return the error of a result; without a remedy that what comes next says better, with a command."""
     error = Refused.of(result.get("error") or {"what": "unknown"})
-    return Refused.of({**error.facts(), "remedy": ""}) if error.remedy == CORRECT_IT else error
+    return Refused.of({**error.as_facts(), "remedy": ""}) if error.remedy == CORRECT_IT else error
 
 
-def _lines(
+def _list_lines(
     reverted: Reverted, members: Sequence[tuple[Result, Result | None]], view: View, with_next: bool, above: str
 ) -> list[str]:
     (entry, back), names = members[0], [entry["name"] for entry, _back in members]
-    error = _error_of(entry)
-    lines = [_cause_line([member for member, _back in members], error, view, above)]
+    error = _read_error(entry)
+    lines = [_render_cause([member for member, _back in members], error, view, above)]
     if back is None:
         return [*lines, "  Nothing was tried in it." if len(names) == 1 else "  Nothing was tried in them."]
     if reverted.held:
-        why = str(_error_of(back))
-        lines.append(f"  HELD {_describe_where(back)}: {for_all(why, names)}")
+        why = str(_read_error(back))
+        lines.append(f"  HELD {_describe_where(back)}: {generalize_text(why, names)}")
         lines += _render_each("Besides,", "elsewhere", members)
-        return lines + _ways([{**(held or {}), "name": each["name"]} for each, held in members])
+        return lines + _list_ways([{**(held or {}), "name": each["name"]} for each, held in members])
     one = len(names) == 1
     state = f"{'it is' if one else 'they are'} at {reverted.revision}, as before."
     if reverted.outcome == "untouched":
@@ -207,7 +220,7 @@ def _lines(
     if not with_next:
         return lines
     retried = names if len(names) <= MOST_TYPED else "true"
-    command = playbook_command("migrate", migrate_retry_failed=retried)
+    command = build_playbook_command("migrate", migrate_retry_failed=retried)
     return [*lines, f"  Next: correct the release, then: {command}"]
 
 
@@ -216,7 +229,7 @@ def _render_each(title: str, key: str, members: Sequence[tuple[Result, Result | 
     found: dict[str, list[str]] = {}
     for entry, back in members:
         for words in (back or {}).get(key) or []:
-            found.setdefault(_PATH.sub("", without_name(words, entry["name"])), []).append(words)
+            found.setdefault(_PATH.sub("", strip_name(words, entry["name"])), []).append(words)
     return [f"  {title} {texts[0]}{_count_more(texts)}." for texts in found.values()]
 
 
@@ -228,9 +241,9 @@ def _render_replaced(members: Sequence[tuple[Result, Result | None]]) -> str:
     """Return where what was replaced is kept."""
     if len(members) == 1:
         return f"what it replaced is {(members[0][1] or {}).get('retained')}."
-    return f"what they replaced is kept, and listed by: {playbook_command('prune')}"
+    return f"what they replaced is kept, and listed by: {build_playbook_command('prune')}"
 
 
 def _describe_where(back: Result) -> str:
     """Return the revision of a held database, or that it could not be read: a guess would be worse than nothing."""
-    return "where it is, which could not be read" if back.get("after") is None else f"at {heads(back['after'])}"
+    return "where it is, which could not be read" if back.get("after") is None else f"at {format_heads(back['after'])}"

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import describe_first
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
-from .causes import MOST_IN_SHORT, MOST_NAMED, cause_key, for_all, hosts_of
-from .sizes import size
-from .tables import table
+from .causes import MOST_IN_SHORT, MOST_NAMED, build_cause_key, generalize_text, list_hosts
+from .sizes import format_size
+from .tables import render_table
 
 #: So many databases have a line of their own each: what fits on a screen beside the rest of a run.
 MOST_ROWS = 12
@@ -58,7 +58,7 @@ class View:
     completed: Callable[[str, Sequence[str]], str] = lambda line, _hosts: line
     names_hosts: bool = False
 
-    def groups(self, count: int) -> bool:
+    def is_grouped(self, count: int) -> bool:
         """Return whether so many databases of one host are printed by groups."""
         return not self.shows_all and count > 1 and count * self.hosts > MOST_ROWS
 
@@ -78,17 +78,17 @@ class View:
 SHORT = View()
 
 
-def host_column() -> Column:
+def build_host_column() -> Column:
     """Return the column of a database's host; of those of several hosts it has their number."""
-    return Column("HOST", lambda entry: str(entry["host"]), _hosts)
+    return Column("HOST", lambda entry: str(entry["host"]), _format_hosts)
 
 
-def _hosts(entries: Sequence[Result]) -> str:
+def _format_hosts(entries: Sequence[Result]) -> str:
     names = dict.fromkeys(entry["host"] for entry in entries)
     return next(iter(names)) if len(names) == 1 else f"{len(names)} hosts"
 
 
-def name_column() -> Column:
+def build_name_column() -> Column:
     """Return the column of a database's name; of several it has their number."""
     return Column("DATABASE", lambda entry: str(entry["name"]), _count)
 
@@ -98,7 +98,7 @@ def _count(entries: Sequence[Result]) -> str:
     return f"{count} databases" if count else ""
 
 
-def longest(key: str, shown: Callable[[Result], str]) -> Callable[[Sequence[Result]], str]:
+def build_longest_formatter(key: str, shown: Callable[[Result], str]) -> Callable[[Sequence[Result]], str]:
     """Return what says how long several databases took at most, and which of them did.
 
     Args:
@@ -116,30 +116,30 @@ def longest(key: str, shown: Callable[[Result], str]) -> Callable[[Sequence[Resu
     return of_many
 
 
-def backups_together(entries: Sequence[Result]) -> str:
+def describe_backups(entries: Sequence[Result]) -> str:
     """Return how many backups there are, and their size."""
     found = [entry["backup"] for entry in entries if entry.get("backup")]
-    return f"{len(found)} ({size(sum(backup['size'] for backup in found))})" if found else ""
+    return f"{len(found)} ({format_size(sum(backup['size'] for backup in found))})" if found else ""
 
 
-def listing(
+def render_listing(
     columns: Sequence[Column], entries: Sequence[Result], view: View, needs_person: Callable[[Result], bool]
 ) -> list[str]:
     """Return a table of databases.
 
     Of many, those that need a person have a row each, and the others one for all that are alike.
     """
-    columns = [*([host_column()] if view.names_hosts else []), *columns]
+    columns = [*([build_host_column()] if view.names_hosts else []), *columns]
     headings = [column.heading for column in columns]
-    if not view.groups(len(entries)):
-        return table(headings, [[column.of_one(entry) for column in columns] for entry in entries])
+    if not view.is_grouped(len(entries)):
+        return render_table(headings, [[column.of_one(entry) for column in columns] for entry in entries])
     in_need = [entry for entry in entries if needs_person(entry)]
     single = in_need if len(in_need) * view.hosts <= MOST_ROWS else []
     groups = _group_alike(columns, [entry for entry in entries if not (single and needs_person(entry))])
     shown, others = groups[:MOST_ROWS], groups[MOST_ROWS:]
-    rows = [[_cell(column, members) for column in columns] for members in shown]
+    rows = [[_format_cell(column, members) for column in columns] for members in shown]
     rows += [[column.of_one(entry) for column in columns] for entry in single]
-    return table(headings, rows) + _of_other_kinds(others)
+    return render_table(headings, rows) + _of_other_kinds(others)
 
 
 def _of_other_kinds(groups: Sequence[Sequence[Any]]) -> list[str]:
@@ -156,13 +156,13 @@ def _group_alike(columns: Sequence[Column], entries: Iterable[Result]) -> list[l
     return sorted(found.values(), key=len, reverse=True)
 
 
-def _cell(column: Column, members: Sequence[Result]) -> str:
+def _format_cell(column: Column, members: Sequence[Result]) -> str:
     if len(members) > 1 and column.of_many is not None:
         return column.of_many(members)
     return column.of_one(members[0])
 
 
-def blocks(
+def render_blocks(
     entries: Iterable[Result], lines_of: Callable[[Result], list[str]], view: View, *, named: Callable[[Result], bool]
 ) -> list[str]:
     """Return the lines of databases below their names, those with the same lines together.
@@ -176,27 +176,27 @@ def blocks(
     made = [(entry, lines_of(entry)) for entry in entries]
     found: dict[tuple[str, ...], list[tuple[Result, list[str]]]] = {}
     for entry, lines in made:
-        found.setdefault(tuple(cause_key(line, entry["name"]) for line in lines), []).append((entry, lines))
+        found.setdefault(tuple(build_cause_key(line, entry["name"]) for line in lines), []).append((entry, lines))
     if view.shows_all:
-        return [line for each in made for line in _block(*_members([each]), named, view)]
+        return [line for each in made for line in _block(*_split_group([each]), named, view)]
     if len(made) <= MOST_ROWS:
-        return [line for group in found.values() for line in _block(*_members(group), lambda _entry: True, view)]
+        return [line for group in found.values() for line in _block(*_split_group(group), lambda _entry: True, view)]
     # What needs a person has its place in any case, and comes last, where it is read first.
     groups = sorted(found.values(), key=lambda group: (not named(group[0][0]), -len(group)))
     shown, others = groups[:MOST_ROWS], groups[MOST_ROWS:]
-    lines = [line for group in reversed(shown) for line in _block(*_members(group), named, view)]
+    lines = [line for group in reversed(shown) for line in _block(*_split_group(group), named, view)]
     return lines + _of_other_kinds(others)
 
 
-def _members(group: Sequence[tuple[Result, list[str]]]) -> tuple[list[Result], list[str]]:
+def _split_group(group: Sequence[tuple[Result, list[str]]]) -> tuple[list[Result], list[str]]:
     """Return the databases of a group, and the lines of its first."""
     return [entry for entry, _lines in group], group[0][1]
 
 
 def _block(members: Sequence[Result], lines: Sequence[str], named: Callable[[Result], bool], view: View) -> list[str]:
-    names, hosts = [member["name"] for member in members], list(dict.fromkeys(hosts_of(members)))
+    names, hosts = [member["name"] for member in members], list(dict.fromkeys(list_hosts(members)))
     title = names[0] if len(names) == 1 else _count(members)
     if len(names) > 1 and named(members[0]):
-        title = f"{title} ({first_of(list(dict.fromkeys(names)), MOST_NAMED)})"
-    title = f"{title} on {first_of(hosts, MOST_IN_SHORT)}" if hosts else title
-    return [f"{title}  {lines[0]}", *(view.completed(for_all(line, names), hosts) for line in lines[1:])]
+        title = f"{title} ({describe_first(list(dict.fromkeys(names)), MOST_NAMED)})"
+    title = f"{title} on {describe_first(hosts, MOST_IN_SHORT)}" if hosts else title
+    return [f"{title}  {lines[0]}", *(view.completed(generalize_text(line, names), hosts) for line in lines[1:])]

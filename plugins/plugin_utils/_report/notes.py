@@ -12,7 +12,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .causes import group_notes
-from .cells import seconds
+from .cells import format_seconds
 from .grouping import View
 
 #: So many lines have a revision of a database each; what is more is grouped by revision.
@@ -21,41 +21,47 @@ _MOST_GROUPED = 3
 _WARNING = "WARNING: "
 
 
-def migration_notes(planned: Sequence[Result], upgraded: Sequence[Result]) -> list[str]:
+def list_migration_notes(planned: Sequence[Result], upgraded: Sequence[Result]) -> list[str]:
     """Return what is to be known of databases that were migrated.
 
     Args:
         planned: entries of the plan; each has its ``host`` where there are several.
         upgraded: entries of the upgrade.
     """
-    data_loss = group_notes((entry, line) for entry in upgraded for line in [*_data_loss(entry), *_notes(entry)])
+    data_loss = group_notes(
+        (entry, line) for entry in upgraded for line in [*_list_data_loss(entry), *_list_notes(entry)]
+    )
     failed = {(entry["name"], entry.get("host")) for entry in upgraded if entry.get("error")}
     # What became of those that failed, their failure says.
     others = [entry for entry in planned if (entry["name"], entry.get("host")) not in failed]
     unrestorable = [entry for entry in others if (entry.get("restore") or {}).get("obstacle")]
-    return data_loss + list_changed_history(planned) + restores(unrestorable)
+    return data_loss + list_changed_history(planned) + list_restore_notes(unrestorable)
 
 
-def revision_lines(entries: Sequence[Result], view: View) -> list[str]:
+def list_revision_lines(entries: Sequence[Result], view: View) -> list[str]:
     """Return each revision with its duration; of many databases once, with the one in which it took longest."""
     steps = [(entry["name"], step) for entry in entries for step in entry.get("applied", [])]
-    if not view.groups(len(entries)) and len(steps) <= _MOST_REVISIONS:
+    if not view.is_grouped(len(entries)) and len(steps) <= _MOST_REVISIONS:
         return [
-            f"{name}: {step['revision']}  {step['message']}  {seconds(step['seconds'])}".rstrip()
+            f"{name}: {step['revision']}  {step['message']}  {format_seconds(step['seconds'])}".rstrip()
             for name, step in steps
         ]
     found: dict[str, list[tuple[str, Result]]] = {}
     for name, step in steps:
         found.setdefault(step["revision"], []).append((name, step))
-    lines = [_revision_line(taken) for taken in found.values()]
+    lines = [_describe_revision(taken) for taken in found.values()]
     if len(lines) <= _MOST_GROUPED or view.shows_all:
         return lines
-    longest = max(found.values(), key=_total)
-    applied = f"applied {len(steps)} times in {seconds(_total(steps))}" if _total(steps) else f"{len(steps)} to apply"
-    return [f"{len(found)} revisions, {applied}; the longest: {_revision_line(longest)}"]
+    longest = max(found.values(), key=_sum_seconds)
+    applied = (
+        f"applied {len(steps)} times in {format_seconds(_sum_seconds(steps))}"
+        if _sum_seconds(steps)
+        else f"{len(steps)} to apply"
+    )
+    return [f"{len(found)} revisions, {applied}; the longest: {_describe_revision(longest)}"]
 
 
-def _revision_line(taken: Sequence[tuple[str, Result]]) -> str:
+def _describe_revision(taken: Sequence[tuple[str, Result]]) -> str:
     """Return in how many databases a revision was applied, how long that took in all and at most."""
     _name, step = taken[0]
     title = f"{step['revision']}  {step['message']}".rstrip()
@@ -64,10 +70,10 @@ def _revision_line(taken: Sequence[tuple[str, Result]]) -> str:
     if not timed:
         return line
     name, most = max(timed, key=lambda each: each[1])
-    return f"{line}, {seconds(_total(taken))} in all, at most {seconds(most)} ({name})"
+    return f"{line}, {format_seconds(_sum_seconds(taken))} in all, at most {format_seconds(most)} ({name})"
 
 
-def _total(taken: Sequence[tuple[str, Result]]) -> float:
+def _sum_seconds(taken: Sequence[tuple[str, Result]]) -> float:
     return sum(step.get("seconds") or 0 for _name, step in taken)
 
 
@@ -77,7 +83,7 @@ def list_changed_history(entries: Iterable[Result]) -> list[str]:
     return group_notes(found, _WARNING)
 
 
-def restores(entries: Iterable[Result]) -> list[str]:
+def list_restore_notes(entries: Iterable[Result]) -> list[str]:
     """Return what is to be known of restores before one is needed."""
     obstacles, others = [], []
     for entry in entries:
@@ -89,7 +95,7 @@ def restores(entries: Iterable[Result]) -> list[str]:
     return group_notes(obstacles, _WARNING) + group_notes(others)
 
 
-def rights_for_restores(entries: Iterable[Result]) -> list[str]:
+def list_restore_rights(entries: Iterable[Result]) -> list[str]:
     """Return what administrators type so that databases can be restored, each with its own names."""
     given = ((entry, (entry.get("restore") or {}).get("rights")) for entry in entries)
     words = "So that it can be restored, an administrator types"
@@ -98,15 +104,15 @@ def rights_for_restores(entries: Iterable[Result]) -> list[str]:
 
 def plan_notes(entries: Iterable[Result]) -> list[str]:
     """Return what is to be known of backups before one is made."""
-    return group_notes((entry, line) for entry in entries for line in _notes(entry))
+    return group_notes((entry, line) for entry in entries for line in _list_notes(entry))
 
 
 def note_lines(entry: Result) -> list[str]:
     """Return the notes of a database, each with its name."""
-    return [f"{entry['name']}: {note}" for note in _notes(entry)]
+    return [f"{entry['name']}: {note}" for note in _list_notes(entry)]
 
 
-def backup_problems(results: Iterable[Result]) -> list[str]:
+def list_backup_problems(results: Iterable[Result]) -> list[str]:
     """Return what is the matter with backups although their runs ended: not sealed, not copied, not fetched."""
     given = list(results)
     copies = [f"{_WARNING}{each}" for result in given for each in (result.get("copies") or {}).get("problems", [])]
@@ -119,12 +125,12 @@ def backup_problems(results: Iterable[Result]) -> list[str]:
     return copies + group_notes(found, _WARNING)
 
 
-def _data_loss(entry: Result) -> Iterator[str]:
+def _list_data_loss(entry: Result) -> Iterator[str]:
     for name, (before, after) in sorted((entry.get("lost_rows") or {}).items()):
         yield f"table {name} had {before} rows and has {after} now"
 
 
-def _notes(entry: Result) -> list[str]:
+def _list_notes(entry: Result) -> list[str]:
     return [f"note: {note}" for note in entry.get("notes", [])]
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import describe_first
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .causes import MOST_NAMED
-from .cells import seconds
+from .cells import format_seconds
 from .grouping import View
 from .notes import note_lines
-from .sizes import size
+from .sizes import format_size
 
 _MOST_REVISIONS = 30
 
@@ -25,14 +25,14 @@ def render_rehearsal(entries: Sequence[Result], view: View) -> list[str]:
     entries = [
         {**entry, "name": f"{entry['name']} on {entry['host']}"} if entry.get("host") else entry for entry in entries
     ]
-    if view.shows_all or not (view.names_hosts or view.groups(len(entries))):
+    if view.shows_all or not (view.names_hosts or view.is_grouped(len(entries))):
         return [line for entry in entries for line in _of_one(entry)]
     found: dict[tuple[str, ...], list[tuple[str, Result]]] = {}
     for entry in entries:
         for step in entry.get("revisions", []):
-            found.setdefault((step["revision"], *_verdict(step)), []).append((entry["name"], step))
+            found.setdefault((step["revision"], *_describe_verdict(step)), []).append((entry["name"], step))
     lines = [line for (_revision, *verdict), taken in found.items() for line in _of_many(taken, verdict)]
-    differences = [line for entry in entries for line in _differences(entry)]
+    differences = [line for entry in entries for line in _list_differences(entry)]
     return view.limit_lines(lines) + view.limit_lines(
         [*differences, *(line for entry in entries for line in note_lines(entry))]
     )
@@ -43,10 +43,10 @@ def _of_many(taken: Sequence[tuple[str, Result]], verdict: Sequence[str]) -> lis
     _name, step = taken[0]
     name, slowest = max(taken, key=lambda each: each[1]["seconds"] or 0)
     count = f"{len(taken)} database{'' if len(taken) == 1 else 's'}"
-    which = f" ({first_of([each for each, _step in taken], MOST_NAMED)})" if verdict else ""
+    which = f" ({describe_first([each for each, _step in taken], MOST_NAMED)})" if verdict else ""
     title = f"{step['revision']}  {step['message']}".rstrip()
     return [
-        f"{title}: {count}{which}, at most {seconds(slowest['seconds'])} ({name}){_locks(step)}",
+        f"{title}: {count}{which}, at most {format_seconds(slowest['seconds'])} ({name}){_describe_locks(step)}",
         *(f"    {line}" for line in verdict),
     ]
 
@@ -55,18 +55,18 @@ def _of_one(entry: Result) -> list[str]:
     lines = []
     for step in entry.get("revisions", []):
         title = f"{entry['name']}: {step['revision']}  {step['message']}".rstrip()
-        grown = f"  +{size(step['space'])}" if step["space"] else ""
-        lines.append(f"{title}  {seconds(step['seconds'])}{grown}{_locks(step)}")
-        lines += [f"    {line}" for line in _verdict(step)]
-    return [*lines, *_differences(entry), *note_lines(entry)]
+        grown = f"  +{format_size(step['space'])}" if step["space"] else ""
+        lines.append(f"{title}  {format_seconds(step['seconds'])}{grown}{_describe_locks(step)}")
+        lines += [f"    {line}" for line in _describe_verdict(step)]
+    return [*lines, *_list_differences(entry), *note_lines(entry)]
 
 
-def _locks(step: Result) -> str:
+def _describe_locks(step: Result) -> str:
     locks = ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in sorted(step["locks"].items()))
     return f"  locks {locks}" if locks else ""
 
 
-def _differences(entry: Result) -> list[str]:
+def _list_differences(entry: Result) -> list[str]:
     models = entry.get("models") or []
     lines = [f"{entry['name']}: differs from the models: {line}" for line in models[:_MOST_REVISIONS]]
     if len(models) > _MOST_REVISIONS:
@@ -74,7 +74,7 @@ def _differences(entry: Result) -> list[str]:
     return lines
 
 
-def _verdict(step: Result) -> list[str]:
+def _describe_verdict(step: Result) -> list[str]:
     lines = [f"{step['verdict'].upper()}{': ' if step['why'] else ''}{step['why']}"]
     if step["verdict"] == "reversible" or (step["verdict"] == "unknown" and not step["why"]):
         lines = []

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 
-def size(count: int | None) -> str:
+def format_size(count: int | None) -> str:
     """Return bytes as people say them."""
     amount = float(count or 0)
     for unit in ("B", "kB", "MB", "GB"):

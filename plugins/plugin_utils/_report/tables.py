@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def render_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return aligned lines; a column that is empty in every row is left out."""
     kept = [index for index in range(len(headings)) if any(row[index] for row in rows)]
     cells = [[line[index] for index in kept] for line in [headings, *rows]]

@@ -22,6 +22,6 @@ def tally(kinds: Iterable[str]) -> str:
     return f"{len(found)} database{'' if len(found) == 1 else 's'}: {', '.join(counts) or 'none'}"
 
 
-def kinds_of_plan(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+def list_kinds_of_plan(entries: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the kind of each database of a plan."""
     return ["refused" if each["obstacles"] else "to upgrade" if each["pending"] else "at head" for each in entries]

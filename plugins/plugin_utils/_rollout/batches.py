@@ -20,7 +20,7 @@ _LIMITS = ("hosts", "databases")
 DEFAULT = (1, "25%", "100%")
 
 
-def batches(hosts: list[str], rollout: Any, canary: list[str] | None = None) -> list[list[str]]:
+def build_batches(hosts: list[str], rollout: Any, canary: list[str] | None = None) -> list[list[str]]:
     """Put hosts into batches, as ``serial`` would: each takes the next entry, and the last entry is used again.
 
     Args:
@@ -31,7 +31,7 @@ def batches(hosts: list[str], rollout: Any, canary: list[str] | None = None) -> 
     Raises:
         Refused: the option cannot be read.
     """
-    entries = _entries(rollout)
+    entries = _parse_entries(rollout)
     first = [host for host in hosts if canary and host in canary]
     rest = [host for host in hosts if host not in first]
     found = [first] if first else []
@@ -45,7 +45,7 @@ def batches(hosts: list[str], rollout: Any, canary: list[str] | None = None) -> 
     return found
 
 
-def _entries(rollout: Any) -> list[Any]:
+def _parse_entries(rollout: Any) -> list[Any]:
     entries = list(rollout) if isinstance(rollout, (list, tuple)) else [rollout]
     wrong = [entry for entry in entries if not _is_amount(entry) or _count(entry, 100) < 1]
     if not entries or wrong:
@@ -91,14 +91,14 @@ class Limits:
         ]
 
 
-def limits(option: Any) -> Limits:
+def parse_limits(option: Any) -> Limits:
     """Return the limits that ``migrate_max_failures`` says: one for both, or one for each.
 
     Raises:
         Refused: it cannot be read.
     """
     wanted = option if isinstance(option, dict) else dict.fromkeys(_LIMITS, option)
-    wrong = list(_wrong(wanted))
+    wrong = list(_list_limit_problems(wanted))
     if wrong:
         raise Refused(
             "migrate_max_failures cannot be read",
@@ -109,7 +109,7 @@ def limits(option: Any) -> Limits:
     return Limits(**wanted)
 
 
-def _wrong(wanted: dict[str, Any]) -> Iterator[str]:
+def _list_limit_problems(wanted: dict[str, Any]) -> Iterator[str]:
     for key, value in wanted.items():
         if key not in _LIMITS:
             yield f"{key!r} is none of {', '.join(_LIMITS)}"

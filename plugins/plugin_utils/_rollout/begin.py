@@ -13,14 +13,14 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .._run import invocation, results, selected
-from .._run.command_line import this_invocation
+from .._run.command_line import find_invocation
 from . import batches, contract, decide, manifest
 from .manifest import Host, Manifest
 
 _WANTED = "rollout"
 
 
-def problems(options: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[str]:
+def list_problems(options: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with the options of a rollout, before any host is touched.
 
     Args:
@@ -28,8 +28,8 @@ def problems(options: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[
         groups: the groups of the inventory.
     """
     try:
-        batches.limits(options.get("max_failures", 0))
-        batches.batches([], options.get("rollout", batches.DEFAULT), _canary(options, groups))
+        batches.parse_limits(options.get("max_failures", 0))
+        batches.build_batches([], options.get("rollout", batches.DEFAULT), _list_canary(options, groups))
     except Refused as refusal:
         yield str(refusal)
 
@@ -46,16 +46,16 @@ def announce(options: Mapping[str, Any], hosts: Sequence[str], *, check_mode: bo
         known = invocation.read_shared(_WANTED, "") or {}
         if not known or (options and not known["is_known"]):
             wanted = {**options, "hosts": list(hosts), "check_mode": check_mode, "is_known": bool(options)}
-            invocation.share(_WANTED, "", wanted)
+            invocation.share_facts(_WANTED, "", wanted)
 
 
-def current(groups: Mapping[str, Any]) -> Manifest | None:
+def find_current_manifest(groups: Mapping[str, Any]) -> Manifest | None:
     """Return the manifest of the rollout of this invocation; of one that was announced it is made first."""
     with invocation.hold_lock("batches"):
         wanted = invocation.take_shared(_WANTED, "")
         if wanted:
             _begin(wanted, groups)
-    return manifest.current()
+    return manifest.read_current()
 
 
 def _begin(wanted: Result, groups: Mapping[str, Any]) -> None:
@@ -63,7 +63,7 @@ def _begin(wanted: Result, groups: Mapping[str, Any]) -> None:
     hosts = {name: _read_planned(name, check_mode=wanted["check_mode"]) for name in wanted["hosts"]}
     run_id = wanted.get("run") or next((host.run for host in hosts.values() if host.run), "")
     try:
-        earlier = manifest.read(manifest.place(folder, run_id)) if folder and run_id else None
+        earlier = manifest.read(manifest.locate_manifest(folder, run_id)) if folder and run_id else None
     except Refused as refusal:  # nothing is written under this name either
         made = _with_hosts(Manifest(""), hosts, wanted)
         made.why = str(refusal)
@@ -72,10 +72,10 @@ def _begin(wanted: Result, groups: Mapping[str, Any]) -> None:
     made = _with_hosts(earlier or Manifest(run_id), hosts, wanted)
     try:
         _put_into_batches(made, wanted, groups)
-        made.why = _why_not_contracted(made, wanted, folder)
-        limits = batches.limits(wanted.get("max_failures", 0))
-        made.why = made.why or selected.why_unmatched(wanted["hosts"][0], wanted["hosts"])
-        made.why = made.why or decide.why_not_begun(made, limits, wanted.get("on_failure", "stop"))
+        made.why = _explain_not_contracted(made, wanted, folder)
+        limits = batches.parse_limits(wanted.get("max_failures", 0))
+        made.why = made.why or selected.explain_unmatched(wanted["hosts"][0], wanted["hosts"])
+        made.why = made.why or decide.explain_not_begun(made, limits, wanted.get("on_failure", "stop"))
         if not wanted["is_known"]:
             made.why = made.why or "no host has variables that can be read"
     except Refused as refusal:
@@ -87,16 +87,16 @@ def _begin(wanted: Result, groups: Mapping[str, Any]) -> None:
         _keep(made, "")
 
 
-def _why_not_contracted(made: Manifest, wanted: Result, folder: str) -> str:
+def _explain_not_contracted(made: Manifest, wanted: Result, folder: str) -> str:
     """Return why nothing is contracted now; what is to be done first is for all hosts, also for those left out here."""
     fleet = wanted.get("fleet") or []
     is_limited = not set(fleet) <= set(wanted["hosts"])
-    why = contract.why_refused(made, wanted["hosts"], fleet, folder)
-    return this_invocation().complete_commands(why, "all", migrates=True) if is_limited else why
+    why = contract.explain_refusal(made, wanted["hosts"], fleet, folder)
+    return find_invocation().complete_commands(why, "all", migrates=True) if is_limited else why
 
 
 def _keep(made: Manifest, folder: str) -> None:
-    made.why = this_invocation().complete_commands(made.why, migrates=True)
+    made.why = find_invocation().complete_commands(made.why, migrates=True)
     if made.why:
         made.state = "stopped"
     elif made.batches:
@@ -118,7 +118,7 @@ def _with_hosts(made: Manifest, hosts: Mapping[str, Host], wanted: Result) -> Ma
 
 def _put_into_batches(made: Manifest, wanted: Result, groups: Mapping[str, Any]) -> None:
     todo = [name for name in wanted["hosts"] if made.hosts[name].state in ("waiting", "failed", "lost")]
-    made.batches = batches.batches(todo, wanted.get("rollout", batches.DEFAULT), _canary(wanted, groups))
+    made.batches = batches.build_batches(todo, wanted.get("rollout", batches.DEFAULT), _list_canary(wanted, groups))
     for number, names in enumerate(made.batches, 1):
         for name in names:
             made.hosts[name].batch = number
@@ -127,7 +127,7 @@ def _put_into_batches(made: Manifest, wanted: Result, groups: Mapping[str, Any])
 def _read_planned(name: str, *, check_mode: bool) -> Host:
     """Return a host's part from what preflight and the plan have left, and from the failure that was rescued."""
     found = {**results.of_host(name), **(invocation.take_shared("planned", name) or {})}
-    found = this_invocation().complete_all(found, name)
+    found = find_invocation().complete_all(found, name)
     plan = found.get("plan") or {}
     # A host that Ansible has given up was not rescued; what it has left says that it came only so far.
     if not found.get("failure") and not (plan.get("ok") and (plan.get("shipped") or check_mode)):
@@ -135,7 +135,7 @@ def _read_planned(name: str, *, check_mode: bool) -> Host:
     return decide.read_planned(found)
 
 
-def _canary(options: Mapping[str, Any], groups: Mapping[str, Any]) -> list[str] | None:
+def _list_canary(options: Mapping[str, Any], groups: Mapping[str, Any]) -> list[str] | None:
     group = options.get("canary") or ""
     if not group:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import build_playbook_command
 from ansible_collections.hosting.alembic.plugins.module_utils._core.revisions import CONTRACT, EXPAND
 
 from . import manifest
@@ -18,7 +18,7 @@ _CONTRACTS = f"{CONTRACT}@head"
 _EXPANDED = ("heads", f"{EXPAND}@head", _CONTRACTS)
 
 
-def why_refused(made: Manifest, planned: list[str], fleet: list[str], folder: str) -> str:
+def explain_refusal(made: Manifest, planned: list[str], fleet: list[str], folder: str) -> str:
     """Return why nothing may be contracted yet, or nothing.
 
     Args:
@@ -30,7 +30,7 @@ def why_refused(made: Manifest, planned: list[str], fleet: list[str], folder: st
     targets = [made.target, *(entry.target for host in made.hosts.values() for entry in host.databases.values())]
     if _CONTRACTS not in targets:
         return ""
-    missing = [f"{name}: {why}" for name in planned if (why := _lacks(made.hosts[name]))]
+    missing = [f"{name}: {why}" for name in planned if (why := _explain_missing_upgrade(made.hosts[name]))]
     others = [name for name in fleet if name not in planned]
     verified = _list_verified(folder) if others else set()
     missing += [f"{name}: no manifest here says that it was expanded" for name in others if name not in verified]
@@ -38,11 +38,12 @@ def why_refused(made: Manifest, planned: list[str], fleet: list[str], folder: st
         return ""
     return (
         f"{_CONTRACTS} is refused until every host has verified {EXPAND}@head ({'; '.join(missing)}); before you "
-        f"contract, deploy the application and expand: {playbook_command('migrate', migrate_target=f'{EXPAND}@head')}"
+        f"contract, deploy the application and expand:"
+        f" {build_playbook_command('migrate', migrate_target=f'{EXPAND}@head')}"
     )
 
 
-def _lacks(host: Host) -> str:
+def _explain_missing_upgrade(host: Host) -> str:
     if host.is_bad:
         return f"it could not be planned ({host.why})"
     behind = [name for name, entry in host.databases.items() if entry.unexpanded]

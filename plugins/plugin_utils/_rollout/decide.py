@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused, describe_first
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
-from .._report.cells import heads
+from .._report.cells import format_heads
 from .batches import Limits
 from .manifest import GOOD, Database, Host, Manifest
 
@@ -29,7 +29,7 @@ def read_planned(results: Result) -> Host:
         results: of preflight (``packed``) and ``plan``, and ``failure``, what it failed with if it did.
     """
     packed, plan, failure = results.get("packed") or {}, results.get("plan") or {}, results.get("failure") or ""
-    host = Host(run=packed.get("run", ""), why=in_one_line(failure))
+    host = Host(run=packed.get("run", ""), why=join_lines(failure))
     host.databases = {entry["name"]: _make_database(entry) for entry in plan.get("databases", [])}
     host.found = {entry["source"]: entry["names"] for entry in plan.get("found") or []}
     if not host.run:
@@ -78,10 +78,10 @@ def has_ended(host: Host, results: Result) -> None:
     host.state = ("lost" if lost else "failed") if failure else "migrated"
     # What failed in a database is there.
     is_reported = any(host.databases[name].why for name in host.failures)
-    host.why = "" if host.state == "failed" and is_reported else in_one_line(failure)
+    host.why = "" if host.state == "failed" and is_reported else join_lines(failure)
 
 
-def failure_of(results: Result, on_deferred: str, *, is_lost: bool = False) -> str:
+def find_failure(results: Result, on_deferred: str, *, is_lost: bool = False) -> str:
     """Return what a host's turn has failed with, or nothing: success is what was seen.
 
     Args:
@@ -96,7 +96,7 @@ def failure_of(results: Result, on_deferred: str, *, is_lost: bool = False) -> s
         return LOST_ON_THE_WAY
     deferred = [entry["name"] for entry in upgrade.get("databases", []) if entry["outcome"] == "deferred"]
     if deferred and on_deferred == "fail":
-        return f"{first_of(deferred, _MOST_TYPED)} not begun, because the rest of the window was too short"
+        return f"{describe_first(deferred, _MOST_TYPED)} not begun, because the rest of the window was too short"
     return ""
 
 
@@ -113,14 +113,14 @@ def _note_position(database: Database, entry: Result) -> None:
     given = entry.get("error") or entry.get("upgrade_error")
     if given and given.get("what"):  # a rollback that went well has one without words
         error = Refused.of(given)
-        database.why, database.code = in_one_line(str(error)), error.code
+        database.why, database.code = join_lines(str(error)), error.code
 
 
 def note_checked_again(host: Host, results: Result | None) -> None:
     """Take into a host's part what was found after the soak. Its databases stay as they are."""
     failure = "nothing is known of it" if results is None else str(results.get("failure") or "")
     if failure:
-        host.state, host.why = "failed", f"it was not well any more after the soak: {in_one_line(failure)}"
+        host.state, host.why = "failed", f"it was not well any more after the soak: {join_lines(failure)}"
 
 
 def note_rolled_back(host: Host, results: Result) -> None:
@@ -130,12 +130,12 @@ def note_rolled_back(host: Host, results: Result) -> None:
         _note_position(host.databases.setdefault(entry["name"], Database("")), entry)
     failure = str(results.get("failure") or "")
     if failure or any(entry["outcome"] in _HELD for entry in rollback.get("databases", [])):
-        host.state, host.why = "not_rolled_back", in_one_line(failure) or "a database is held"
+        host.state, host.why = "not_rolled_back", join_lines(failure) or "a database is held"
     elif not host.is_bad:
         host.state = "rolled_back"
 
 
-def why_stopped(manifest: Manifest, limits: Limits) -> str:
+def explain_stop(manifest: Manifest, limits: Limits) -> str:
     """Return why no further batch may begin after the one that has ended last, or nothing.
 
     The first batch is a canary: none of its hosts may fail, whatever is allowed later. Nor may a whole batch.
@@ -146,10 +146,10 @@ def why_stopped(manifest: Manifest, limits: Limits) -> str:
         return f"{', '.join(failed)} failed in the first batch"
     if failed and len(failed) == len(names):
         return f"all of batch {manifest.ended} failed: {', '.join(failed)}"
-    return "; ".join(limits.list_exceeded(_count_failed(manifest, had_turn=True), _totals(manifest)))
+    return "; ".join(limits.list_exceeded(_count_failed(manifest, had_turn=True), _count_totals(manifest)))
 
 
-def why_not_begun(manifest: Manifest, limits: Limits, on_failure: str) -> str:
+def explain_not_begun(manifest: Manifest, limits: Limits, on_failure: str) -> str:
     """Return why nothing may begin at all, by what is known before, or nothing.
 
     Where a failure undoes everything, one that is certain already is a reason not to begin.
@@ -158,7 +158,7 @@ def why_not_begun(manifest: Manifest, limits: Limits, on_failure: str) -> str:
         known = _count_failed(manifest, had_turn=False)
     else:
         known = {"hosts": sum(host.state == "refused" for host in manifest.hosts.values()), "databases": 0}
-    return "; ".join(limits.list_exceeded(known, _totals(manifest)))
+    return "; ".join(limits.list_exceeded(known, _count_totals(manifest)))
 
 
 def _count_failed(manifest: Manifest, *, had_turn: bool) -> dict[str, int]:
@@ -177,7 +177,7 @@ def _count_failed(manifest: Manifest, *, had_turn: bool) -> dict[str, int]:
     return {"hosts": len(bad), "databases": len(names)}
 
 
-def _totals(manifest: Manifest) -> dict[str, int]:
+def _count_totals(manifest: Manifest) -> dict[str, int]:
     named = [host for host in manifest.hosts.values() if host.batch or host.state == "refused"]
     return {"hosts": len(named), "databases": sum(len(host.databases) for host in named)}
 
@@ -191,13 +191,13 @@ def describe_next_batch(manifest: Manifest) -> list[str]:
         host = manifest.hosts[name]
         lines += [f"  {name}: {host.why}"] if host.is_bad else []
         for database, entry in host.databases.items():
-            way = f"{heads(entry.was)} -> {heads(entry.expected)}"
+            way = f"{format_heads(entry.was)} -> {format_heads(entry.expected)}"
             steps = [f"      {step['revision']}  {step['message']}" for step in entry.pending]
             lines += [f"  {name}: {database}  {entry.why or way}", *steps] if entry.outcome != "unchanged" else []
     return lines
 
 
-def in_one_line(text: str) -> str:
+def join_lines(text: str) -> str:
     """Return a text without its line breaks, and not all of it if it is long; half a command is never pasted."""
     line = " ".join(str(text).split())
     if len(line) <= _LONGEST:
@@ -224,7 +224,7 @@ STATES = {
 }
 
 
-def failure_message(host: Host, manifest: Manifest, *, check_mode: bool = False) -> str:
+def describe_failure(host: Host, manifest: Manifest, *, check_mode: bool = False) -> str:
     """Return what a host fails with in the end, or nothing if it does not; the causes are in the summary above it."""
     state = _describe_state(host, check_mode=check_mode)
     if manifest.why and not manifest.bad and not manifest.unfinished and not manifest.ended:
@@ -245,7 +245,8 @@ def _describe_state(host: Host, *, check_mode: bool) -> str:
         ended = list(words.values())
         return ", ".join(f"{ended.count(word)} {word}" for word in dict.fromkeys(ended))
     return "; ".join(
-        f"{name} {words[name]}, at {heads(entry.was if check_mode else entry.now)}" for name, entry in changed.items()
+        f"{name} {words[name]}, at {format_heads(entry.was if check_mode else entry.now)}"
+        for name, entry in changed.items()
     )
 
 
@@ -262,10 +263,10 @@ def _list_begun(manifest: Manifest) -> list[list[str]]:
     return [] if manifest.why and not manifest.ended else manifest.batches
 
 
-def _failing(manifest: Manifest) -> list[str]:
+def _list_failing(manifest: Manifest) -> list[str]:
     """Return the hosts that fail in the end, and one that does not."""
     undone = {name for batch in manifest.to_roll_back for name in batch}  # how that ended is not recorded yet
-    charged = [name for name, host in manifest.hosts.items() if name in undone or failure_message(host, manifest)]
+    charged = [name for name, host in manifest.hosts.items() if name in undone or describe_failure(host, manifest)]
     # Those who fail may all be unreachable, and Ansible then passes over a play of them alone.
     fine = [name for name in manifest.order if name not in charged]
     return charged + fine[:1] if charged else []
@@ -277,6 +278,6 @@ PLAY_TARGETS: dict[str, Callable[[Manifest], list[Any]]] = {
     "batches": lambda manifest: [len(batch) for batch in _list_begun(manifest)],
     "to_roll_back": lambda manifest: [name for batch in manifest.to_roll_back for name in batch],
     "to_roll_back_batches": lambda manifest: [len(batch) for batch in reversed(manifest.to_roll_back)],
-    "failing": _failing,
-    "summarised": lambda manifest: [] if _failing(manifest) else list(manifest.hosts)[:1],
+    "failing": _list_failing,
+    "summarised": lambda manifest: [] if _list_failing(manifest) else list(manifest.hosts)[:1],
 }

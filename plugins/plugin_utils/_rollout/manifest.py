@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
     check_run_id,
-    private_directory,
+    make_private_directory,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._core.records import (
     LaterFormat,
@@ -130,14 +130,14 @@ class Manifest:
         """Return the hosts that are not at their target and did not fail: not begun, or reverted."""
         return [name for name, host in self.hosts.items() if host.state in ("waiting", "begun", "rolled_back")]
 
-    def facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, Any]:
         """Return the manifest as plain data."""
         return asdict(self)
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Manifest:
         """Return the manifest that was written."""
-        hosts = {name: _host(host) for name, host in facts["hosts"].items()}
+        hosts = {name: _parse_host(host) for name, host in facts["hosts"].items()}
         older = {"rolls_back": facts.get("leads_back", False)}  # its name until it was reworded
         return cls(**{**select_known_facts(cls, {**older, **facts}), "hosts": hosts})
 
@@ -146,13 +146,13 @@ class Manifest:
 _OLDER_STATES = {"led_back": "rolled_back", "not_led_back": "not_rolled_back"}
 
 
-def _host(facts: dict[str, Any]) -> Host:
+def _parse_host(facts: dict[str, Any]) -> Host:
     databases = {name: Database(**select_known_facts(Database, entry)) for name, entry in facts["databases"].items()}
     state = _OLDER_STATES.get(facts.get("state", "waiting"), facts.get("state", "waiting"))
     return Host(**{**select_known_facts(Host, facts), "state": state, "databases": databases})
 
 
-def place(folder: str, run: str) -> Path:
+def locate_manifest(folder: str, run: str) -> Path:
     """Return where a run's manifest lies.
 
     Raises:
@@ -173,23 +173,23 @@ def read(path: Path) -> Manifest | None:
         return None
 
 
-def earlier_parts(folder: str, run: str, host: str) -> int:
+def count_earlier_parts(folder: str, run: str, host: str) -> int:
     """Return how often a run has begun a host already, in invocations before this one.
 
     Raises:
         Refused: the run id cannot be a file name, or a later version has written the run's manifest.
     """
-    found = read(place(folder, run)) if folder and run else None
+    found = read(locate_manifest(folder, run)) if folder and run else None
     return found.hosts[host].begun if found and host in found.hosts else 0
 
 
-def current() -> Manifest | None:
+def read_current() -> Manifest | None:
     """Return the manifest that this invocation works with."""
-    return read(_current())
+    return read(_locate_current())
 
 
-def _current() -> Path:
-    return invocation.folder() / "rollout.json"
+def _locate_current() -> Path:
+    return invocation.locate_folder() / "rollout.json"
 
 
 def keep(manifest: Manifest, folder: str) -> None:
@@ -200,13 +200,13 @@ def keep(manifest: Manifest, folder: str) -> None:
     """
     manifest.changed = datetime.now(timezone.utc).isoformat(timespec="seconds")
     manifest.began = manifest.began or manifest.changed
-    write_record(_current(), manifest.facts(), indent=2)
+    write_record(_locate_current(), manifest.as_facts(), indent=2)
     if not folder:
         return
-    path = place(folder, manifest.run)
+    path = locate_manifest(folder, manifest.run)
     try:
-        private_directory(path.parent.absolute())
-        write_record(path, manifest.facts(), indent=2)
+        make_private_directory(path.parent.absolute())
+        write_record(path, manifest.as_facts(), indent=2)
         _forget(path.parent)
     except (OSError, Refused) as error:
         raise Refused(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import first_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import describe_first
 
-from .._report.causes import MOST_NAMED, cause_key, cause_line, without_name
+from .._report.causes import MOST_NAMED, build_cause_key, describe_cause_line, strip_name
 from .._report.failures import REVERTED
 from .._report.tally import tally
 from .manifest import GOOD, Database, Host, Manifest
@@ -30,13 +30,13 @@ FINE = ("upgraded", "to upgrade", "at head", "not begun", "deferred")
 def tally_of_run(manifest: Manifest, *, check_mode: bool) -> str:
     """Return the last line of a run."""
     return tally(
-        word_of(host, entry, check_mode=check_mode)
+        name_outcome(host, entry, check_mode=check_mode)
         for host in manifest.hosts.values()
         for entry in host.databases.values()
     )
 
 
-def causes_of_run(manifest: Manifest, reported: Container[tuple[str, str]] = ()) -> list[str]:
+def list_causes_of_run(manifest: Manifest, reported: Container[tuple[str, str]] = ()) -> list[str]:
     """Return a line for each cause that needs a person.
 
     Args:
@@ -52,21 +52,21 @@ def causes_of_run(manifest: Manifest, reported: Container[tuple[str, str]] = ())
             is_reported = (name, database) in reported or entry.outcome in (*GOOD, "waiting")
             if not is_reported and entry.why and (host.is_bad or entry.outcome in ("held", "deferred")):
                 kind = "HELD " if entry.outcome == "held" else ""
-                place = (name, database, without_name(entry.why, database))
-                found.setdefault((kind, cause_key(entry.why, database)), []).append(place)
+                place = (name, database, strip_name(entry.why, database))
+                found.setdefault((kind, build_cause_key(entry.why, database)), []).append(place)
     is_only_host = len(manifest.hosts) == 1
-    lines = [f"{_hosts(names)}: {why}" for why, names in of_hosts.items()]
+    lines = [f"{_format_hosts(names)}: {why}" for why, names in of_hosts.items()]
     for (kind, _key), places in sorted(found.items(), key=lambda cause: not cause[0][0]):
         hosts = [] if is_only_host else [host for host, *_rest in places]
-        lines.append(f"{kind}{cause_line([name for _host, name, _text in places], places[0][2], hosts)}")
+        lines.append(f"{kind}{describe_cause_line([name for _host, name, _text in places], places[0][2], hosts)}")
     return lines
 
 
-def _hosts(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{len(names)} hosts ({first_of(names, MOST_NAMED)})"
+def _format_hosts(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} hosts ({describe_first(names, MOST_NAMED)})"
 
 
-def word_of(host: Host, entry: Database, *, check_mode: bool) -> str:
+def name_outcome(host: Host, entry: Database, *, check_mode: bool) -> str:
     """Return how a database has ended, as it is counted."""
     if host.state == "lost" and entry.outcome == "waiting":
         return "unknown"  # the work may go on there

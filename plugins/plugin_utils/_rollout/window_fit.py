@@ -25,7 +25,7 @@ class Pace:
     leaves_some: bool = False
 
 
-def why_not(manifest: Manifest, seconds: float, pace: Pace) -> str:
+def explain_misfit(manifest: Manifest, seconds: float, pace: Pace) -> str:
     """Return why the next batch does not fit into so many seconds, or nothing."""
     needed = _estimate_seconds(manifest, pace)
     if seconds > 0 and needed <= seconds:

@@ -22,7 +22,7 @@ from typing import Any
 
 from ansible import constants, context
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_path
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import locate_playbook
 
 from .extra_variables import select_repeated_variables
 
@@ -111,21 +111,21 @@ class Invocation:
             words = shlex.split(found[3])
             if not _is_ours(words) or _ASSIGNED.search(text[: found.start()]):
                 return found[0]
-            return self.command(found[1] or found[2], words, host, migrates=migrates)
+            return self.build_command(found[1] or found[2], words, host, migrates=migrates)
 
         return _COMMAND.sub(complete, text)
 
-    def command(self, verb: str, words: list[str], host: str = "", *, migrates: bool = False) -> str:
+    def build_command(self, verb: str, words: list[str], host: str = "", *, migrates: bool = False) -> str:
         """Return the command that runs a verb; ``words`` set its own variables."""
         limit = host or self.limit
         options = [*self.options, *(["--limit", limit] if limit else [])]
-        playbooks = self._playbooks(verb, migrates)
+        playbooks = self._list_playbooks(verb, migrates)
         return " ".join([*self.program, shlex.join([*options, *playbooks, *self.variables, *words])])
 
-    def _playbooks(self, verb: str, migrates: bool) -> list[str]:
+    def _list_playbooks(self, verb: str, migrates: bool) -> list[str]:
         if verb == "migrate" and migrates and self.own_playbooks:
             return list(self.own_playbooks)
-        return [f"{_NAME}.{verb}" if self.by_name else os.path.join(self.folder, playbook_path(verb))]
+        return [f"{_NAME}.{verb}" if self.by_name else os.path.join(self.folder, locate_playbook(verb))]
 
     def complete_all(self, value: Any, host: str = "") -> Any:
         """Return data with every text in it completed."""
@@ -146,16 +146,16 @@ class Invocation:
 
 def _is_ours(words: list[str]) -> bool:
     """Return whether words of -e set nothing but what our messages set."""
-    return set(_names(words)) <= _OURS
+    return set(_list_names(words)) <= _OURS
 
 
-def _names(words: list[str]) -> Iterator[str]:
+def _list_names(words: list[str]) -> Iterator[str]:
     for word in words:
         if word != "-e":
             yield from select_repeated_variables([word], lambda _name, _value: True).names
 
 
-def this_invocation() -> Invocation:
+def find_invocation() -> Invocation:
     """Return how this process was started; of a program that is not ansible-playbook little is known."""
     return read_invocation(context.CLIARGS, Path.cwd())
 
@@ -169,21 +169,21 @@ def read_invocation(arguments: Mapping[str, Any], here: Path) -> Invocation:
     """
     playbooks = [str(word) for word in arguments.get("args") or ()]
     extra = select_repeated_variables(list(arguments.get("extra_vars") or ()))
-    checkout = _checkout()
+    checkout = _find_checkout()
     by_name = checkout is None or any(_WITH_NAMESPACE.fullmatch(word) for word in playbooks)
     return Invocation(
-        program=tuple(_program(here)),
+        program=tuple(_list_program_words(here)),
         by_name=by_name,
-        folder="" if by_name or checkout is None else _folder(checkout, here),
+        folder="" if by_name or checkout is None else _locate_folder(checkout, here),
         own_playbooks=tuple(playbooks) if playbooks and not all(map(_is_shipped, playbooks)) else (),
-        options=tuple(_options(arguments, here)),
+        options=tuple(_list_options(arguments, here)),
         limit=str(arguments.get("subset") or ""),
         variables=tuple(word for each in extra.words for word in ("-e", _from(each, here))),
         left_out=tuple(extra.left_out),
     )
 
 
-def _checkout() -> Path | None:
+def _find_checkout() -> Path | None:
     """Return the folder of the checkout that this collection is, or None where it is installed."""
     folder = (COLLECTION / "playbooks").resolve().parent
     return folder if folder != COLLECTION.resolve() and (folder / "migrate.yml").is_file() else None
@@ -193,11 +193,11 @@ def _is_shipped(playbook: str) -> bool:
     """Return whether a playbook is one of the collection's."""
     if _WITH_NAMESPACE.fullmatch(playbook):
         return playbook.startswith(f"{_NAME}.")
-    path, checkout = Path(playbook).resolve(), _checkout()
+    path, checkout = Path(playbook).resolve(), _find_checkout()
     return path.parent == (COLLECTION / "playbooks").resolve() or bool(checkout and path == checkout / "migrate.yml")
 
 
-def _program(here: Path) -> Iterator[str]:
+def _list_program_words(here: Path) -> Iterator[str]:
     """Yield how ansible-playbook is called, with the collection's place where Ansible would not find it by itself."""
     settings = constants.CONFIG_FILE
     if "ANSIBLE_CONFIG" in os.environ and settings and not _is_found_from(here, Path(settings)):
@@ -228,23 +228,23 @@ def holds_this_collection(folder: str) -> bool:
         return False
 
 
-def _folder(checkout: Path, here: Path) -> str:
+def _locate_folder(checkout: Path, here: Path) -> str:
     return "" if checkout == here.resolve() else _shorten_path(str(checkout), here)
 
 
-def _options(arguments: Mapping[str, Any], here: Path) -> Iterator[str]:
+def _list_options(arguments: Mapping[str, Any], here: Path) -> Iterator[str]:
     sources = [str(source) for source in arguments.get("inventory") or ()]
-    if sources != _lasting("DEFAULT_HOST_LIST"):
+    if sources != _resolve_setting("DEFAULT_HOST_LIST"):
         for source in sources:
             yield from ("-i", source if "," in source else _shorten_path(source, here))
     for word in [*(arguments.get("vault_ids") or ()), *_of_this_shell("DEFAULT_VAULT_IDENTITY_LIST")]:
         yield from ("--vault-id", str(word))
     for path in [*(arguments.get("vault_password_files") or ()), *_of_this_shell("DEFAULT_VAULT_PASSWORD_FILE")]:
         yield from ("--vault-password-file", _shorten_path(str(path), here))
-    yield from host_options(arguments, lambda path: _shorten_path(path, here))
+    yield from list_host_options(arguments, lambda path: _shorten_path(path, here))
 
 
-def host_options(arguments: Mapping[str, Any], named: Callable[[str], str]) -> Iterator[str]:
+def list_host_options(arguments: Mapping[str, Any], named: Callable[[str], str]) -> Iterator[str]:
     """Yield the options that say how hosts are reached, without those that may hold a password.
 
     Args:
@@ -252,27 +252,27 @@ def host_options(arguments: Mapping[str, Any], named: Callable[[str], str]) -> I
         named: returns how the path of a file is written.
     """
     for name, (option, default) in _FLAGS.items():
-        if arguments.get(name) and not _lasting(default):
+        if arguments.get(name) and not _resolve_setting(default):
             yield option
-    for name, value in _values_of(arguments):
+    for name, value in _list_values(arguments):
         if not _is_secret(name, value):
             yield from (_VALUES[name][0], named(value) if name in _FILES else value)
 
 
-def secret_options(arguments: Mapping[str, Any]) -> list[str]:
+def list_secret_options(arguments: Mapping[str, Any]) -> list[str]:
     """Return the options of a command line that may hold a password."""
-    return [_VALUES[name][0] for name, value in _values_of(arguments) if _is_secret(name, value)]
+    return [_VALUES[name][0] for name, value in _list_values(arguments) if _is_secret(name, value)]
 
 
-def _values_of(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _list_values(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the options that a later command would not have by itself."""
     for name, (_option, default) in _VALUES.items():
         value = arguments.get(name)
-        if value and str(value) != str(_lasting(default) if default else None):
+        if value and str(value) != str(_resolve_setting(default) if default else None):
             yield name, str(value)
 
 
-def _lasting(setting: str) -> Any:
+def _resolve_setting(setting: str) -> Any:
     """Return a setting that a later command has too; one of this shell's environment may be gone by then."""
     value, origin = constants.config.get_config_value_and_origin(setting)
     return None if str(origin).startswith("env") else value

@@ -15,9 +15,9 @@ from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
+    build_key,
     check_run_id,
-    key_of,
-    private_directory,
+    make_private_directory,
     write_durably,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._core.records import write_record
@@ -46,10 +46,10 @@ def keep_details(folder: str, run: str, name: str, facts: Mapping[str, Any]) -> 
     try:
         place = Path(folder).expanduser().absolute() / check_run_id(run)
         is_new = not place.exists()
-        private_directory(place)
+        make_private_directory(place)
         if is_new:
             write_durably(place / _MADE_HERE, "")
-        path = place / f"{key_of(name)}.json"
+        path = place / f"{build_key(name)}.json"
         write_record(path, facts, indent=1, default=str)
         _forget(place.parent)
     except (OSError, Refused) as error:
@@ -58,7 +58,7 @@ def keep_details(folder: str, run: str, name: str, facts: Mapping[str, Any]) -> 
     return str(path)
 
 
-def where_line(path: str) -> str:
+def describe_where(path: str) -> str:
     """Return what says where each database is to be read."""
     return f"Each database: {path}" if path else "-v prints each database."
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from ansible.parsing.splitter import parse_kv
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import extra_variables
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import build_extra_variables
 
 from .unknown_variables import list_known_variables
 
@@ -63,7 +63,7 @@ def select_repeated_variables(given: list[str], wanted: Callable[[str, Any], boo
                 found.left_out.append(name)
         found.names += kept
         settings = {name: value for name, value in kept.items() if not OF_ONE_RUN.fullmatch(name)}
-        found.words += [each for each in extra_variables(settings) if each != "-e"]
+        found.words += [each for each in build_extra_variables(settings) if each != "-e"]
     return found
 
 

@@ -31,12 +31,12 @@ class FailedOnce(AnsibleActionFail):  # type: ignore[misc]
     @property
     def result_contribution(self) -> Mapping[str, Any]:
         """Return the result with the message as it is to be printed."""
-        return {**super().result_contribution, "msg": _in_a_block(self.message)}
+        return {**super().result_contribution, "msg": _as_block(self.message)}
 
     def as_task_result(self, utr: Any) -> Any:
         """Return the same in ansible-core 2.20 and later, which does not read ``result_contribution``."""
         utr = super().as_task_result(utr)
-        utr.msg = _in_a_block(self.message)
+        utr.msg = _as_block(self.message)
         return utr
 
     @property
@@ -45,7 +45,7 @@ class FailedOnce(AnsibleActionFail):  # type: ignore[misc]
         return True
 
 
-def _in_a_block(msg: str) -> str:
+def _as_block(msg: str) -> str:
     """Return a message so that it is printed as it is: YAML would double its quotes and break its line.
 
     A command in it could not be pasted then. YAML prints a text with a line break as a block.

@@ -17,10 +17,10 @@ from typing import Any
 
 from ansible import constants
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import locked_file
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import lock_file
 
 
-def folder() -> Path:
+def locate_folder() -> Path:
     """Return the run's folder. Ansible makes its parent when it starts, shares it with every fork and removes it."""
     path = Path(constants.DEFAULT_LOCAL_TMP) / "hosting.alembic"
     path.mkdir(mode=0o700, exist_ok=True)
@@ -30,7 +30,7 @@ def folder() -> Path:
 @contextmanager
 def hold_lock(name: str) -> Iterator[None]:
     """Let one fork at a time do something."""
-    with locked_file(folder() / f"{name}.lock"):
+    with lock_file(locate_folder() / f"{name}.lock"):
         yield
 
 
@@ -47,22 +47,22 @@ def run_id(wanted: str, host: str, begun_before: int = 0) -> str:
     """
     with hold_lock("run"):
         number = (read_shared("runs", host) or 0) + 1
-        share("runs", host, number)
+        share_facts("runs", host, number)
         number += begun_before
-        named = (wanted or _own_id()) + (f"-{number}" if number > 1 else "")
-        share("named", host, named)
+        named = (wanted or _make_id()) + (f"-{number}" if number > 1 else "")
+        share_facts("named", host, named)
         return named
 
 
 def run_of(host: str) -> str:
     """Return the id of the run that a host is in; what names none has that of this invocation."""
     with hold_lock("run"):
-        return str(read_shared("named", host) or _own_id())
+        return str(read_shared("named", host) or _make_id())
 
 
-def _own_id() -> str:
+def _make_id() -> str:
     """Return the id of this invocation, which the first host makes."""
-    path = folder() / "run"
+    path = locate_folder() / "run"
     if not path.exists():
         path.write_text(f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
     return path.read_text()
@@ -71,36 +71,36 @@ def _own_id() -> str:
 def make_once(name: str, make: Callable[[], Any]) -> Any:
     """Return what the first host has made."""
     with hold_lock(name):
-        path = folder() / name
+        path = locate_folder() / name
         if not path.exists():
             path.write_text(json.dumps(make()))
         return json.loads(path.read_text())
 
 
-def first_with(text: str, host: str) -> str:
+def find_first_with(text: str, host: str) -> str:
     """Return the first host that had a text; for the first one that is itself."""
     return str(make_once(f"first-{hashlib.sha256(text.encode()).hexdigest()}", lambda: host))
 
 
-def first_before(cause: str, host: str) -> str:
+def find_first_before(cause: str, host: str) -> str:
     """Return the host that has printed a cause before this one, or nothing."""
-    first = first_with(f"cause {cause}", host)
+    first = find_first_with(f"cause {cause}", host)
     return "" if first == host else first
 
 
-def share(kind: str, host: str, facts: Any) -> None:
+def share_facts(kind: str, host: str, facts: Any) -> None:
     """Leave facts of a host for the other hosts of the run. Never secrets."""
-    path = folder() / kind
+    path = locate_folder() / kind
     path.mkdir(exist_ok=True)
-    beside = path / f".{_file_name(host)}"
+    beside = path / f".{_build_file_name(host)}"
     beside.write_text(json.dumps(facts))
-    beside.rename(path / _file_name(host))
+    beside.rename(path / _build_file_name(host))
 
 
 def read_shared(kind: str, host: str) -> Any:
     """Return what a host has left, or None if it has not yet."""
     try:
-        return json.loads((folder() / kind / _file_name(host)).read_text())
+        return json.loads((locate_folder() / kind / _build_file_name(host)).read_text())
     except FileNotFoundError:
         return None
 
@@ -108,9 +108,9 @@ def read_shared(kind: str, host: str) -> Any:
 def take_shared(kind: str, host: str) -> Any:
     """Return what a host has left, and take it away, or None if there is nothing."""
     facts = read_shared(kind, host)
-    (folder() / kind / _file_name(host)).unlink(missing_ok=True)
+    (locate_folder() / kind / _build_file_name(host)).unlink(missing_ok=True)
     return facts
 
 
-def _file_name(host: str) -> str:
+def _build_file_name(host: str) -> str:
     return hashlib.sha256(host.encode()).hexdigest()

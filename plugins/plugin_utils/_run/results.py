@@ -26,7 +26,7 @@ _PACKED = "packed"
 
 def begin(host: str, packed: Mapping[str, Any]) -> None:
     """Keep what preflight returned for a host; what is kept from then on belongs to that run."""
-    invocation.share(_PACKED, host, dict(packed))
+    invocation.share_facts(_PACKED, host, dict(packed))
 
 
 def keep(action: str, host: str, answer: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
@@ -38,11 +38,11 @@ def keep(action: str, host: str, answer: Mapping[str, Any], arguments: Mapping[s
         answer: what it answered.
         arguments: what the module was called with.
     """
-    kind = kind_of(action, arguments)
+    kind = choose_kind(action, arguments)
     return keep_as(kind, host, answer) if kind in _KEPT.values() else ""
 
 
-def kind_of(action: str, arguments: Mapping[str, Any]) -> str:
+def choose_kind(action: str, arguments: Mapping[str, Any]) -> str:
     """Return what an answer of a module is kept as; the begin of a maintenance is not a result of the run."""
     verb = action.rpartition(".")[2]
     begins = verb == "maintenance" and arguments.get("state") != "ended"
@@ -51,8 +51,8 @@ def kind_of(action: str, arguments: Mapping[str, Any]) -> str:
 
 def keep_as(kind: str, host: str, answer: Mapping[str, Any]) -> str:
     """Keep an answer as one of a host's run, and return the name under which it is kept."""
-    name = _name(kind, host)
-    invocation.share(name, host, {key: value for key, value in answer.items() if key != "ansible_facts"})
+    name = _build_name(kind, host)
+    invocation.share_facts(name, host, {key: value for key, value in answer.items() if key != "ansible_facts"})
     return name
 
 
@@ -61,7 +61,7 @@ def of_host(host: str) -> Result:
     packed = invocation.read_shared(_PACKED, host)
     if packed is None:
         return {}
-    answers = {kind: invocation.read_shared(_name(kind, host), host) for kind in _KEPT.values()}
+    answers = {kind: invocation.read_shared(_build_name(kind, host), host) for kind in _KEPT.values()}
     return {_PACKED: packed, **{kind: answer for kind, answer in answers.items() if answer is not None}}
 
 
@@ -70,6 +70,6 @@ def has_failed(answer: Mapping[str, Any]) -> bool:
     return bool(answer.get("failed")) or answer.get("ok") is False
 
 
-def _name(kind: str, host: str) -> str:
+def _build_name(kind: str, host: str) -> str:
     run = (invocation.read_shared(_PACKED, host) or {}).get("run")
     return f"{kind}-{run}" if run else kind

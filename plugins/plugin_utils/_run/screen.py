@@ -29,9 +29,9 @@ def is_read_by_people() -> bool:
 def show(lines: Sequence[str]) -> None:
     """Print lines in one piece: those of several hosts would come in between each other."""
     if lines and is_read_by_people():
-        display.display("\n".join(map(_colour_line, lines)))
+        display.display("\n".join(map(_color_line, lines)))
 
 
-def _colour_line(line: str) -> str:
+def _color_line(line: str) -> str:
     # ansible-core colours nothing where standard output is not a terminal.
     return _ALARMING.sub(lambda found: stringc(found[0], constants.COLOR_ERROR), line)

@@ -30,17 +30,17 @@ def note_listed(host: str, select: Any, databases: Iterable[Any], *, has_sources
         has_sources: whether it has others that it finds.
     """
     listed = [str(entry.get("name") if isinstance(entry, Mapping) else entry) for entry in databases]
-    facts = {"select": selection.patterns_of(select), "listed": listed, "has_sources": has_sources}
+    facts = {"select": selection.list_patterns(select), "listed": listed, "has_sources": has_sources}
     known = invocation.read_shared(_KIND, host) or {}
     if {key: known.get(key) for key in facts} != facts:
-        invocation.share(_KIND, host, facts)
+        invocation.share_facts(_KIND, host, facts)
 
 
 def note_found(host: str, names: Iterable[str]) -> None:
     """Leave the names that the sources of a host have."""
     known = invocation.read_shared(_KIND, host)
     if known:
-        invocation.share(_KIND, host, {**known, "found": list(names)})
+        invocation.share_facts(_KIND, host, {**known, "found": list(names)})
 
 
 def refuse_unmatched(host: str, hosts: Sequence[str]) -> list[str]:
@@ -83,10 +83,10 @@ def refuse_unlisted(select: Any, of_hosts: Iterable[tuple[Any, Any]]) -> None:
             return
         names += [str(entry["name"]) for entry in databases or [] if isinstance(entry, Mapping) and "name" in entry]
     if names:
-        selection.refuse_unmatched(selection.patterns_of(select), names, "of any host")
+        selection.refuse_unmatched(selection.list_patterns(select), names, "of any host")
 
 
-def why_unmatched(host: str, hosts: Sequence[str]) -> str:
+def explain_unmatched(host: str, hosts: Sequence[str]) -> str:
     """Return that nothing has some name, or nothing; for what comes after the work of all hosts."""
     try:
         refuse_unmatched(host, hosts)

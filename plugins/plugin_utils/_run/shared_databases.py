@@ -30,13 +30,13 @@ class Turns:
 
     def begin(self) -> None:
         """Say that this host has come to it."""
-        invocation.share(self._begun, self.host, True)
+        invocation.share_facts(self._begun, self.host, True)
 
     def end(self) -> None:
         """Say that this host is done with it."""
-        invocation.share(self._ended, self.host, True)
+        invocation.share_facts(self._ended, self.host, True)
 
-    def sharing(self) -> dict[str, str]:
+    def list_sharing(self) -> dict[str, str]:
         """Return, for each database that an earlier host of the batch shares with this one, the first such host."""
         mine = invocation.read_shared("plans", self.host) or {}
         found: dict[str, str] = {}

@@ -28,7 +28,7 @@ def list_known_variables() -> frozenset[str]:
     return frozenset(f"{_PREFIX}{name}" for name in known)
 
 
-def misspelt(names: Iterable[str]) -> Iterator[str]:
+def list_misspelt(names: Iterable[str]) -> Iterator[str]:
     """Yield a sentence for each name that is probably meant to be another."""
     given = {name[len(_PREFIX) :] for name in names if name.startswith(_PREFIX)}
     known = {name[len(_PREFIX) :] for name in list_known_variables()}

@@ -36,10 +36,10 @@ _NO_TERMINAL = ("ask_pass", "become_ask_pass", "ask_vault_pass", "step")
 _VARIABLES = ("group_vars", "host_vars")
 
 
-def environment(project: str) -> dict[str, str]:
+def build_environment(project: str) -> dict[str, str]:
     """Return the variables by which ansible-playbook finds at night what it finds now: its settings, and us."""
     paths, origin = constants.config.get_config_value_and_origin("COLLECTIONS_PATHS")
-    now, then = _resolve_path(constants.CONFIG_FILE), _settings_in(project)
+    now, then = _resolve_path(constants.CONFIG_FILE), _find_settings(project)
     found = {name: value for name, value in sorted(os.environ.items()) if value and _is_taken_over(name)}
     if now and now != then:
         found["ANSIBLE_CONFIG"] = str(constants.CONFIG_FILE)
@@ -77,7 +77,7 @@ def list_lost_settings(arguments: Iterable[str]) -> list[str]:
     return warnings
 
 
-def _settings_in(folder: str) -> Path | None:
+def _find_settings(folder: str) -> Path | None:
     """Return the settings that Ansible reads by itself when it is started in a folder."""
     places = (Path(folder) / "ansible.cfg", Path.home() / ".ansible.cfg", Path("/etc/ansible/ansible.cfg"))
     return next((path.resolve() for path in places if path.is_file()), None)
@@ -87,13 +87,13 @@ def _resolve_path(path: str | None) -> Path | None:
     return Path(path).resolve() if path else None
 
 
-def missing_mailer() -> bool:
+def lacks_mailer() -> bool:
     """Return whether this machine has no program that sends a mail."""
     path = "/usr/sbin:/usr/lib:/sbin"
     return not (shutil.which("mail") or shutil.which("sendmail") or shutil.which("sendmail", path=path))
 
 
-def vault_without_password(project: str, sources: Iterable[str], given: str, arguments: Iterable[str]) -> str:
+def find_vault_without_password(project: str, sources: Iterable[str], given: str, arguments: Iterable[str]) -> str:
     """Return a file of the inventory that is encrypted and that a scheduled run could not open, or nothing.
 
     Args:
@@ -105,23 +105,23 @@ def vault_without_password(project: str, sources: Iterable[str], given: str, arg
     words = list(arguments)
     if given or any("vault" in word for word in words) or _is_set_for_all():
         return ""
-    files = [*_files(project, sources), *_of_variables(project, words)]
+    files = [*_list_files(project, sources), *_of_variables(project, words)]
     return next((str(path) for path in files if _is_encrypted(path)), "")
 
 
 def find_prompting(arguments: Iterable[str]) -> str:
     """Return an argument by which ansible-playbook prompts for a password, which nothing types at night."""
     words = list(arguments)
-    if not _prompts(words):
+    if not _is_prompting(words):
         return ""
-    return next((word for word in words if _prompts([word])), "") or " ".join(words)
+    return next((word for word in words if _is_prompting([word])), "") or " ".join(words)
 
 
-def _prompts(words: list[str]) -> bool:
+def _is_prompting(words: list[str]) -> bool:
     """Return whether Ansible's own parser finds in some words that it is to prompt: it takes -bK and --ask-become-p."""
     program = PlaybookCLI(["ansible-playbook", *words, "playbook.yml"])
     program.init_parser()
-    program.parser.error = _not_parsed
+    program.parser.error = _raise_not_parsed
     try:
         options, _rest = program.parser.parse_known_args(program.args[1:])
     except (_NotParsed, SystemExit):  # ansible-playbook refuses them itself
@@ -136,7 +136,7 @@ class _NotParsed(Exception):
     pass
 
 
-def _not_parsed(message: str) -> NoReturn:
+def _raise_not_parsed(message: str) -> NoReturn:
     raise _NotParsed(message)
 
 
@@ -158,7 +158,7 @@ def _is_set_for_all() -> bool:
     return False
 
 
-def _files(project: str, sources: Iterable[str]) -> Iterator[Path]:
+def _list_files(project: str, sources: Iterable[str]) -> Iterator[Path]:
     for source in sources:
         path = Path(project, source)
         if "," in source or not path.exists():

@@ -18,10 +18,10 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 
 from .._windows.guard import AT_START, CLOSED
-from .._windows.options import read_windows, window_problems
+from .._windows.options import list_window_problems, read_windows
 from .._windows.window import DAYS, Window
-from .at_night import find_prompting, vault_without_password
-from .given import Given, secret_arguments
+from .at_night import find_prompting, find_vault_without_password
+from .given import Given, list_secret_arguments
 
 KINDS = ("systemd", "cron", "crontab")
 
@@ -67,14 +67,14 @@ class Schedule:
         Raises:
             Refused: something is wrong or missing.
         """
-        wrong = list(self._problems())
+        wrong = list(self._list_problems())
         if wrong:
             raise Refused("The run cannot be put on the schedule", " ".join(wrong), code="schedule-not-possible")
 
-    def _problems(self) -> Iterator[str]:
+    def _list_problems(self) -> Iterator[str]:
         if not _NAME.fullmatch(self.name):
             yield f"migrate_schedule_name {self.name!r} must be small letters, digits and hyphens."
-        yield from window_problems(self.windows)
+        yield from list_window_problems(self.windows)
         if not self.windows:
             yield "migrate_windows is empty, and a schedule needs to know when."
         if not Path(self.project).is_dir():
@@ -84,15 +84,15 @@ class Schedule:
         for source in self.inventory:
             if "," not in source and not Path(self.project, source).exists():
                 yield f"migrate_schedule_inventory {source!r} is not there."
-        yield from self._secrets()
+        yield from self._list_secrets()
         if "\n" in self.mail:
             yield "migrate_schedule_mail must be one line."
 
-    def _secrets(self) -> Iterator[str]:
+    def _list_secrets(self) -> Iterator[str]:
         """Yield what a person would have to type."""
         if self.vault_password_file and not Path(self.project, self.vault_password_file).is_file():
             yield f"migrate_schedule_vault_password_file {self.vault_password_file!r} is not there."
-        encrypted = vault_without_password(self.project, self.inventory, self.vault_password_file, self.words)
+        encrypted = find_vault_without_password(self.project, self.inventory, self.vault_password_file, self.words)
         if encrypted:
             why = "is encrypted and its password cannot be typed at night"
             yield f"{encrypted} {why}: set migrate_schedule_vault_password_file."
@@ -100,7 +100,7 @@ class Schedule:
         if prompting:
             yield f"{prompting} prompts at a terminal, and a scheduled run has none: name a file instead."
         yield from self.given.refused
-        yield from secret_arguments(self.arguments)
+        yield from list_secret_arguments(self.arguments)
 
     @property
     def words(self) -> list[str]:
@@ -119,7 +119,7 @@ class Schedule:
         return words + self.words
 
 
-def script(schedule: Schedule, places: Places) -> str:
+def render_script(schedule: Schedule, places: Places) -> str:
     """Return the script that systemd or cron starts, and that a person can start too."""
     # …/ansible_collections/hosting/alembic/plugins/plugin_utils/_schedule/files.py
     collections = str(Path(__file__).parents[6])
@@ -149,7 +149,7 @@ def script(schedule: Schedule, places: Places) -> str:
     )
 
 
-def service(schedule: Schedule, places: Places) -> str:
+def render_service(schedule: Schedule, places: Places) -> str:
     """Return the unit that runs the script."""
     path = str(places.script).replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
     return (
@@ -159,9 +159,9 @@ def service(schedule: Schedule, places: Places) -> str:
     )
 
 
-def timer(schedule: Schedule) -> str:
+def render_timer(schedule: Schedule) -> str:
     """Return the unit that says when."""
-    times = "".join(f"OnCalendar={calendar(window)}\n" for window in read_windows(schedule.windows))
+    times = "".join(f"OnCalendar={format_calendar(window)}\n" for window in read_windows(schedule.windows))
     return (
         f"# {_WRITTEN}\n[Unit]\nDescription=Maintenance windows of {schedule.name}\n\n"
         # A window that was missed is not made up for outside of it.
@@ -169,14 +169,14 @@ def timer(schedule: Schedule) -> str:
     )
 
 
-def calendar(window: Window) -> str:
+def format_calendar(window: Window) -> str:
     """Return a window's start as systemd writes it."""
     days = ",".join(DAYS[day].capitalize() for day in sorted(window.days))
     every = "" if len(window.days) == len(DAYS) else f"{days} "
     return f"{every}*-*-* {window.start:%H:%M:%S} {window.zone.key}"
 
 
-def cron_line(schedule: Schedule, places: Places, user: str) -> str:
+def render_cron_line(schedule: Schedule, places: Places, user: str) -> str:
     """Return the line of a crontab. Cron knows no time zones: the script runs often, and knows when to run."""
     starts = {window.start.minute for window in read_windows(schedule.windows)}
     minutes = sorted({(start + quarter) % 60 for start in starts for quarter in _EVERY_QUARTER})
@@ -184,12 +184,12 @@ def cron_line(schedule: Schedule, places: Places, user: str) -> str:
     return f"{','.join(map(str, minutes))} * * * * {f'{user} ' if user else ''}{command} {AT_START}\n"
 
 
-def cron_file(schedule: Schedule, places: Places) -> str:
+def render_cron_file(schedule: Schedule, places: Places) -> str:
     """Return a file of cron.d."""
-    return f"# {_WRITTEN}\n{cron_line(schedule, places, 'root')}"
+    return f"# {_WRITTEN}\n{render_cron_line(schedule, places, 'root')}"
 
 
-def crontab_with(crontab: str, name: str, line: str) -> str:
+def render_crontab(crontab: str, name: str, line: str) -> str:
     """Return a user's crontab with a line of ours in place of the one that was there, or without if it is empty."""
     begin, end = f"# begin {name} of hosting.alembic", f"# end {name} of hosting.alembic"
     block = re.compile(rf"^{re.escape(begin)}\n.*?^{re.escape(end)}\n", re.DOTALL | re.MULTILINE)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import extra_variables
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import build_extra_variables
 
-from .._run.command_line import host_options, secret_options
+from .._run.command_line import list_host_options, list_secret_options
 from .._run.extra_variables import MAY_BE_SECRET, OF_ONE_RUN, parse_variables
 
 _SOUNDS_SECRET = re.compile(r"pass(word|wd|phrase)?$|pass_|secret|token|credential|authorization|api_?key|private_key$")
@@ -44,11 +44,11 @@ def read_given(arguments: Mapping[str, Any], here: Path) -> Given:
     """
     found = Given()
     for word in arguments.get("vault_ids") or ():
-        found.words += ["--vault-id", _in_full(str(word), here)]
+        found.words += ["--vault-id", _complete_path(str(word), here)]
     for path in arguments.get("vault_password_files") or ():
         found.words += ["--vault-password-file", str(here / path)]
-    found.words += host_options(arguments, lambda path: str(here / path))
-    for option in secret_options(arguments):
+    found.words += list_host_options(arguments, lambda path: str(here / path))
+    for option in list_secret_options(arguments):
         found.refused.append(f"{option} may hold a password: set its variable in a file of the inventory.")
     if arguments.get("subset") and arguments["subset"] != "localhost":
         found.refused.append("--limit is this command's own: give it in migrate_schedule_arguments.")
@@ -57,17 +57,17 @@ def read_given(arguments: Mapping[str, Any], here: Path) -> Given:
     return found
 
 
-def secret_arguments(words: Iterable[str]) -> Iterator[str]:
+def list_secret_arguments(words: Iterable[str]) -> Iterator[str]:
     """Yield why words of migrate_schedule_arguments cannot be written into the script."""
     before = ""
     for word in words:
         option, equals, value = word.partition("=")
         if before in _EXTRA:
-            yield from _secrets(word)
+            yield from _list_secrets(word)
         elif option == "--extra-vars" and equals:
-            yield from _secrets(value)
+            yield from _list_secrets(value)
         elif word.startswith("-e") and len(word) > len("-e"):
-            yield from _secrets(word[len("-e") :])
+            yield from _list_secrets(word[len("-e") :])
         before = word
 
 
@@ -86,17 +86,17 @@ def _read_extra(word: str, found: Given) -> None:
         if OF_ONE_RUN.fullmatch(name):
             found.refused.append(f"-e {name} is meant for one run, and a schedule begins many.")
         elif may_hold_secret(name, value):
-            found.refused.append(_refusal(name))
+            found.refused.append(_describe_refusal(name))
         else:
             kept[name] = value
-    found.words += extra_variables(kept)
+    found.words += build_extra_variables(kept)
 
 
-def _secrets(word: str) -> Iterator[str]:
+def _list_secrets(word: str) -> Iterator[str]:
     variables = None if word.startswith("@") else parse_variables(word)
     for name, value in (variables or {}).items():
         if may_hold_secret(name, value):
-            yield _refusal(name)
+            yield _describe_refusal(name)
 
 
 def may_hold_secret(name: str, value: Any) -> bool:
@@ -104,20 +104,20 @@ def may_hold_secret(name: str, value: Any) -> bool:
     text = value if isinstance(value, str) else json.dumps(value)
     if MAY_BE_SECRET.fullmatch(name) and not _PLAIN.fullmatch(text):
         return True
-    return _sounds_secret({name: value}) or bool(_URL_WITH_PASSWORD.search(text))
+    return _is_like_secret({name: value}) or bool(_URL_WITH_PASSWORD.search(text))
 
 
-def _sounds_secret(value: Any) -> bool:
+def _is_like_secret(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return any(_SOUNDS_SECRET.search(str(key).lower()) or _sounds_secret(each) for key, each in value.items())
-    return isinstance(value, list) and any(map(_sounds_secret, value))
+        return any(_SOUNDS_SECRET.search(str(key).lower()) or _is_like_secret(each) for key, each in value.items())
+    return isinstance(value, list) and any(map(_is_like_secret, value))
 
 
-def _refusal(name: str) -> str:
+def _describe_refusal(name: str) -> str:
     return f"-e {name} may hold a secret, and {_NAME_A_FILE}."
 
 
-def _in_full(word: str, here: Path) -> str:
+def _complete_path(word: str, here: Path) -> str:
     """Return a vault's identity with the whole path of its file."""
     label, at, path = word.rpartition("@")
     return word if path == "prompt" or not (here / path).is_file() else f"{label}{at}{here / path}"

@@ -38,7 +38,7 @@ class File:
         except FileNotFoundError:
             return ""
 
-    def differs(self) -> bool:
+    def is_different(self) -> bool:
         """Return whether it is not as planned."""
         if not self.text:
             return self.path.exists()
@@ -72,7 +72,7 @@ class Machine:
             cron = "cron" if self.is_root else "crontab"
             self.kind = "systemd" if _SYSTEMD_RUNS.is_dir() else cron
 
-    def places(self, name: str, log: str = "") -> Places:
+    def locate_files(self, name: str, log: str = "") -> Places:
         """Return where the files of a schedule lie."""
         home = Path.home()
         if self.folder:
@@ -112,12 +112,12 @@ class Machine:
             )
         if not self.folder:
             self._check_kind()
-        places = self.places(schedule.name, log)
-        text = scheduling.script(schedule, places)
-        wanted = [File(places.script, text, _EXECUTABLE), *self._files(schedule, places)]
+        places = self.locate_files(schedule.name, log)
+        text = scheduling.render_script(schedule, places)
+        wanted = [File(places.script, text, _EXECUTABLE), *self._list_files(schedule, places)]
         # What another kind has left would run it twice.
         stale = [file for file in self._list_all(schedule.name) if file.path not in {one.path for one in wanted}]
-        return self._make(schedule.name, [*stale, *wanted], self._line(schedule, places), pretend=pretend)
+        return self._make(schedule.name, [*stale, *wanted], self._render_line(schedule, places), pretend=pretend)
 
     def _check_kind(self) -> None:
         programs = {"systemd": "systemctl", "cron": "cron", "crontab": "crontab"}
@@ -134,11 +134,11 @@ class Machine:
 
     def take_off(self, name: str, *, pretend: bool) -> list[File]:
         """Remove a schedule, whichever kind it is, and return the files that were there. The log stays."""
-        files = [*self._list_all(name), File(self.places(name).script)]
+        files = [*self._list_all(name), File(self.locate_files(name).script)]
         return self._make(name, files, "", pretend=pretend)
 
     def _make(self, name: str, files: list[File], line: str, *, pretend: bool) -> list[File]:
-        different = [file for file in files if file.differs()]
+        different = [file for file in files if file.is_different()]
         timers = [file for file in different if file.path.suffix in (".timer", ".service")]
         if not pretend:
             if not self.folder:
@@ -147,25 +147,25 @@ class Machine:
                 file.write()
             if not self.folder:
                 self._switch_on(timers, [file for file in files if file.text and file.path.suffix == ".timer"])
-        crontab = self._crontab(name, line, pretend=pretend)
+        crontab = self._change_crontab(name, line, pretend=pretend)
         return different + ([crontab] if crontab else [])
 
-    def _files(self, schedule: Schedule, places: Places) -> Iterator[File]:
+    def _list_files(self, schedule: Schedule, places: Places) -> Iterator[File]:
         if self.kind == "systemd":
-            yield File(places.units / f"{schedule.name}.service", scheduling.service(schedule, places))
-            yield File(places.units / f"{schedule.name}.timer", scheduling.timer(schedule))
+            yield File(places.units / f"{schedule.name}.service", scheduling.render_service(schedule, places))
+            yield File(places.units / f"{schedule.name}.timer", scheduling.render_timer(schedule))
         elif self.kind == "cron":
-            yield File(places.cron / schedule.name, scheduling.cron_file(schedule, places))
+            yield File(places.cron / schedule.name, scheduling.render_cron_file(schedule, places))
         elif self.folder:
-            text = scheduling.crontab_with("", schedule.name, scheduling.cron_line(schedule, places, ""))
+            text = scheduling.render_crontab("", schedule.name, scheduling.render_cron_line(schedule, places, ""))
             yield File(places.cron / f"{schedule.name}.crontab", text)
 
-    def _line(self, schedule: Schedule, places: Places) -> str:
-        return scheduling.cron_line(schedule, places, "") if self.kind == "crontab" else ""
+    def _render_line(self, schedule: Schedule, places: Places) -> str:
+        return scheduling.render_cron_line(schedule, places, "") if self.kind == "crontab" else ""
 
     def _list_all(self, name: str) -> Iterator[File]:
         """Yield what any kind of schedule of this name would consist of, as files that must not exist."""
-        places = self.places(name)
+        places = self.locate_files(name)
         yield File(places.units / f"{name}.timer")
         yield File(places.units / f"{name}.service")
         if self.folder or self.is_root:
@@ -175,26 +175,26 @@ class Machine:
 
     def _switch_off(self, timers: list[File]) -> None:
         if timers and _SYSTEMD_RUNS.is_dir():
-            self._systemctl("disable", "--now", *(file.path.name for file in timers))
+            self._run_systemctl("disable", "--now", *(file.path.name for file in timers))
 
     def _switch_on(self, changed: list[File], timers: list[File]) -> None:
         if changed and _SYSTEMD_RUNS.is_dir():
-            self._systemctl("daemon-reload")
+            self._run_systemctl("daemon-reload")
         if timers:
-            self._systemctl("enable", "--now", *(file.path.name for file in timers))
+            self._run_systemctl("enable", "--now", *(file.path.name for file in timers))
             if any(file in changed for file in timers):
-                self._systemctl("restart", *(file.path.name for file in timers))
+                self._run_systemctl("restart", *(file.path.name for file in timers))
 
-    def _systemctl(self, *words: str) -> None:
+    def _run_systemctl(self, *words: str) -> None:
         _run("systemctl", *([] if self.is_root else ["--user"]), *words)
 
-    def _crontab(self, name: str, line: str, *, pretend: bool) -> File | None:
+    def _change_crontab(self, name: str, line: str, *, pretend: bool) -> File | None:
         """Change the user's crontab where that is needed, and return it as a file."""
         if self.folder or not shutil.which("crontab"):
             return None
         # A user without a crontab is an exit code of its own.
         now = subprocess.run(["crontab", "-l"], capture_output=True, text=True, check=False).stdout
-        new = scheduling.crontab_with(now, name, line)
+        new = scheduling.render_crontab(now, name, line)
         if new == now:
             return None
         if not pretend:

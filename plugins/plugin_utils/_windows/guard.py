@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from . import permit
 from .options import read_windows
-from .window import format_moment, next_after, open_at, starts_since
+from .window import find_next_after, format_moment, is_started_since, open_at
 
 #: Cron runs it several times an hour. Only the first time after a window has opened is its start.
 AT_START = "--at-start"
@@ -26,10 +26,10 @@ _START = timedelta(minutes=5)
 def main() -> None:
     """Say when the next window opens, and end with whether one is open now."""
     windows = read_windows(json.load(sys.stdin))
-    moment = permit.now()
-    if open_at(windows, moment) and (AT_START not in sys.argv or starts_since(windows, moment - _START, moment)):
+    moment = permit.read_now()
+    if open_at(windows, moment) and (AT_START not in sys.argv or is_started_since(windows, moment - _START, moment)):
         sys.exit(0)
-    next_window = next_after(windows, moment)
+    next_window = find_next_after(windows, moment)
     print(
         f"the next window opens {format_moment(next_window.opens, next_window.zone)}"
         if next_window

@@ -27,22 +27,22 @@ def read_windows(options: Any) -> list[Window]:
     """Return the windows of the option.
 
     Raises:
-        Refused: something is wrong with it; ``window_problems`` says all of it.
+        Refused: something is wrong with it; ``list_window_problems`` says all of it.
     """
-    wrong = window_problems(options)
+    wrong = list_window_problems(options)
     if wrong:
         raise Refused(" ".join(wrong), code="window-invalid")
-    return [_window(entry) for entry in options]
+    return [_parse_window(entry) for entry in options]
 
 
-def window_problems(options: Any) -> list[str]:
+def list_window_problems(options: Any) -> list[str]:
     """Return all that is wrong with the option, each as a sentence."""
     if not isinstance(options, list):
         return ["migrate_windows must be a list of windows, each with a start and an end or a duration."]
-    return [problem for number, entry in enumerate(options, 1) for problem in _problems(number, entry)]
+    return [problem for number, entry in enumerate(options, 1) for problem in _list_problems(number, entry)]
 
 
-def _problems(number: int, entry: Any) -> Iterator[str]:
+def _list_problems(number: int, entry: Any) -> Iterator[str]:
     place = f"Entry {number} of migrate_windows"
     if not isinstance(entry, dict):
         yield f"{place} must be a dictionary with {', '.join(KEYS)}."
@@ -61,13 +61,13 @@ def _problems(number: int, entry: Any) -> Iterator[str]:
                 yield f"{place}: {key} {entry[key]!r} cannot be read: {error}."
 
 
-def _window(entry: dict[str, Any]) -> Window:
+def _parse_window(entry: dict[str, Any]) -> Window:
     known = {key: read(entry[key]) for key, read in _READERS.items() if entry.get(key) is not None}
     known["zone"] = known.pop("timezone", ZoneInfo("UTC"))
     return Window(**known)
 
 
-def _time(value: Any) -> time:
+def _parse_time(value: Any) -> time:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MINUTES_OF_A_DAY:
         # YAML reads an unquoted 22:00 as a number to the base of sixty.
         return time(value // 60, value % 60)
@@ -76,7 +76,7 @@ def _time(value: Any) -> time:
     raise ValueError("write it as '22:00'")
 
 
-def _duration(value: Any) -> timedelta:
+def _parse_duration(value: Any) -> timedelta:
     found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if found and any(found.groups()):
         hours, minutes, seconds = (int(part or 0) for part in found.groups())
@@ -90,7 +90,7 @@ def _duration(value: Any) -> timedelta:
     return length
 
 
-def _days(value: Any) -> frozenset[int]:
+def _parse_days(value: Any) -> frozenset[int]:
     names = [str(name).lower() for name in _as_list(value)]
     if not names:
         raise ValueError(f"name some of {', '.join(DAYS)}, or leave it out for every day")
@@ -101,10 +101,10 @@ def _days(value: Any) -> frozenset[int]:
 
 
 def _exclude(value: Any) -> frozenset[date]:
-    return frozenset(day for entry in _as_list(value) for day in _dates(entry))
+    return frozenset(day for entry in _as_list(value) for day in _parse_dates(entry))
 
 
-def _dates(value: Any) -> Iterator[date]:
+def _parse_dates(value: Any) -> Iterator[date]:
     """Yield one date, or each of ``first/last``."""
     first, slash, last = str(value.date() if isinstance(value, datetime) else value).partition("/")
     day = date.fromisoformat(first)
@@ -116,7 +116,7 @@ def _dates(value: Any) -> Iterator[date]:
         day += timedelta(days=1)
 
 
-def _zone(value: Any) -> ZoneInfo:
+def _parse_zone(value: Any) -> ZoneInfo:
     if not available_timezones():
         raise ValueError("this controller knows no time zones; install tzdata")
     if str(value) not in available_timezones():
@@ -131,10 +131,10 @@ def _as_list(value: Any) -> list[Any]:
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "days": _days,
-    "start": _time,
-    "end": _time,
-    "duration": _duration,
-    "timezone": _zone,
+    "days": _parse_days,
+    "start": _parse_time,
+    "end": _parse_time,
+    "duration": _parse_duration,
+    "timezone": _parse_zone,
     "exclude": _exclude,
 }

@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 
 from .options import read_windows
-from .window import format_moment, next_after, open_at
+from .window import find_next_after, format_moment, open_at
 
 #: Tests set it, with an offset, and the clock stops there. It moves windows only, no time that is recorded.
 VARIABLE = "HOSTING_ALEMBIC_NOW"
@@ -28,7 +28,7 @@ class Permit:
     override: str = ""
 
 
-def now() -> datetime:
+def read_now() -> datetime:
     """Return this moment in UTC.
 
     Raises:
@@ -76,11 +76,11 @@ def permit(options: Any, required: bool, override: Any) -> Permit:
             _OVERRIDE.format(otherwise="Define one"),
             code="window-missing",
         )
-    moment = now()
+    moment = read_now()
     opening = open_at(windows, moment)
     if opening:
         return Permit(deadline=opening.closes.isoformat())
-    following = next_after(windows, moment)
+    following = find_next_after(windows, moment)
     zone = windows[0].zone
     raise Refused(
         "No maintenance window is open",
@@ -96,9 +96,9 @@ def permit(options: Any, required: bool, override: Any) -> Permit:
     )
 
 
-def seconds_until(deadline: str) -> float:
+def count_seconds_until(deadline: str) -> float:
     """Return how much time is left until a deadline, less than nothing if it is over."""
-    return (datetime.fromisoformat(deadline) - now()).total_seconds()
+    return (datetime.fromisoformat(deadline) - read_now()).total_seconds()
 
 
 _OVERRIDE = "{otherwise}, or set migrate_window_override to the reason why it cannot wait"

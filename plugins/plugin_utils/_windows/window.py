@@ -51,7 +51,7 @@ class Opening:
         return self.opens <= moment < self.closes
 
 
-def instant(local: datetime, zone: ZoneInfo) -> datetime:
+def convert_to_utc(local: datetime, zone: ZoneInfo) -> datetime:
     """Return the moment in UTC at which clocks first show a local time, or jump over it."""
     moment = local.replace(tzinfo=zone, fold=0).astimezone(timezone.utc)
     if moment.astimezone(zone).replace(tzinfo=None) == local:
@@ -69,25 +69,25 @@ def instant(local: datetime, zone: ZoneInfo) -> datetime:
     return after
 
 
-def opening(window: Window, day: date) -> Opening | None:
+def find_opening(window: Window, day: date) -> Opening | None:
     """Return the window that starts on a local day, or None if there is none on it."""
     if day.weekday() not in window.days or day in window.exclude:
         return None
-    opens = instant(datetime.combine(day, window.start), window.zone)
+    opens = convert_to_utc(datetime.combine(day, window.start), window.zone)
     if window.duration is not None:
         closes = opens + window.duration
     else:
         end = window.end or time(0)
         last = day if end > window.start else day + _DAY
-        closes = instant(datetime.combine(last, end), window.zone)
+        closes = convert_to_utc(datetime.combine(last, end), window.zone)
     for excluded in window.exclude:
-        midnight = instant(datetime.combine(excluded, time(0)), window.zone)
+        midnight = convert_to_utc(datetime.combine(excluded, time(0)), window.zone)
         if opens < midnight < closes:
             closes = midnight
     return Opening(opens, closes, window.zone) if opens < closes else None
 
 
-def openings(windows: list[Window], since: datetime, until: datetime) -> list[Opening]:
+def list_openings(windows: list[Window], since: datetime, until: datetime) -> list[Opening]:
     """Return all that are open between two moments, in order; those that overlap or touch are one."""
     found: list[Opening] = []
     every = [entry for window in windows for entry in _of(window, since, until)]
@@ -103,7 +103,7 @@ def _of(window: Window, since: datetime, until: datetime) -> Iterator[Opening]:
     day = (since - LONGEST).astimezone(window.zone).date()
     last = until.astimezone(window.zone).date()
     while day <= last:
-        found = opening(window, day)
+        found = find_opening(window, day)
         if found and found.closes > since and found.opens <= until:
             yield found
         day += _DAY
@@ -111,17 +111,17 @@ def _of(window: Window, since: datetime, until: datetime) -> Iterator[Opening]:
 
 def open_at(windows: list[Window], moment: datetime) -> Opening | None:
     """Return the window that is open at a moment, until its very end: windows that follow each other are one."""
-    around = openings(windows, moment - _DAY, moment + LONGEST + _DAY)
+    around = list_openings(windows, moment - _DAY, moment + LONGEST + _DAY)
     return next((entry for entry in around if entry.holds(moment)), None)
 
 
-def starts_since(windows: list[Window], since: datetime, moment: datetime) -> bool:
+def is_started_since(windows: list[Window], since: datetime, moment: datetime) -> bool:
     """Return whether a window has opened since a moment, also one that follows another without a gap."""
     every = [entry for window in windows for entry in _of(window, since, moment)]
     return any(since < entry.opens <= moment for entry in every)
 
 
-def next_after(windows: list[Window], moment: datetime) -> Opening | None:
+def find_next_after(windows: list[Window], moment: datetime) -> Opening | None:
     """Return the first window that opens after a moment, or None if none does within the next year.
 
     One that follows another without a gap opens too: a schedule begins a run then.

@@ -16,19 +16,19 @@ MODULES = sorted(path.stem for path in (PROJECT / "plugins" / "modules").glob("*
 
 DEFINED = {
     "backup": argument_specs.run(),
-    "backups_info": argument_specs.backups(),
+    "backups_info": argument_specs.build_backups(),
     "downgrade": argument_specs.downgrade(),
     "fetch_backups": argument_specs.fetch_backups(),
-    "health": argument_specs.health(),
-    "maintenance": argument_specs.maintenance(),
+    "health": argument_specs.build_health(),
+    "maintenance": argument_specs.build_maintenance(),
     "plan_info": argument_specs.plan(),
     "prune": argument_specs.prune(),
     "rehearse": argument_specs.rehearse(),
     "recover": argument_specs.run(),
-    "release": argument_specs.shipping(),
+    "release": argument_specs.build_shipping(),
     "restore": argument_specs.restore(),
-    "rollback": argument_specs.rollback(),
-    "status_info": argument_specs.status(),
+    "rollback": argument_specs.build_rollback(),
+    "status_info": argument_specs.build_status(),
     "upgrade": argument_specs.upgrade(),
 }
 

@@ -16,7 +16,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import read_events
-from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import digest_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import hash_shipped
 from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import note_current
 from tests.codes import assert_error, assert_names
 from tests.lab.waiting import wait_until
@@ -153,7 +153,11 @@ def test_a_verb_that_is_attached_to_after_its_end_says_how_it_ended(
     script(file, "create table mine (a)")
     for earlier, its in before:
         call(earlier, follow=60, **its, **given)
-    path = host.layout.rehearsal("app", "r2") if verb == "rehearse" else host.layout.journal("app", options["run"])
+    path = (
+        host.layout.locate_rehearsal("app", "r2")
+        if verb == "rehearse"
+        else host.layout.locate_journal("app", options["run"])
+    )
 
     first = call(verb, follow=0, **options, **given)
     wait_until(lambda: any(_ends(event, verb) for event in read_events(path)), f"the {verb} ends")
@@ -261,7 +265,7 @@ def test_a_release_is_installed_once(host: Host, tmp_path: Path) -> None:
     wanted: dict[str, Any] = {
         "root": str(host.root),
         "release": "abc",
-        "content": digest_of(folder),
+        "content": hash_shipped(folder),
         "virtualenv": sys.prefix,
     }
 
@@ -309,7 +313,7 @@ def _calls_of(module: str) -> list[str]:
     """The functions that a module calls, but for those by which it answers."""
     source = _working(module)
     names = {*source.respond.__code__.co_names}
-    own = {"module_of", "answering", "leave", "fail", "format_errors", "difference"}
+    own = {"build_module", "answer_errors", "leave", "fail", "format_errors", "build_diff"}
     found = [name for name in sorted(names - own) if callable(getattr(source, name, None))]
     return [name for name in found if not isinstance(getattr(source, name), type)]
 

@@ -75,7 +75,7 @@ def test_a_database_has_the_keys_that_the_modules_take() -> None:
 
 
 def test_a_variable_has_the_default_of_its_option() -> None:
-    for name, spec in {**argument_specs.run(), **argument_specs.shipping()}.items():
+    for name, spec in {**argument_specs.run(), **argument_specs.build_shipping()}.items():
         variable = f"migrate_{name}"
         # The text of the requirements is what the module gets; the variable names their file.
         if variable in DEFAULTS and "default" in spec and name != "requirements":

@@ -7,27 +7,28 @@
 from __future__ import annotations
 
 from .beside import Beside
-from .content import digest_columns, digest_of
-from .quoting import literal, qualify_name
+from .content import build_digest_columns, read_digest
+from .quoting import qualify_name, quote_literal
 
 _MARK = "hosting_alembic_digest"
 
 
-def arriving(beside: Beside, tables: list[str]) -> dict[str, tuple[str, str]]:
+def build_arriving_queries(beside: Beside, tables: list[str]) -> dict[str, tuple[str, str]]:
     """Return for each table with triggers what reads the digest of its rows once it has moved in, and the digest."""
-    own = beside.engine.own_connection()
+    own = beside.engine.open_own_connection()
     found: dict[str, tuple[str, str]] = {}
     for table in tables:
         if table not in beside.before.triggers:
             continue
-        columns = [column for column in beside.columns_before(table).values() if not column.is_generated]
+        columns = [column for column in beside.read_columns_before(table).values() if not column.is_generated]
         place = qualify_name(beside.schema, table)
         # A digest is of values as a session in UTC sees them.
         read = (
-            f"set statement time_zone = '+00:00' for select {literal(_MARK)}, {len(found)}, {digest_columns(columns)}"
+            f"set statement time_zone = '+00:00' for select {quote_literal(_MARK)}, {len(found)},"
+            f" {build_digest_columns(columns)}"
             f" from {place}"
         )
-        found[table] = read, digest_of(own, *beside.there.where(table), columns)
+        found[table] = read, read_digest(own, *beside.there.locate_table(table), columns)
     return found
 
 

@@ -28,9 +28,9 @@ from . import client_tools
 from .catalog import SEQUENCE, TABLES, VERSIONED, read_fingerprint
 from .dump_file import DumpContent, read_dump
 from .dump_waits import DumpWaits
-from .not_transactional import locked_for_dump
+from .not_transactional import lock_for_dump
 from .places import leave_out_ours
-from .same_name import TABLE_IS_HERE, TRIGGER_IS_HERE, same_name
+from .same_name import TABLE_IS_HERE, TRIGGER_IS_HERE, match_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -49,9 +49,9 @@ _LONGEST_PACKET = 1 << 30
 _OTHERS = f"""
 select 'view', count(*) from information_schema.views where {TABLE_IS_HERE}
 union all select 'trigger', count(*) from information_schema.triggers where {TRIGGER_IS_HERE}
-union all select 'event', count(*) from information_schema.events where {same_name("event_schema", "database()")}
+union all select 'event', count(*) from information_schema.events where {match_name("event_schema", "database()")}
 union all select lower(routine_type), count(*) from information_schema.routines
- where {same_name("routine_schema", "database()")} group by 1
+ where {match_name("routine_schema", "database()")} group by 1
 """
 #: When tables were made, and written last: one that is as before may have been another one meanwhile.
 _TIMES = f"""
@@ -104,14 +104,14 @@ def write_dump(engine: MariaDBSession, folder: Path, count_rows: bool, report: R
     _refuse_other_server(engine)
     target = folder / FILE
     for attempt in range(1, _ATTEMPTS + 1):
-        activity = engine.activity()
-        before = _state(engine, count_rows)
+        activity = engine.read_activity()
+        before = _read_state_of_snapshot(engine, count_rows)
         noticed = _dump(engine, tool, target, before, report)
-        after = _state(engine, count_rows)
+        after = _read_state_of_snapshot(engine, count_rows)
         if noticed or before.fingerprint != after.fingerprint or before.made != after.made:
             report(f"another session changed the schema during the dump ({attempt} of {_ATTEMPTS} attempts)")
             continue
-        counts, not_exact = _proven(engine, target, before, after)
+        counts, not_exact = _prove_dump(engine, target, before, after)
         if not_exact:
             report(
                 f"other sessions wrote into {', '.join(not_exact)} during the dump, so the number of their rows cannot"
@@ -134,13 +134,13 @@ def _dump(engine: MariaDBSession, tool: client_tools.Tool, target: Path, state: 
     Raises:
         Failed: it failed for another reason.
     """
-    with locked_for_dump(engine), open(target, "wb", opener=_private) as output:
+    with lock_for_dump(engine), open(target, "wb", opener=_open_private) as output:
         try:
             client_tools.run_tool(
                 tool,
                 [
                     *dump_options(state.tables.values()),
-                    *leave_out_ours(engine.own_connection(), engine.name_on_server),
+                    *leave_out_ours(engine.open_own_connection(), engine.name_on_server),
                     "--",
                     engine.name_on_server,
                 ],
@@ -158,7 +158,7 @@ def _dump(engine: MariaDBSession, tool: client_tools.Tool, target: Path, state: 
     return False
 
 
-def _private(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
@@ -176,7 +176,7 @@ def _refuse_other_server(engine: MariaDBSession) -> None:
     words = ["--batch", "--raw", "--skip-column-names", "--default-character-set=utf8mb4"]
     words += [f"--execute={_WHERE}", f"--database={engine.name_on_server}"]
     there = client_tools.run_tool(client, words, engine.url, engine.driver).strip()
-    here = str(engine.own_connection().rows(escape_colons(_WHERE))[0][0])
+    here = str(engine.open_own_connection().query_rows(escape_colons(_WHERE))[0][0])
     if there != here:
         raise Failed(
             f"mariadb-dump would back up another database than {engine.database.name!r}",
@@ -186,7 +186,9 @@ def _refuse_other_server(engine: MariaDBSession) -> None:
         )
 
 
-def _proven(engine: MariaDBSession, target: Path, before: _State, after: _State) -> tuple[dict[str, int], list[str]]:
+def _prove_dump(
+    engine: MariaDBSession, target: Path, before: _State, after: _State
+) -> tuple[dict[str, int], list[str]]:
     """Compare a dump with the database; return its rows by table, and the tables whose rows could not be compared.
 
     Raises:
@@ -194,12 +196,12 @@ def _proven(engine: MariaDBSession, target: Path, before: _State, after: _State)
     """
     found = read_dump(target)
     if not found.is_complete:
-        raise _invalid(target, "its last line is missing")
+        raise _build_invalid_failure(target, "its last line is missing")
     missing = sorted(set(before.tables) ^ set(found.rows))
     if missing:
-        raise _invalid(target, f"it and the database differ in their tables: {', '.join(missing[:5])}")
+        raise _build_invalid_failure(target, f"it and the database differ in their tables: {', '.join(missing[:5])}")
     if found.others != before.others:
-        raise _invalid(target, f"it holds {dict(found.others)} and the database {dict(before.others)}")
+        raise _build_invalid_failure(target, f"it holds {dict(found.others)} and the database {dict(before.others)}")
     not_exact = [name for name in before.tables if not _has_its_rows(target, name, found, before, after)]
     _refuse_too_long(engine, found)
     sync(target)
@@ -213,7 +215,7 @@ def _refuse_too_long(engine: MariaDBSession, found: DumpContent) -> None:
     Raises:
         Failed: one is too long.
     """
-    taken = int(engine.own_connection().rows("select @@global.max_allowed_packet")[0][0])
+    taken = int(engine.open_own_connection().query_rows("select @@global.max_allowed_packet")[0][0])
     if found.longest < taken:  # one byte more is sent
         return
     needed = (found.longest // 1024 + 1) * 1024
@@ -243,23 +245,25 @@ def _has_its_rows(target: Path, name: str, found: DumpContent, before: _State, a
     # A queue may have been filled and emptied in between.
     if after.written[name] >= before.moment:
         return False
-    raise _invalid(target, f"it holds {found.rows[name]} rows of {name}, and the database {seen[0]} to {seen[1]}")
+    raise _build_invalid_failure(
+        target, f"it holds {found.rows[name]} rows of {name}, and the database {seen[0]} to {seen[1]}"
+    )
 
 
-def _invalid(target: Path, why: str) -> Failed:
+def _build_invalid_failure(target: Path, why: str) -> Failed:
     return Failed(f"The dump {target} is not complete", why, CHECK_DISK, code="dump-invalid")
 
 
-def _state(engine: MariaDBSession, count_rows: bool) -> _State:
-    own = engine.own_connection()
-    with engine.short_lock_timeout(engine.job.backup_lock_wait), _snapshot(own):
+def _read_state_of_snapshot(engine: MariaDBSession, count_rows: bool) -> _State:
+    own = engine.open_own_connection()
+    with engine.shorten_lock_timeout(engine.job.backup_lock_wait), _open_snapshot(own):
         return own.run(_read_state, engine, count_rows)
 
 
 def _read_state(connection: Connection, engine: MariaDBSession, count_rows: bool) -> _State:
     moment = str(execute(connection, "select now()")[0][0])
     schema = engine.name_on_server
-    counted = engine.row_counts(connection) if count_rows else None
+    counted = engine.count_table_rows(connection) if count_rows else None
     counts = None if counted is None else {name[len(schema) + 1 :]: count for name, count in counted.items()}
     tables = {str(name): str(kind) for name, kind, _engine in execute(connection, TABLES)}
     others = Counter({str(kind): int(count) for kind, count in execute(connection, _OTHERS) if count})
@@ -269,10 +273,10 @@ def _read_state(connection: Connection, engine: MariaDBSession, count_rows: bool
 
 
 @contextmanager
-def _snapshot(own: OwnConnection) -> Iterator[None]:
-    own.rows("start transaction with consistent snapshot, read only")
+def _open_snapshot(own: OwnConnection) -> Iterator[None]:
+    own.query_rows("start transaction with consistent snapshot, read only")
     try:
         yield
     finally:
         with suppress(Exception):  # the server may be gone
-            own.rows("rollback")
+            own.query_rows("rollback")

@@ -13,30 +13,30 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..._core.errors import ANOTHER_BACKUP, NOT_POSSIBLE, REPLACED_NOTHING, Failed, Refused, first_of
-from ..._core.paths import sha256_of
-from ..connection import OwnConnection, first_line
+from ..._core.errors import ANOTHER_BACKUP, NOT_POSSIBLE, REPLACED_NOTHING, Failed, Refused, describe_first
+from ..._core.paths import hash_file
+from ..connection import OwnConnection, describe_error
 from ..data import Archive
 from ..interface import Report
 from . import client_input
 from .catalog import read_exactly
-from .content import columns_of, digest_of, list_shared_columns, run_sql
-from .dump_text import Definitions, definitions_of, select_table_lines
+from .content import list_shared_columns, read_columns, read_digest, run_sql
+from .dump_text import Definitions, parse_dump, select_table_lines
 from .fill_copy import list_bound_elsewhere
 from .made_schemas import MadeSchemas
-from .places import Place, PrefixPlace, SchemaPlace, prefixes_in
+from .places import Place, PrefixPlace, SchemaPlace, list_prefix_places
 from .prefixed_dump import prefix_dump
 from .session_counters import Counts
 from .swap_state import (
     NEW,
-    empty_schemas,
+    build_prefix,
     is_empty,
+    list_empty_schemas,
     list_named_schemas,
-    prefix_for,
     read_row,
     record,
 )
-from .which_place import new_place
+from .which_place import choose_new_place
 
 if TYPE_CHECKING:
     from .content import Column
@@ -78,8 +78,8 @@ class Beside:
             Refused: the user may not make a schema.
             Failed: the dump is damaged, or the server did not take it.
         """
-        own = self.engine.own_connection()
-        place = new_place(self.engine, is_locked=self._is_locked)
+        own = self.engine.open_own_connection()
+        place = choose_new_place(self.engine, is_locked=self._is_locked)
         self.read_dump()
         if isinstance(place, PrefixPlace):
             self._refuse_elsewhere()
@@ -109,7 +109,7 @@ class Beside:
         if found:
             raise Refused(
                 f"The backup of {self.engine.database.name!r} cannot be loaded into the database itself",
-                f"these have their rows elsewhere, or refer to another database: {first_of(found, _MOST_NAMED)}",
+                f"these have their rows elsewhere, or refer to another database: {describe_first(found, _MOST_NAMED)}",
                 "Let an administrator grant a schema beside it: see the commands below",
                 code=NOT_POSSIBLE,
             )
@@ -122,12 +122,12 @@ class Beside:
         """
         digest = hashlib.sha256()
         with self.archive.path.open("rb") as lines:
-            read, there = _passing(lines, digest), self.there
+            read, there = _pass_lines(lines, digest), self.there
             if isinstance(there, PrefixPlace):
-                script = there.loading(prefix_dump(read, there, self.before.all_tables()))
+                script = there.prepend_lock(prefix_dump(read, there, self.before.list_tables()))
             else:
                 script = select_table_lines(read)
-            self.loaded = client_input.feed(self.engine, there.where("")[0], script)
+            self.loaded = client_input.feed(self.engine, there.locate_table("")[0], script)
         if digest.hexdigest() != self._digest:
             raise self._describe_damage()
 
@@ -137,21 +137,21 @@ class Beside:
         Raises:
             Failed: tables or rows are missing.
         """
-        own = self.engine.own_connection()
-        there, defined = self.there, self.before.all_tables()
-        wrong = sorted(defined ^ set(there.tables(own, defined)))
+        own = self.engine.open_own_connection()
+        there, defined = self.there, self.before.list_tables()
+        wrong = sorted(defined ^ set(there.read_tables(own, defined)))
         expected = self.archive.row_counts or {}
         # The history of a versioned table is in a dump, and not in its count.
-        for table in sorted(there.plain_tables(own, defined) - set(wrong)):
+        for table in sorted(there.read_plain_tables(own, defined) - set(wrong)):
             counted = expected.get(f"{self.schema}.{table}")
             if counted is None:
                 continue
-            loaded = int(run_sql(own, f"select count(*) from {there.at(table)}")[0][0])
+            loaded = int(run_sql(own, f"select count(*) from {there.qualify_table(table)}")[0][0])
             wrong += [f"{table} has {loaded} rows and not {counted}"] if loaded != counted else []
         if wrong:
             raise Failed(
                 f"The backup {self.archive.path.parent} could not be loaded",
-                f"what was loaded is not what it defines: {first_of(wrong, _MOST_NAMED)}",
+                f"what was loaded is not what it defines: {describe_first(wrong, _MOST_NAMED)}",
                 ANOTHER_BACKUP,
                 code=REPLACED_NOTHING,
             )
@@ -181,11 +181,11 @@ class Beside:
         Raises:
             Failed: it is not what was proven, or holds what cannot be made again.
         """
-        self._digest = sha256_of(self.archive.path)
+        self._digest = hash_file(self.archive.path)
         if self.archive.sha256 not in ("", self._digest):
             raise self._describe_damage()
         with self.archive.path.open("rb") as lines:
-            self.before = definitions_of(lines)
+            self.before = parse_dump(lines)
         if self.before.not_understood:
             raise Failed(
                 f"The backup {self.archive.path.parent} holds what cannot be made again",
@@ -197,41 +197,41 @@ class Beside:
     def read(self) -> None:
         """Read the definitions and the rows of both."""
         self.read_definitions()
-        own = self.engine.own_connection()
-        self._columns_before = self.there.columns(own, self.before.all_tables())
+        own = self.engine.open_own_connection()
+        self._columns_before = self.there.read_columns(own, self.before.list_tables())
         self._report("compares the rows with those of the backup")
-        self.rows_before = self._digests(self.there)
-        self.rows_now = self._digests(SchemaPlace(self.schema))
+        self.rows_before = self._read_digests(self.there)
+        self.rows_now = self._read_digests(SchemaPlace(self.schema))
 
     def read_definitions(self) -> None:
         """Read what the database defines now."""
-        self._lines_now = self.engine.own_connection().run(read_exactly)
-        self.now = definitions_of(client_input.definitions_now(self.engine))
-        self.now.invalid_views = client_input.invalid_views(self.engine)
+        self._lines_now = self.engine.open_own_connection().run(read_exactly)
+        self.now = parse_dump(client_input.read_definitions(self.engine))
+        self.now.invalid_views = client_input.list_invalid_views(self.engine)
 
     def compare_definitions(self) -> list[str]:
         """Return how definitions differ from those that were read, while all tables are locked by our session."""
-        before, now = Counter(self._lines_now), Counter(self.engine.own_connection().run(read_exactly))
+        before, now = Counter(self._lines_now), Counter(self.engine.open_own_connection().run(read_exactly))
         return [f"{line[:_LONGEST_LINE]} has changed" for line in sorted((before - now) + (now - before))]
 
     def read_rows(self, tables: Container[str]) -> dict[str, str]:
         """Read the rows of some tables once more, while they are locked."""
-        return self._digests(SchemaPlace(self.schema), tables)
+        return self._read_digests(SchemaPlace(self.schema), tables)
 
-    def _digests(self, place: Place, tables: Container[str] | None = None) -> dict[str, str]:
+    def _read_digests(self, place: Place, tables: Container[str] | None = None) -> dict[str, str]:
         """Return digests by table, by the columns that both have, each as the backup's type has it."""
-        own = self.engine.own_connection()
-        now = columns_of(own, self.schema)
+        own = self.engine.open_own_connection()
+        now = read_columns(own, self.schema)
         return {
-            table: digest_of(
-                own, *place.where(table), [columns[name] for name in list_shared_columns(columns, now[table])]
+            table: read_digest(
+                own, *place.locate_table(table), [columns[name] for name in list_shared_columns(columns, now[table])]
             )
             for table, columns in self._columns_before.items()
             if table in self.before.tables and table in self.now.tables and table in now
             if tables is None or table in tables
         }
 
-    def columns_before(self, table: str) -> dict[str, Column]:
+    def read_columns_before(self, table: str) -> dict[str, Column]:
         """Return the columns that a table had."""
         return self._columns_before.get(table, {})
 
@@ -241,12 +241,14 @@ class Beside:
 
     def list_missing(self) -> list[str]:
         """Return the tables, sequences and columns with values that the backup has and the database has not."""
-        now = columns_of(self.engine.own_connection(), self.schema)
+        now = read_columns(self.engine.open_own_connection(), self.schema)
         found = [f"table {name}" for name in self.before.tables.keys() - self.now.tables.keys()]
         found += [f"sequence {name}" for name in self.before.sequences.keys() - self.now.sequences.keys()]
         for table in self.before.tables.keys() & self.now.tables.keys():
-            lost = self.columns_before(table).keys() - now.get(table, {}).keys()
-            found += [f"column {table}.{name}" for name in lost if not self.columns_before(table)[name].is_generated]
+            lost = self.read_columns_before(table).keys() - now.get(table, {}).keys()
+            found += [
+                f"column {table}.{name}" for name in lost if not self.read_columns_before(table)[name].is_generated
+            ]
         return sorted(found)
 
     def list_moved_sequences(self) -> list[str]:
@@ -257,12 +259,12 @@ class Beside:
         """Drop what was loaded."""
         if self.place:
             with suppress(Exception):  # the next one drops it
-                self.place.drop(self.engine.own_connection())
+                self.place.drop(self.engine.open_own_connection())
                 MadeSchemas.of(self.engine).forget(self.place.noted_as)
             self.place = None
 
 
-def _passing(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+def _pass_lines(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
     """Yield the lines, and add each to a digest."""
     for line in lines:
         digest.update(line)
@@ -277,21 +279,21 @@ def is_loaded(own: OwnConnection, place: Place, made: MadeSchemas) -> bool:
 
 def drop_left(engine: MariaDBSession) -> list[str]:
     """Drop what comparisons and restores of this host have loaded that were killed, and return the places' names."""
-    own, made = engine.own_connection(), MadeSchemas.of(engine)
-    alive = {int(number) for (number,) in own.rows("select id from information_schema.processlist")}
-    found: list[Place] = [SchemaPlace(name) for name in empty_schemas(own, engine.name_on_server)]
+    own, made = engine.open_own_connection(), MadeSchemas.of(engine)
+    alive = {int(number) for (number,) in own.query_rows("select id from information_schema.processlist")}
+    found: list[Place] = [SchemaPlace(name) for name in list_empty_schemas(own, engine.name_on_server)]
     schemas = [
         SchemaPlace(name)
         for name, session in list_named_schemas(own, engine.name_on_server, NEW)
         if session not in alive
     ]
     found += [each for each in schemas if each not in found and is_loaded(own, each, made)]
-    prefixes = prefixes_in(own, engine.name_on_server, prefix_for(""))
+    prefixes = list_prefix_places(own, engine.name_on_server, build_prefix(""))
     found += [each for each in prefixes if made.is_noted(each.noted_as) and each.is_unwritten(own)]
     found += [
         each
         for each in prefixes
-        if each not in found and each.name.startswith(prefix_for(NEW)) and is_loaded(own, each, made)
+        if each not in found and each.name.startswith(build_prefix(NEW)) and is_loaded(own, each, made)
     ]
     for place in found:
         if isinstance(place, PrefixPlace) and not place.is_loaded_by_no_one(own, engine.job.lock_wait):
@@ -301,13 +303,13 @@ def drop_left(engine: MariaDBSession) -> list[str]:
     return [place.name for place in found]
 
 
-def cannot_compare(error: BaseException) -> str:
+def explain_not_compared(error: BaseException) -> str:
     """Say why a database was not compared."""
-    words = f"{error.what}: {error.why}" if isinstance(error, Refused) else first_line(error)
+    words = f"{error.what}: {error.why}" if isinstance(error, Refused) else describe_error(error)
     return f"the backup could not be loaded beside the database ({words})"
 
 
-def definition_of_sequence(found: Definitions, name: str) -> str:
+def build_sequence_definition(found: Definitions, name: str) -> str:
     """Return what makes a sequence, without where it is."""
     return found.sequences[name].split("\n")[0]
 
@@ -315,7 +317,7 @@ def definition_of_sequence(found: Definitions, name: str) -> str:
 def find_moved_sequences(before: Definitions, now: Definitions) -> list[str]:
     """Return the sequences that have given out values in between."""
     both = before.sequences.keys() & now.sequences.keys()
-    return sorted(name for name in both if _value(before, name) != _value(now, name))
+    return sorted(name for name in both if _find_value(before, name) != _find_value(now, name))
 
 
 def describe_moved_counters(
@@ -346,14 +348,14 @@ def describe_changed_definitions(before: Definitions, now: Definitions) -> list[
     return sorted(found)
 
 
-def _value(found: Definitions, name: str) -> str:
+def _find_value(found: Definitions, name: str) -> str:
     return found.sequences[name].partition("\n")[2]
 
 
 def _list_definitions(found: Definitions) -> dict[str, object]:
     """Return all definitions, each by its kind and name."""
     listed: dict[str, object] = {f"table {name}": text for name, text in found.tables.items()}
-    listed |= {f"sequence {name}": definition_of_sequence(found, name) for name in found.sequences}
+    listed |= {f"sequence {name}": build_sequence_definition(found, name) for name in found.sequences}
     listed |= {f"view {name}": definition for name, definition in found.views.items()}
     for table, triggers in found.triggers.items():
         listed |= {f"trigger {number} of table {table}": each for number, each in enumerate(triggers, 1)}

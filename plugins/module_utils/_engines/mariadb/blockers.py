@@ -13,8 +13,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .locks import MIGRATING, holder_of, lock_name
-from .same_name import same_name
+from .locks import MIGRATING, lock_name, read_holder
+from .same_name import match_name
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -29,7 +29,7 @@ select distinct {_SESSION}
   from performance_schema.metadata_locks held
   join performance_schema.threads t on t.thread_id = held.owner_thread_id
   join information_schema.processlist p on p.id = t.processlist_id
- where held.lock_status = 'GRANTED' and {same_name("held.object_schema", ":schema")}
+ where held.lock_status = 'GRANTED' and {match_name("held.object_schema", ":schema")}
    and p.id <> :id and p.id <> connection_id()
    and exists (select 1 from performance_schema.metadata_locks wanted
                 join performance_schema.threads w on w.thread_id = wanted.owner_thread_id
@@ -39,7 +39,7 @@ select distinct {_SESSION}
 _BY_PLUGIN = f"""
 select distinct {_SESSION}
   from information_schema.metadata_lock_info held join information_schema.processlist p on p.id = held.thread_id
- where {same_name("held.table_schema", ":schema")} and held.lock_type = 'Table metadata lock' and p.id <> :id
+ where {match_name("held.table_schema", ":schema")} and held.lock_type = 'Table metadata lock' and p.id <> :id
    and p.id <> connection_id()
 """
 _ROW_LOCKS = f"""
@@ -53,11 +53,11 @@ select distinct {_SESSION}
 _OPEN_TRANSACTIONS = f"""
 select distinct {_SESSION}
   from information_schema.innodb_trx b join information_schema.processlist p on p.id = b.trx_mysql_thread_id
- where p.id <> :id and p.id <> connection_id() and (p.db is null or {same_name("p.db", ":schema")})
+ where p.id <> :id and p.id <> connection_id() and (p.db is null or {match_name("p.db", ":schema")})
 """
 _PROCESSES = f"""
 select {_SESSION} from information_schema.processlist p
- where {same_name("p.db", ":schema")} and p.id <> :id and p.id <> connection_id()
+ where {match_name("p.db", ":schema")} and p.id <> :id and p.id <> connection_id()
 """
 #: In the order of what they prove, each with what it is based on.
 _SOURCES = (
@@ -78,20 +78,20 @@ def read_blockers(own: OwnConnection, schema: str, ours: set[int]) -> list[str]:
         schema: the database.
         ours: the numbers of connections of our own.
     """
-    migrating = holder_of(own, lock_name(MIGRATING, schema))
-    if not migrating or not own.rows(_WAITS, id=migrating):
+    migrating = read_holder(own, lock_name(MIGRATING, schema))
+    if not migrating or not own.query_rows(_WAITS, id=migrating):
         return []
     for source, statement in _SOURCES:
         rows: Rows = []
         with suppress(Exception):  # not installed, or not permitted to this user
-            rows = own.rows(statement, id=migrating, schema=schema)
-        found = [_line(row, source) for row in rows if int(row[0]) not in ours]
+            rows = own.query_rows(statement, id=migrating, schema=schema)
+        found = [_describe_blocker(row, source) for row in rows if int(row[0]) not in ours]
         if found:
             return found
     return ["a session that this user may not see (GRANT PROCESS shows it)"]
 
 
-def _line(row: tuple[Any, ...], source: str) -> str:
+def _describe_blocker(row: tuple[Any, ...], source: str) -> str:
     number, user, command, seconds, statement = row
     doing = " ".join(str(statement).split())[:_LONGEST]
     return f"session {number} ({user}, {command} for {seconds} s{f', {doing}' if doing else ''}; {source})"

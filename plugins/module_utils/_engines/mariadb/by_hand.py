@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 from ..restorer import TIME_TYPED
 from .backup import dump_options
 from .catalog import TABLES
-from .client_input import EXACTLY, SETTINGS, invalid_views, leave_out_invalid_views
-from .client_tools import words_by_hand
-from .content import charset_of
-from .defaults import defaults_in
-from .dump_text import Definitions, definitions_of
-from .privileges import lacking, privileges_on, read_grants
+from .client_input import EXACTLY, SETTINGS, leave_out_invalid_views, list_invalid_views
+from .client_tools import list_manual_words
+from .content import read_charset
+from .defaults import find_defaults
+from .dump_text import Definitions, parse_dump
+from .privileges import parse_privileges, read_grants, select_missing
 from .quoting import qualify_name, quote_name
 from .remaking import may_not_make
-from .restore_method import administrators, grants_as_typed, missing
-from .same_name import TABLE_IS_HERE, same_name
-from .scripts import Pieces, redo_pieces
-from .swap_state import NEW, names_for
+from .restore_method import build_administrator_command, build_grant_command, describe_missing_rights
+from .same_name import TABLE_IS_HERE, match_name
+from .scripts import Pieces, build_redo
+from .swap_state import NEW, build_schema_names
 from .which_place import FOR_SWAP
 
 if TYPE_CHECKING:
@@ -44,42 +44,43 @@ begin not atomic set session sql_mode = 'ORACLE'; for found in (
    from information_schema.tables where {TABLE_IS_HERE}
  union all select concat('drop ', routine_type, ' if exists ', {_NAME.format("routine_name")})
    from information_schema.routines
-  where {same_name("routine_schema", "database()")} and routine_type <> 'PACKAGE BODY'
+  where {match_name("routine_schema", "database()")} and routine_type <> 'PACKAGE BODY'
  union all select concat('drop event if exists ', {_NAME.format("event_name")})
-   from information_schema.events where {same_name("event_schema", "database()")}
+   from information_schema.events where {match_name("event_schema", "database()")}
  order by words
 ) do execute immediate found.words; end for; set session sql_mode = default; end
 """.split()
 )
 
 
-def rights_for_restore(engine: MariaDBSession, archive: Archive) -> tuple[str, dict[str, Any]]:
+def find_restore_rights(engine: MariaDBSession, archive: Archive) -> tuple[str, dict[str, Any]]:
     """Return what an administrator types so that a restore can be done, and the variables that it needs then."""
-    pieces = _all_pieces(_read_definitions(archive))
-    if not missing(engine) and not may_not_make(engine, pieces):
+    pieces = _list_all_pieces(_read_definitions(archive))
+    if not describe_missing_rights(engine) and not may_not_make(engine, pieces):
         return "", {}
-    return grants_as_typed(engine, pieces), {}
+    return build_grant_command(engine, pieces), {}
 
 
-def command(engine: MariaDBSession, archive: Archive) -> str:
+def build_manual_command(engine: MariaDBSession, archive: Archive) -> str:
     """Return what an administrator types to put a dump in the place of a database; the replaced one is dumped before.
 
     Only a dump that could be loaded into a schema of its own replaces anything. The client stops at the first error,
     and requests the password once for all of it.
     """
-    schema, trial, dump = engine.name_on_server, names_for(engine.name_on_server, NEW)[0], str(archive.path)
-    found = _charset(engine, archive)
+    schema, trial, dump = engine.name_on_server, build_schema_names(engine.name_on_server, NEW)[0], str(archive.path)
+    found = _build_charset_clause(engine, archive)
     charset = f" {found}" if found else ""
-    load = [*administrators(engine, "mariadb"), *EXACTLY, f"--init-command={SETTINGS}"]
+    load = [*build_administrator_command(engine, "mariadb"), *EXACTLY, f"--init-command={SETTINGS}"]
     begin = f"create or replace database {quote_name(trial)}{charset}; use {quote_name(trial)};"
     replace = f"drop database {quote_name(trial)}; drop database {quote_name(schema)};"
     replace += f" create database {quote_name(schema)}{charset}; use {quote_name(schema)};"
-    views, output = _views(engine, archive)
-    script = [_printf(begin), ["sed", _FOR_TRIAL, dump], _printf(*views, replace), ["cat", dump]]
-    return f"{_keep(engine, archive, administrators(engine, 'mariadb-dump'))} && {_pipe_commands(script, load)}{output}"
+    views, output = _list_view_lines(engine, archive)
+    script = [_build_printf(begin), ["sed", _FOR_TRIAL, dump], _build_printf(*views, replace), ["cat", dump]]
+    kept = _keep(engine, archive, build_administrator_command(engine, "mariadb-dump"))
+    return f"{kept} && {_pipe_commands(script, load)}{output}"
 
 
-def command_by_user(engine: MariaDBSession, archive: Archive) -> str:
+def build_command_by_user(engine: MariaDBSession, archive: Archive) -> str:
     """Return what the database's own user types to fill it from a dump, without a right on anything else.
 
     What is in the database is dumped before, and a dump that is not the one that was proven drops nothing.
@@ -87,52 +88,52 @@ def command_by_user(engine: MariaDBSession, archive: Archive) -> str:
     Returns:
         Nothing where he may not make all that the dump has, so that it would end in the middle.
     """
-    own, schema = engine.own_connection(), engine.name_on_server
-    if lacking(privileges_on(schema, own.run(read_grants)), FOR_SWAP) or not archive.sha256:
+    own, schema = engine.open_own_connection(), engine.name_on_server
+    if select_missing(parse_privileges(schema, own.run(read_grants)), FOR_SWAP) or not archive.sha256:
         return ""
     before = _read_definitions(archive)
-    if before.not_understood or may_not_make(engine, _all_pieces(before)):
+    if before.not_understood or may_not_make(engine, _list_all_pieces(before)):
         return ""
-    mine, charset = words_by_hand(engine.url, engine.driver), _charset(engine, archive)
+    mine, charset = list_manual_words(engine.url, engine.driver), _build_charset_clause(engine, archive)
     proves = shlex.join(["printf", "%s  %s\\n", archive.sha256, str(archive.path)]) + " | sha256sum --check --quiet"
     load = ["mariadb", *mine, *EXACTLY, f"--init-command={SETTINGS}", f"--database={schema}"]
-    views, output = _views(engine, archive)
+    views, output = _list_view_lines(engine, archive)
     begin = [*views, "set session foreign_key_checks = 0;", "DELIMITER //", f"{_DROP_ALL}//", "DELIMITER ;"]
     begin += [f"alter database {quote_name(schema)} {charset};"] if charset else []
-    script = [_printf(*begin), ["cat", str(archive.path)]]
+    script = [_build_printf(*begin), ["cat", str(archive.path)]]
     return f"{proves} && {_keep(engine, archive, ['mariadb-dump', *mine])} && {_pipe_commands(script, load)}{output}"
 
 
 def _read_definitions(archive: Archive) -> Definitions:
     with archive.path.open("rb") as lines:
-        return definitions_of(lines)
+        return parse_dump(lines)
 
 
-def _all_pieces(before: Definitions) -> Pieces:
+def _list_all_pieces(before: Definitions) -> Pieces:
     """Return what makes all that a dump has besides its tables."""
-    return redo_pieces(before, Definitions(), set(), before.all_tables())
+    return build_redo(before, Definitions(), set(), before.list_tables())
 
 
-def _charset(engine: MariaDBSession, archive: Archive) -> str:
+def _build_charset_clause(engine: MariaDBSession, archive: Archive) -> str:
     """Return the defaults that the database had, as words of a statement."""
-    found = defaults_in(archive.fingerprint) or charset_of(engine.own_connection(), engine.name_on_server)
+    found = find_defaults(archive.fingerprint) or read_charset(engine.open_own_connection(), engine.name_on_server)
     return f"character set {found[0]} collate {found[1]}" if found else ""
 
 
 def _keep(engine: MariaDBSession, archive: Archive, begins: list[str]) -> str:
     """Return what dumps the database as it is, beside the dump that is to replace it."""
-    kinds = {str(kind) for _name, kind, _engine in engine.own_connection().rows(TABLES)}
+    kinds = {str(kind) for _name, kind, _engine in engine.open_own_connection().query_rows(TABLES)}
     words = [*begins, *dump_options(kinds), *leave_out_invalid_views(engine)]
     target = f"--result-file={_render_kept_path(engine, archive)}.sql"
     return f"{shlex.join(words)} {target} -- {shlex.quote(engine.name_on_server)}"
 
 
-def _views(engine: MariaDBSession, archive: Archive) -> tuple[list[str], str]:
+def _list_view_lines(engine: MariaDBSession, archive: Archive) -> tuple[list[str], str]:
     """Return the lines that print the views which no dump can have now, and the file that it goes to.
 
     Where the command is typed again they are gone, and it goes on without them.
     """
-    shows = [f"show create view {qualify_name(engine.name_on_server, name)};" for name in invalid_views(engine)]
+    shows = [f"show create view {qualify_name(engine.name_on_server, name)};" for name in list_invalid_views(engine)]
     if not shows:
         return [], ""
     block = ["begin not atomic declare continue handler for sqlexception begin end;", *shows, "end//"]
@@ -145,7 +146,7 @@ def _render_kept_path(engine: MariaDBSession, archive: Archive) -> str:
     return shlex.quote(str(archive.path.with_name(name))) + TIME_TYPED
 
 
-def _printf(*lines: str) -> list[str]:
+def _build_printf(*lines: str) -> list[str]:
     return ["printf", "%s\\n", *lines]
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
 from ..sql import escape_colons
-from .dump_lines import lines_of_definition
+from .dump_lines import split_definition
 from .quoting import quote_name
-from .same_name import TABLE_IS_HERE, TRIGGER_IS_HERE, same_name
+from .same_name import TABLE_IS_HERE, TRIGGER_IS_HERE, match_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -32,7 +32,7 @@ select table_name, table_type, engine from information_schema.tables
 """
 _DATABASE = f"""
 select concat('database: ', default_character_set_name, ' ', default_collation_name)
-  from information_schema.schemata where {same_name("schema_name", "database()")}
+  from information_schema.schemata where {match_name("schema_name", "database()")}
 """
 #: Views whose columns the server cannot say, because what they read is gone.
 INVALID_VIEWS = f"""
@@ -60,13 +60,13 @@ select lower(routine_type), routine_name,
        concat_ws(' ', 'by', definer, security_type, is_deterministic, sql_data_access, sql_mode,
                  character_set_client, collation_connection, database_collation, 'returns', dtd_identifier,
                  'comment', routine_comment, 'as', routine_definition)
-  from information_schema.routines where {same_name("routine_schema", "database()")}
+  from information_schema.routines where {match_name("routine_schema", "database()")}
 """
 _PARAMETERS = f"""
 select lower(routine_type), specific_name,
        concat_ws(' ', parameter_mode, parameter_name, dtd_identifier, collation_name)
   from information_schema.parameters
- where {same_name("specific_schema", "database()")} and ordinal_position > 0
+ where {match_name("specific_schema", "database()")} and ordinal_position > 0
  order by specific_name, routine_type, ordinal_position
 """
 _EVENTS = f"""
@@ -74,7 +74,7 @@ select event_name, concat_ws(' ', 'event', event_name, 'by', definer, time_zone,
                  interval_value, interval_field, 'from', starts, 'to', ends, status, on_completion, sql_mode,
                  character_set_client, collation_connection, database_collation, 'comment', event_comment,
                  'as', event_definition)
-  from information_schema.events where {same_name("event_schema", "database()")}
+  from information_schema.events where {match_name("event_schema", "database()")}
 """
 _MODE = "@hosting_alembic_sql_mode"
 
@@ -96,7 +96,7 @@ class Line:
 
 
 @contextmanager
-def fixed_mode(connection: Connection) -> Iterator[None]:
+def fix_mode(connection: Connection) -> Iterator[None]:
     """Have the server word what it shows the same on every connection, inside the block."""
     execute(connection, f"set {_MODE} = @@session.sql_mode, session sql_mode = ''")
     try:
@@ -112,28 +112,28 @@ def read_fingerprint(connection: Connection, leave_out: frozenset[str]) -> list[
 
 def read_lines(connection: Connection, leave_out: frozenset[str] = frozenset()) -> list[Line]:
     """Return the lines of ``read_fingerprint``, each with the object that it is of."""
-    schema, lines = _lines_of(connection, leave_out)
+    schema, lines = _read_lines(connection, leave_out)
     own = f"{quote_name(schema)}."
     return [replace(line, text=" ".join(line.text.replace(own, "").split())) for line in lines]
 
 
 def read_exactly(connection: Connection) -> list[str]:
     """Return the schema as lines with all blanks, and with the name of the database."""
-    return [line.text for line in _lines_of(connection, frozenset())[1]]
+    return [line.text for line in _read_lines(connection, frozenset())[1]]
 
 
-def _lines_of(connection: Connection, leave_out: frozenset[str]) -> tuple[str, list[Line]]:
+def _read_lines(connection: Connection, leave_out: frozenset[str]) -> tuple[str, list[Line]]:
     """Return the name of the database, and its lines in the server's own words."""
-    with fixed_mode(connection):
+    with fix_mode(connection):
         schema = str(execute(connection, "select database()")[0][0])
         leave_out_names = {name[len(schema) + 1 :] for name in leave_out if name.startswith(f"{schema}.")}
         lines = [Line(str(text), "database", schema) for (text,) in execute(connection, _DATABASE)]
         for name, kind, _engine in execute(connection, TABLES):
             if name not in leave_out_names:
-                lines += _table_lines(connection, str(name), str(kind))
+                lines += _read_table_lines(connection, str(name), str(kind))
         lines += [Line(str(text), "view", str(name)) for name, text in execute(connection, _VIEWS)]
         lines += [Line(str(text), "event", str(name)) for name, text in execute(connection, _EVENTS)]
-        lines += _routine_lines(connection)
+        lines += _read_routine_lines(connection)
         lines += [
             Line(str(text), "trigger", str(name), str(table))
             for table, name, text in execute(connection, _TRIGGERS)
@@ -142,11 +142,11 @@ def _lines_of(connection: Connection, leave_out: frozenset[str]) -> tuple[str, l
     return schema, lines
 
 
-def _table_lines(connection: Connection, name: str, kind: str) -> list[Line]:
+def _read_table_lines(connection: Connection, name: str, kind: str) -> list[Line]:
     """Return what the server would type to make a table, each line for itself: columns in any order are the same."""
     statement = f"show create {'sequence' if kind == SEQUENCE else 'table'} {quote_name(name)}"
     row: Any = execute(connection, escape_colons(statement))[0]
-    head, *body = lines_of_definition(_COUNTER.sub("", str(row[1])))
+    head, *body = split_definition(_COUNTER.sub("", str(row[1])))
     if not body:
         return [Line(f"{kind.lower()} {name}: {head}", kind.lower(), name)]
     words = "table" if kind == "BASE TABLE" else kind.lower()
@@ -156,7 +156,7 @@ def _table_lines(connection: Connection, name: str, kind: str) -> list[Line]:
     ]
 
 
-def _routine_lines(connection: Connection) -> list[Line]:
+def _read_routine_lines(connection: Connection) -> list[Line]:
     routines = execute(connection, _ROUTINES)
     parameters: dict[tuple[str, str], list[str]] = {}
     for kind, name, words in execute(connection, _PARAMETERS) if routines else ():

@@ -15,14 +15,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.errors import CORRECT_IT, REPLACED_NOTHING, Failed
-from ..connection import first_line
+from ..connection import describe_error
 from .backup import dump_options
 from .catalog import INVALID_VIEWS, TABLES
 from .client_tools import find_required_tool, run_tool
 from .dump_waits import DumpWaits
-from .lock_attempts import until_locked
+from .lock_attempts import retry_until_locked
 from .places import leave_out_ours
-from .session import lock_seconds
+from .session import round_lock_timeout
 from .session_counters import LAST_OF_CLIENT, Counts, read_counts
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def feed(
     """
     tool = find_required_tool("client", engine.database.name)
     reading, writing = os.pipe()
-    seconds = lock_seconds(engine.job.lock_wait if lock_timeout is None else lock_timeout)
+    seconds = round_lock_timeout(engine.job.lock_wait if lock_timeout is None else lock_timeout)
     limits = f"set session lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds};\n"
     feeder = _Feeder(writing, itertools.chain([limits.encode()], lines))
     try:
@@ -98,10 +98,12 @@ def feed_piece(engine: MariaDBSession, schema: str, piece: bytes) -> None:
     Raises:
         Failed: a statement failed.
     """
-    until_locked(engine.job.lock_wait, lambda: feed(engine, schema, [piece], engine.job.lock_timeout), lacks_lock)
+    retry_until_locked(
+        engine.job.lock_wait, lambda: feed(engine, schema, [piece], engine.job.lock_timeout), is_lock_failure
+    )
 
 
-def lacks_lock(error: Exception) -> bool:
+def is_lock_failure(error: Exception) -> bool:
     """Return whether a client failed because a statement did not get its lock."""
     return isinstance(error, Failed) and _LOCK_TIMEOUT.search(error.why) is not None
 
@@ -137,30 +139,30 @@ class _Feeder(threading.Thread):
         if self._error is not None:
             raise Failed(
                 f"What is executed in {schema} could not be read",
-                first_line(self._error),
+                describe_error(self._error),
                 CORRECT_IT,
                 code=REPLACED_NOTHING,
             ) from self._error
 
 
-def invalid_views(engine: MariaDBSession) -> list[str]:
+def list_invalid_views(engine: MariaDBSession) -> list[str]:
     """Return the views of which a table or a column is gone: mariadb-dump stops at them."""
-    return [str(name) for (name,) in engine.own_connection().rows(INVALID_VIEWS)]
+    return [str(name) for (name,) in engine.open_own_connection().query_rows(INVALID_VIEWS)]
 
 
 def leave_out_invalid_views(engine: MariaDBSession) -> list[str]:
     """Return the options that let mariadb-dump go past such views."""
-    return [f"--ignore-table={engine.name_on_server}.{name}" for name in invalid_views(engine)]
+    return [f"--ignore-table={engine.name_on_server}.{name}" for name in list_invalid_views(engine)]
 
 
-def definitions_now(engine: MariaDBSession) -> list[bytes]:
+def read_definitions(engine: MariaDBSession) -> list[bytes]:
     """Return the lines of a dump of a database without its rows, and without views of which something is gone.
 
     Raises:
         Failed: it could not be dumped.
     """
     tool = find_required_tool("dump", engine.database.name)
-    ours = leave_out_ours(engine.own_connection(), engine.name_on_server)
+    ours = leave_out_ours(engine.open_own_connection(), engine.name_on_server)
     words = [*_DEFINITIONS, *ours, *leave_out_invalid_views(engine), "--", engine.name_on_server]
     printed = run_tool(tool, words, engine.url, engine.driver, report=DumpWaits(engine))
     return printed.encode("utf-8", "surrogateescape").splitlines(keepends=True)
@@ -173,7 +175,7 @@ def read_dump_of_now(engine: MariaDBSession, read: Callable[[Iterable[bytes]], T
         Failed: it could not be dumped.
     """
     tool = find_required_tool("dump", engine.database.name)
-    kinds = {str(kind) for _name, kind, _engine in engine.own_connection().rows(TABLES)}
+    kinds = {str(kind) for _name, kind, _engine in engine.open_own_connection().query_rows(TABLES)}
     answers: list[T] = []
     reading, writing = os.pipe()
 
@@ -185,7 +187,7 @@ def read_dump_of_now(engine: MariaDBSession, read: Callable[[Iterable[bytes]], T
     try:
         with os.fdopen(writing, "wb") as output:
             reader.start()
-            ours = leave_out_ours(engine.own_connection(), engine.name_on_server)
+            ours = leave_out_ours(engine.open_own_connection(), engine.name_on_server)
             words = [*dump_options(kinds), *ours, "--", engine.name_on_server]
             run_tool(tool, words, engine.url, engine.driver, output=output, report=DumpWaits(engine))
     finally:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import CORRECT_IT, Failed
 from ..._core.processes import has_ended
-from .options import client_options, option_file
-from .versions import version_number
+from .options import build_client_options, build_option_file
+from .versions import parse_version
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -46,19 +46,19 @@ class Tool:
     @property
     def number(self) -> tuple[int, int]:
         """Return its major and minor version, which may not be below the server's."""
-        return version_number(self.version)
+        return parse_version(self.version)
 
 
-def words_by_hand(url: URL | PlainURL, driver: str) -> list[str]:
+def list_manual_words(url: URL | PlainURL, driver: str) -> list[str]:
     """Return what a person gives a program to connect as the user of a URL; the password is requested.
 
     Args:
         url: of the database.
-        driver: as for ``client_options``.
+        driver: as for ``build_client_options``.
     """
     included = url.query.get("read_default_file")
     words = [f"--defaults-extra-file={included}"] if included else []
-    options = {name: value for name, value in client_options(url, driver).items() if name != "password"}
+    options = {name: value for name, value in build_client_options(url, driver).items() if name != "password"}
     return [*words, *(f"--{name}={value}" for name, value in options.items()), "--password"]
 
 
@@ -66,14 +66,14 @@ def find_tool(kind: str) -> Tool | None:
     """Return a program of MariaDB, ``dump`` or ``client``; one of MySQL's of the same name is none."""
     for name in _NAMES[kind]:
         found = shutil.which(name)
-        tool = _tool_at(Path(found)) if found else None
+        tool = _find_tool(Path(found)) if found else None
         if tool:
             return tool
     return None
 
 
 @functools.cache
-def _tool_at(path: Path) -> Tool | None:
+def _find_tool(path: Path) -> Tool | None:
     answer = subprocess.run([path, "--no-defaults", "--version"], capture_output=True, text=True, check=False)
     found = _VERSION.search(answer.stdout)
     return Tool(path, found[1] or found[2]) if answer.returncode == 0 and found else None
@@ -97,13 +97,13 @@ def find_required_tool(kind: str, database: str) -> Tool:
 
 
 @contextmanager
-def option_pipe(url: URL | PlainURL, driver: str) -> Iterator[int]:
+def open_option_pipe(url: URL | PlainURL, driver: str) -> Iterator[int]:
     """Yield the descriptor from which a program that is started inside the block reads its option file.
 
     Raises:
         Failed: a pipe does not hold it.
     """
-    options = option_file(url, driver).encode()
+    options = build_option_file(url, driver).encode()
     if len(options) > _LONGEST:
         raise Failed("No program can be run", "the URL is too long", "Shorten it", code="client-program-failed")
     reading, writing = os.pipe()
@@ -134,7 +134,7 @@ def run_tool(
         tool: the program.
         words: what it is given besides.
         url: of the database.
-        driver: as for ``client_options``.
+        driver: as for ``build_client_options``.
         output: a file for its standard output.
         source: a file for its standard input.
         report: is called now and then with the seconds since it was started.
@@ -144,7 +144,7 @@ def run_tool(
     """
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as errors:
         begun = time.monotonic()
-        with option_pipe(url, driver) as reading:
+        with open_option_pipe(url, driver) as reading:
             process = subprocess.Popen(
                 [str(tool.path), f"--defaults-file=/dev/fd/{reading}", *words],
                 stdin=source or subprocess.DEVNULL,

@@ -14,11 +14,17 @@ from ..comparison import Comparison
 from ..data import Archive, WrittenRows
 from ..interface import Report
 from . import client_input
-from .beside import Beside, cannot_compare, describe_changed_definitions, describe_moved_counters, find_moved_sequences
-from .content import columns_of, has_rows, has_values
+from .beside import (
+    Beside,
+    describe_changed_definitions,
+    describe_moved_counters,
+    explain_not_compared,
+    find_moved_sequences,
+)
+from .content import has_rows, has_values, read_columns
 from .dump_rows import ReadDump
-from .dump_text import Definitions, definitions_of
-from .swap_state import tables_in
+from .dump_text import Definitions, parse_dump
+from .swap_state import read_tables
 
 _LINE_OF_TABLE = re.compile(
     r"(?:table|system versioned) (?P<table>[^:]+)(?:: `(?P<column>(?:[^`]|``)+)` .*)?", re.DOTALL
@@ -32,7 +38,7 @@ if TYPE_CHECKING:
     from .session import MariaDBSession
 
 
-def all_tables(_before: Definitions, _now: Definitions) -> set[str] | None:
+def name_all_tables(_before: Definitions, _now: Definitions) -> set[str] | None:
     """Return that a run may have written all tables."""
     return None
 
@@ -63,24 +69,24 @@ def compare(
             before = ReadDump.of(lines)
         now = client_input.read_dump_of_now(engine, ReadDump.of)
     except Exception as error:  # noqa: BLE001 - whatever it is: what was not compared counts as different
-        return Comparison(not_compared=[cannot_compare(error)])
+        return Comparison(not_compared=[explain_not_compared(error)])
     return _compare_dumps(before, now, archive.version_tables | written_rows.version_tables, written)
 
 
 def compare_definitions(engine: MariaDBSession, archive: Archive, written_rows: WrittenRows) -> list[str]:
     """Return how the definitions differ from those of a backup."""
-    before, now = both_definitions(engine, archive)
-    return _differences(before, now, archive.version_tables | written_rows.version_tables)
+    before, now = read_both_definitions(engine, archive)
+    return _list_differences(before, now, archive.version_tables | written_rows.version_tables)
 
 
-def both_definitions(engine: MariaDBSession, archive: Archive) -> tuple[Definitions, Definitions]:
+def read_both_definitions(engine: MariaDBSession, archive: Archive) -> tuple[Definitions, Definitions]:
     """Return what a backup defines, and what the database does now."""
     with archive.path.open("rb") as lines:
-        before = definitions_of(lines)
-    return before, definitions_of(client_input.definitions_now(engine))
+        before = parse_dump(lines)
+    return before, parse_dump(client_input.read_definitions(engine))
 
 
-def _differences(before: Definitions, now: Definitions, version_tables: frozenset[str]) -> list[str]:
+def _list_differences(before: Definitions, now: Definitions, version_tables: frozenset[str]) -> list[str]:
     left_out = {name.rpartition(".")[2] for name in version_tables}
     return [words for words in describe_changed_definitions(before, now) if not _is_of(words, left_out)]
 
@@ -99,7 +105,7 @@ def _compare_dumps(
     others = [words for words in differ.values() if words not in rows]
     notes = describe_moved_counters(before.definitions, now.definitions, left_out)
     not_compared = [f"what is not understood: {words}" for words in now.definitions.not_understood]
-    schema = _differences(before.definitions, now.definitions, version_tables)
+    schema = _list_differences(before.definitions, now.definitions, version_tables)
     return Comparison(schema=schema, rows=rows, not_compared=not_compared, others=others, notes=notes)
 
 
@@ -108,14 +114,14 @@ def _is_of(words: str, tables: set[str]) -> bool:
     return any(words in (f"table {name} is missing", f"table {name} was not there before") for name in tables)
 
 
-def doubtful_rows(beside: Beside, own: OwnConnection, schema: str, version_tables: frozenset[str]) -> list[str]:
+def find_doubtful_rows(beside: Beside, own: OwnConnection, schema: str, version_tables: frozenset[str]) -> list[str]:
     """Return what a run has made, by a backup that is loaded beside, and in which there are rows or values."""
-    columns = columns_of(own, schema)
+    columns = read_columns(own, schema)
     left_out = {name.rpartition(".")[2] for name in version_tables}
     made = beside.now.tables.keys() - beside.before.tables.keys() - left_out
     found = [f"table {name}" for name in sorted(made) if has_rows(own, schema, name)]
     for table in sorted(beside.before.tables.keys() & columns.keys()):
-        known = beside.columns_before(table)
+        known = beside.read_columns_before(table)
         found += [
             f"column {table}.{name}"
             for name, column in columns[table].items()
@@ -134,12 +140,14 @@ def _list_columns(fingerprint: list[str]) -> set[tuple[str, str]]:
     return found
 
 
-def doubtful_since(own: OwnConnection, schema: str, before: list[str], version_tables: frozenset[str]) -> list[str]:
+def find_doubtful_since(
+    own: OwnConnection, schema: str, before: list[str], version_tables: frozenset[str]
+) -> list[str]:
     """Return the same by the fingerprint of before the run, where no backup is loaded."""
     known = _list_columns(before)
     left_out = {name.rpartition(".")[2] for name in version_tables}
-    now, found = columns_of(own, schema), []
-    for table in tables_in(own, schema):
+    now, found = read_columns(own, schema), []
+    for table in read_tables(own, schema):
         if table in left_out or table not in now:
             continue
         if (table, "") not in known:

@@ -76,48 +76,48 @@ def run_sql(own: OwnConnection, statement: str) -> list[tuple[Any, ...]]:
     return own.run(execute)
 
 
-def charset_of(own: OwnConnection, schema: str) -> tuple[str, str] | None:
+def read_charset(own: OwnConnection, schema: str) -> tuple[str, str] | None:
     """Return the character set and the collation that new tables of a schema get, None where it is not there."""
-    found = own.rows(CHARSET, schema=schema)
+    found = own.query_rows(CHARSET, schema=schema)
     return (str(found[0][0]), str(found[0][1])) if found else None
 
 
-def columns_of(own: OwnConnection, schema: str) -> dict[str, dict[str, Column]]:
+def read_columns(own: OwnConnection, schema: str) -> dict[str, dict[str, Column]]:
     """Return the columns of all tables of a schema but ours, by table and name."""
-    return columns_where(own, TABLE_IS_IN_SCHEMA, schema)
+    return read_columns_where(own, TABLE_IS_IN_SCHEMA, schema)
 
 
-def columns_where(own: OwnConnection, condition: str, schema: str) -> dict[str, dict[str, Column]]:
+def read_columns_where(own: OwnConnection, condition: str, schema: str) -> dict[str, dict[str, Column]]:
     """Return the columns of the tables of a schema for which a condition holds, by table and name."""
     found: dict[str, dict[str, Column]] = {}
-    rows = own.rows(_COLUMNS.format(condition), schema=schema)
+    rows = own.query_rows(_COLUMNS.format(condition), schema=schema)
     for table, name, data_type, nullable, default, extra, generated in rows:
         column = Column(name, str(data_type).lower(), nullable == "YES", default, str(extra), bool(generated))
         found.setdefault(table, {})[name] = column
     return found
 
 
-def digest_of(own: OwnConnection, schema: str, table: str, columns: list[Column]) -> str:
+def read_digest(own: OwnConnection, schema: str, table: str, columns: list[Column]) -> str:
     """Return the number of rows and the sum of their digests, by columns in the order that is given.
 
     Raises:
         ValueError: the server could not read a row, because it is longer than ``max_allowed_packet``.
     """
-    count, total = run_sql(own, f"select {digest_columns(columns)} from {qualify_name(schema, table)}")[0]
+    count, total = run_sql(own, f"select {build_digest_columns(columns)} from {qualify_name(schema, table)}")[0]
     if int(total) >= _UNREAD:
         raise ValueError(f"rows of table {table} are longer than max_allowed_packet")
     return f"{count} {int(total)}"
 
 
-def digest_columns(columns: list[Column]) -> str:
+def build_digest_columns(columns: list[Column]) -> str:
     """Return what selects the number of rows, and the sum of their digests."""
-    row = f"sha2(concat({', '.join(map(_value_of, columns)) or repr('')}), 256)"
+    row = f"sha2(concat({', '.join(map(_build_value, columns)) or repr('')}), 256)"
     # The digest of each row is computed once; one that could not be makes the sum larger than any other.
     number = f"coalesce(cast(conv(substr({row}, 1, {_DIGITS}), 16, 10) as unsigned), {_UNREAD})"
     return f"count(*), coalesce(sum({number}), 0)"
 
 
-def _value_of(column: Column) -> str:
+def _build_value(column: Column) -> str:
     name = quote_name(column.name)
     if column.data_type in _LONG:
         text = f"sha2(convert({name} using utf8mb4), 256)"
@@ -137,7 +137,7 @@ def list_shared_columns(before: dict[str, Column], now: dict[str, Column]) -> li
     return [name for name, column in before.items() if name in now and not column.is_generated]
 
 
-def not_exact(own: OwnConnection, schema: str, table: str, columns: dict[str, Column]) -> list[str]:
+def list_inexact(own: OwnConnection, schema: str, table: str, columns: dict[str, Column]) -> list[str]:
     """Return the columns in which a dump has lost digits: it writes a FLOAT with six."""
     found = []
     for column in columns.values():

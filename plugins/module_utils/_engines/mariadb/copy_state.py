@@ -14,9 +14,9 @@ from ..comparison import Comparison
 from . import client_input
 from .beside import describe_changed_definitions, describe_moved_counters, find_moved_sequences
 from .dump_rows import ReadDump
-from .dump_text import Definitions, definitions_of
-from .fill_copy import sequences_of
-from .only_here import database_of
+from .dump_text import Definitions, parse_dump
+from .fill_copy import replace_sequences
+from .only_here import read_database
 
 if TYPE_CHECKING:
     from ..data import Archive
@@ -44,7 +44,7 @@ def read_copy(engine: MariaDBSession, in_full: bool, report: Report) -> CopyStat
     """
     report("reads the copy")
     if not in_full:
-        return CopyState(definitions_of(client_input.definitions_now(engine)), None)
+        return CopyState(parse_dump(client_input.read_definitions(engine)), None)
     found = client_input.read_dump_of_now(engine, ReadDump.of)
     return CopyState(found.definitions, found.rows)
 
@@ -63,8 +63,8 @@ def refuse_differences(engine: MariaDBSession, archive: Archive, found: CopyStat
     with archive.path.open("rb") as lines:
         dump = ReadDump.of(lines)
     before, now = dump.definitions, found.definitions
-    database = database_of(engine.own_connection(), engine.name_on_server)
-    tables = {name: sequences_of(text, engine.name_on_server, database) for name, text in now.tables.items()}
+    database = read_database(engine.open_own_connection(), engine.name_on_server)
+    tables = {name: replace_sequences(text, engine.name_on_server, database) for name, text in now.tables.items()}
     wrong = [f"table {name}" for name in before.tables.keys() ^ now.tables.keys()]
     wrong += [f"table {name}" for name, text in tables.items() if before.tables.get(name, text) != text]
     wrong += [f"sequence {name}" for name in before.sequences.keys() ^ now.sequences.keys()]

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..._core.errors import HALF_WAY, Failed
-from ..._core.paths import private_directory
+from ..._core.paths import make_private_directory
 from ..._core.records import read_record, write_record
-from .content import charset_of, run_sql
+from .content import read_charset, run_sql
 from .made_schemas import MadeSchemas
 from .quoting import quote_name
 
@@ -26,13 +26,13 @@ _LINE = re.compile(r"database: (\w+) (\w+)")
 _NAME = re.compile(r"\w+")
 
 
-def defaults_in(fingerprint: Iterable[str]) -> tuple[str, str] | None:
+def find_defaults(fingerprint: Iterable[str]) -> tuple[str, str] | None:
     """Return the character set and the collation that a fingerprint has of a database, None if it has none."""
     return next(((match[1], match[2]) for line in fingerprint if (match := _LINE.fullmatch(line))), None)
 
 
 @contextmanager
-def defaults_of(engine: MariaDBSession, fingerprint: Iterable[str]) -> Iterator[None]:
+def set_defaults(engine: MariaDBSession, fingerprint: Iterable[str]) -> Iterator[None]:
     """Give a database the defaults of a backup before anything is made in it again; if that fails, those it had.
 
     Those that it had are written down on the host first, until the restore has come through: where it stops half-way,
@@ -42,13 +42,13 @@ def defaults_of(engine: MariaDBSession, fingerprint: Iterable[str]) -> Iterator[
         engine: of the database.
         fingerprint: of the backup; without a line of the defaults they stay.
     """
-    own, schema = engine.own_connection(), engine.name_on_server
-    wanted, now = defaults_in(fingerprint), charset_of(own, schema)
+    own, schema = engine.open_own_connection(), engine.name_on_server
+    wanted, now = find_defaults(fingerprint), read_charset(own, schema)
     if wanted is None or now is None or wanted == now:
         yield
         return
-    place = _place(engine)
-    private_directory(place.parent)
+    place = _locate_record(engine)
+    make_private_directory(place.parent)
     write_record(place, {"schema": schema, "charset": now[0], "collation": now[1]})
     try:
         _set(engine, schema, *wanted)
@@ -63,7 +63,7 @@ def defaults_of(engine: MariaDBSession, fingerprint: Iterable[str]) -> Iterator[
 
 def keep_defaults(engine: MariaDBSession) -> None:
     """Have a database keep the defaults that it has got: the restore is through."""
-    _place(engine).unlink(missing_ok=True)
+    _locate_record(engine).unlink(missing_ok=True)
 
 
 def set_back(engine: MariaDBSession) -> None:
@@ -73,7 +73,7 @@ def set_back(engine: MariaDBSession) -> None:
         LaterFormat: a later version has written them down in a format of its own.
         Exception: the driver's; the next call does it.
     """
-    place, schema = _place(engine), engine.name_on_server
+    place, schema = _locate_record(engine), engine.name_on_server
     try:
         facts = read_record(place)
     except (OSError, ValueError):
@@ -84,9 +84,11 @@ def set_back(engine: MariaDBSession) -> None:
     keep_defaults(engine)
 
 
-def _place(engine: MariaDBSession) -> Path:
-    return MadeSchemas.of(engine).file_beside(engine.name_on_server, ".defaults")
+def _locate_record(engine: MariaDBSession) -> Path:
+    return MadeSchemas.of(engine).locate_file_beside(engine.name_on_server, ".defaults")
 
 
 def _set(engine: MariaDBSession, schema: str, charset: str, collation: str) -> None:
-    run_sql(engine.own_connection(), f"alter database {quote_name(schema)} character set {charset} collate {collation}")
+    run_sql(
+        engine.open_own_connection(), f"alter database {quote_name(schema)} character set {charset} collate {collation}"
+    )

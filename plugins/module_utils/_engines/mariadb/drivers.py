@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..data import Drivers
-from .options import own_query
+from .options import build_own_query
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 
-def _own_url(url: URL, driver: str) -> URL:
+def _build_own_url(url: URL, driver: str) -> URL:
     """Return it under SQLAlchemy's other name for the dialect: the one of this name refuses MySQL unnamed."""
-    return url.set(drivername=f"mysql+{driver}", query=own_query(url, driver))
+    return url.set(drivername=f"mysql+{driver}", query=build_own_query(url, driver))
 
 
 DRIVERS = Drivers(
@@ -29,6 +29,6 @@ DRIVERS = Drivers(
         "aiomysql": "aiomysql",
     },
     to_install="PyMySQL",
-    own_url=_own_url,
+    own_url=_build_own_url,
     port=3306,
 )

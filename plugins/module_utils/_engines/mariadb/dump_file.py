@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .dump_lines import INSERTED, NAME, whole_lines
+from .dump_lines import INSERTED, NAME, join_lines
 from .dump_text import unquote_name
 
 _CREATED = re.compile(rb"CREATE (?:TABLE|SEQUENCE) (?:IF NOT EXISTS )?" + NAME)
@@ -49,7 +49,7 @@ def read_dump(path: Path) -> DumpContent:
     found = DumpContent()
     last, inserting, is_plain, begins, length = b"", "", True, False, 0
     with path.open("rb") as file:
-        for line in whole_lines(file):
+        for line in join_lines(file):
             last = line.strip() or last
             is_first = length == 0
             length += len(line)

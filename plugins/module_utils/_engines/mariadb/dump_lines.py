@@ -25,7 +25,7 @@ _CLOSES = {
 _MOST = 10_000
 
 
-def whole_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
+def join_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines of a dump, each with those behind it into which a name or a string of it goes on.
 
     In rows a line break is written as two letters; and bodies of routines, which are between other delimiters, are not
@@ -62,10 +62,10 @@ def whole_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def lines_of_definition(text: str) -> list[str]:
+def split_definition(text: str) -> list[str]:
     """Return the lines of what SHOW CREATE returns, without their ends; a name may have several."""
     lines = text.encode("utf-8", "surrogateescape").split(b"\n")
-    whole = whole_lines(line + b"\n" for line in lines)
+    whole = join_lines(line + b"\n" for line in lines)
     return [line[:-1].decode("utf-8", "surrogateescape") for line in whole]
 
 

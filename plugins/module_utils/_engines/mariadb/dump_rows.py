@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .dump_lines import INSERTED, whole_lines
-from .dump_text import Definitions, definitions_in, unquote_name
+from .dump_lines import INSERTED, join_lines
+from .dump_text import Definitions, parse_definitions, unquote_name
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ReadDump:
             ValueError: it does not end as a dump does.
         """
         reader = _Rows()
-        definitions = definitions_in(reader.passing(whole_lines(lines)))
+        definitions = parse_definitions(reader.pass_lines(join_lines(lines)))
         if not reader.last.startswith(b"-- Dump completed"):
             raise ValueError("the dump has no end")
         return cls(definitions, reader.found)
@@ -43,7 +43,7 @@ class _Rows:
         self.last = b""
         self._table = ""
 
-    def passing(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+    def pass_lines(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the lines, each after it was read."""
         is_plain = True
         for line in lines:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .dump_lines import NAME, whole_lines
+from .dump_lines import NAME, join_lines
 
 _TABLE = re.compile(rb"CREATE TABLE (?:IF NOT EXISTS )?" + NAME)
 _SEQUENCE = re.compile(rb"CREATE SEQUENCE (?:IF NOT EXISTS )?" + NAME)
@@ -85,20 +85,20 @@ class Definitions:
     #: Why some of it cannot be made again.
     not_understood: list[str] = field(default_factory=list)
 
-    def all_tables(self) -> set[str]:
+    def list_tables(self) -> set[str]:
         """Return the names of what holds rows or values."""
         return {*self.tables, *self.sequences}
 
 
-def definitions_of(lines: Iterable[bytes]) -> Definitions:
+def parse_dump(lines: Iterable[bytes]) -> Definitions:
     """Return what a dump defines."""
-    return definitions_in(whole_lines(lines))
+    return parse_definitions(join_lines(lines))
 
 
-def definitions_in(lines: Iterable[bytes]) -> Definitions:
+def parse_definitions(lines: Iterable[bytes]) -> Definitions:
     """Return the same of lines that are whole already."""
     reader = _Reader()
-    for statement, is_block in _statements(lines):
+    for statement, is_block in _split_statements(lines):
         if is_block:
             reader.take_block(statement)
         else:
@@ -128,7 +128,7 @@ class _Reader:
             name = next(reversed(self.found.sequences))
             self.found.sequences[name] += "\n" + _decode_statement(statement)
         elif _VIEW.match(statement) and (match := _NAME_OF_VIEW.search(statement)):
-            self.found.views[unquote_name(match[1])] = self._definition(statement.strip().removesuffix(b";"))
+            self.found.views[unquote_name(match[1])] = self._parse_definition(statement.strip().removesuffix(b";"))
         elif _ALTER.match(statement):
             self._alter(statement)
 
@@ -142,7 +142,7 @@ class _Reader:
         if _ALTER.match(statement):
             self._alter(statement)
             return
-        definition = self._definition(statement)
+        definition = self._parse_definition(statement)
         if match := _ROUTINE.match(statement):
             self.found.routines[f"{match[1].decode().lower()} {unquote_name(match[2])}"] = definition
         elif _OF_TRIGGER.search(statement[:2000]):
@@ -172,13 +172,13 @@ class _Reader:
         else:
             self.found.defaults, self._defaults = (match[2], match[3]), None
 
-    def _definition(self, statement: bytes) -> Definition:
+    def _parse_definition(self, statement: bytes) -> Definition:
         definition = Definition(tuple(sorted(self._settings.items())), statement.strip(), self._defaults)
         self._settings = {}
         return definition
 
 
-def _statements(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+def _split_statements(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
     """Yield the statements but for the rows, each with whether it is between other delimiters."""
     current: list[bytes] = []
     in_block = False
@@ -206,7 +206,7 @@ def _statements(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 def select_table_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines of a dump that make tables and sequences and fill them."""
     skips = in_block = goes_on = False
-    for line in whole_lines(lines):
+    for line in join_lines(lines):
         if line.startswith(b"DELIMITER "):
             in_block = line.strip() != b"DELIMITER ;"
             continue

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed
-from .same_name import same_name
+from .same_name import match_name
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
@@ -20,7 +20,7 @@ _EVERY = 1.0  # seconds
 #: Sessions that were opened since, that wait, and that execute what mariadb-dump does.
 _WAITING = f"""
 select info from information_schema.processlist
- where id > :after and {same_name("db", ":schema")}
+ where id > :after and {match_name("db", ":schema")}
    and state like 'Waiting for %' and state like '%lock%' and time >= :seconds
    and (info like 'show %' or info like 'select /*!40001 %' or info like '%information_schema%')
 """
@@ -38,7 +38,9 @@ class DumpWaits:
         """
         self._engine = engine
         self._report = report
-        self._after = int(engine.own_connection().rows("select max(id) from information_schema.processlist")[0][0])
+        self._after = int(
+            engine.open_own_connection().query_rows("select max(id) from information_schema.processlist")[0][0]
+        )
         self._checked = time.monotonic()
 
     def __call__(self, seconds: float) -> None:
@@ -53,7 +55,9 @@ class DumpWaits:
         self._checked = time.monotonic()
         limit = self._engine.job.backup_lock_wait
         schema = self._engine.name_on_server
-        waiting = self._engine.own_connection().rows(_WAITING, after=self._after, schema=schema, seconds=limit)
+        waiting = self._engine.open_own_connection().query_rows(
+            _WAITING, after=self._after, schema=schema, seconds=limit
+        )
         if waiting:
             raise Failed(
                 f"Database {self._engine.database.name!r} is in use, so it cannot be dumped",

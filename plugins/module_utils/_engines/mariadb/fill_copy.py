@@ -11,15 +11,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..._core.errors import OTHER_COPY, Failed, first_of
-from ..._core.paths import sha256_of
+from ..._core.errors import OTHER_COPY, Failed, describe_first
+from ..._core.paths import hash_file
 from . import client_input
-from .dump_text import Definition, Definitions, definitions_of, select_table_lines
+from .dump_text import Definition, Definitions, parse_dump, select_table_lines
 from .full_names import find_named_database
-from .only_here import objects_of, others_than
+from .only_here import list_objects, list_others
 from .quoting import quote_name
 from .same_name import EVENT_IS_IN_SCHEMA
-from .scripts import redo_pieces, run_pieces
+from .scripts import build_redo, run_pieces
 
 if TYPE_CHECKING:
     from ..data import Archive
@@ -48,45 +48,44 @@ def fill(engine: MariaDBSession, archive: Archive, database: str) -> list[str]:
     Raises:
         Failed: the backup is damaged, or could not be loaded, or has what would change the database itself.
     """
-    if archive.sha256 not in ("", sha256_of(archive.path)):
+    if archive.sha256 not in ("", hash_file(archive.path)):
         raise _describe_failure(engine, f"{archive.path} is not what its manifest says")
     with archive.path.open("rb") as lines:
-        found = definitions_of(lines)
+        found = parse_dump(lines)
     if found.not_understood:
         raise _describe_failure(
             engine, "its backup holds what cannot be made again: " + "; ".join(found.not_understood)
         )
     elsewhere = list_bound_elsewhere(found)
     if elsewhere:
-        why = (
-            f"these have their rows elsewhere, or foreign keys to another database: {first_of(elsewhere, _MOST_NAMED)}"
-        )
+        why = "these have their rows elsewhere, or foreign keys to another database:"
+        why += f" {describe_first(elsewhere, _MOST_NAMED)}"
         raise _describe_failure(engine, why)
     _refuse_full_names(engine, found, database)
-    found, notes = _without_running_events(found)
+    found, notes = _disable_events(found)
     try:
         with archive.path.open("rb") as lines:
-            copied = (_column_of_copy(line, database, engine.name_on_server) for line in select_table_lines(lines))
+            copied = (_rename_database(line, database, engine.name_on_server) for line in select_table_lines(lines))
             client_input.feed(engine, engine.name_on_server, copied)
         notes += _make_definitions(engine, found)
     except Failed as failure:
         raise _describe_failure(engine, failure.why or failure.what) from failure
-    running = [str(name) for (name,) in engine.own_connection().rows(_RUNNING, schema=engine.name_on_server)]
+    running = [str(name) for (name,) in engine.open_own_connection().query_rows(_RUNNING, schema=engine.name_on_server)]
     if running:
         raise _describe_failure(engine, f"events of the copy are enabled: {', '.join(running[:_MOST_NAMED])}")
     return notes
 
 
-def sequences_of(text: str, database: str, other: str) -> str:
+def replace_sequences(text: str, database: str, other: str) -> str:
     """Return a definition whose defaults read the sequences of another database."""
     return text.replace(f"nextval({quote_name(database)}.", f"nextval({quote_name(other)}.")
 
 
-def _column_of_copy(line: bytes, database: str, copy: str) -> bytes:
+def _rename_database(line: bytes, database: str, copy: str) -> bytes:
     """Return a line of a dump; the server writes the name of the database before a sequence in a default."""
     if not line.startswith(b"  `") or b"nextval(" not in line:
         return line
-    text = sequences_of(line.decode("utf-8", "surrogateescape"), database, copy)
+    text = replace_sequences(line.decode("utf-8", "surrogateescape"), database, copy)
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -98,8 +97,8 @@ def _describe_failure(engine: MariaDBSession, why: str) -> Failed:
 
 def _make_definitions(engine: MariaDBSession, found: Definitions) -> list[str]:
     """Make triggers, views, routines and events by the copy's user itself: another one's would have other rights."""
-    nothing, tables = Definitions(), found.all_tables()
-    run_pieces(engine, redo_pieces(_change_each(found, _without_definer), nothing, set(), tables))
+    nothing, tables = Definitions(), found.list_tables()
+    run_pieces(engine, build_redo(_change_each(found, _strip_definer), nothing, set(), tables))
     if found.views or found.triggers or found.routines:
         return ["views, triggers, routines and events of the copy have the rehearsal's user as definer"]
     return []
@@ -115,11 +114,11 @@ def _change_each(found: Definitions, change: Callable[[Definition], Definition])
     )
 
 
-def _without_definer(definition: Definition) -> Definition:
+def _strip_definer(definition: Definition) -> Definition:
     return replace(definition, statement=_DEFINER.sub(b"", definition.statement, count=1))
 
 
-def _without_running_events(found: Definitions) -> tuple[Definitions, list[str]]:
+def _disable_events(found: Definitions) -> tuple[Definitions, list[str]]:
     """Return definitions in which no event is enabled; one whose definition is not understood is left out."""
     routines, notes = {}, []
     for key, definition in found.routines.items():
@@ -146,7 +145,7 @@ def _refuse_full_names(engine: MariaDBSession, found: Definitions, database: str
         Failed: there is one.
     """
     texts = {
-        f"table {name}": sequences_of(text, database, engine.name_on_server) for name, text in found.tables.items()
+        f"table {name}": replace_sequences(text, database, engine.name_on_server) for name, text in found.tables.items()
     }
     texts |= {f"view {name}": each.text for name, each in found.views.items()}
     texts |= {
@@ -156,20 +155,20 @@ def _refuse_full_names(engine: MariaDBSession, found: Definitions, database: str
     }
     texts |= {key: each.text for key, each in found.routines.items()}
     own, objects = (
-        engine.own_connection(),
-        [*found.all_tables(), *found.views, *(key.partition(" ")[2] for key in found.routines)],
+        engine.open_own_connection(),
+        [*found.list_tables(), *found.views, *(key.partition(" ")[2] for key in found.routines)],
     )
-    others = others_than(own, engine.name_on_server, database)
+    others = list_others(own, engine.name_on_server, database)
 
-    def known(name: str) -> list[str]:
-        return objects if name == database else objects_of(own, name)
+    def find_known(name: str) -> list[str]:
+        return objects if name == database else list_objects(own, name)
 
-    named = sorted(key for key, text in texts.items() if find_named_database(text, others, known))
+    named = sorted(key for key, text in texts.items() if find_named_database(text, others, find_known))
     if named:
         raise Failed(
             f"Database {engine.database.name!r} cannot be rehearsed beside itself",
             "these name it, or another database, in full, so that on a copy they would read or change that:"
-            f" {first_of(named, _MOST_NAMED)}",
+            f" {describe_first(named, _MOST_NAMED)}",
             "Define them without the name of the database, or rehearse on a server of your own that has all databases",
             code="rehearsal-names-database",
         )

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import REPLACED_NOTHING, REPORT_IT, Failed
 from .content import run_sql
-from .dump_lines import lines_of_definition
-from .lock_attempts import until_locked
+from .dump_lines import split_definition
+from .lock_attempts import retry_until_locked
 from .quoting import qualify_name, quote_name
-from .same_name import IN_SCHEMA, same_name
+from .same_name import IN_SCHEMA, match_name
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -35,7 +35,7 @@ _KEY = re.compile(
 _IS_KEY = re.compile(rf"CONSTRAINT {_NAME} FOREIGN KEY ")
 _KEYS = f"""
 select constraint_name from information_schema.table_constraints
- where {IN_SCHEMA} and {same_name("table_name", ":name")} and constraint_type = 'FOREIGN KEY' order by constraint_name
+ where {IN_SCHEMA} and {match_name("table_name", ":name")} and constraint_type = 'FOREIGN KEY' order by constraint_name
 """
 #: The keys and the rows of a table are those of the backup: they need no proof, and may be older than what is proven.
 _AS_IT_IS = (
@@ -43,13 +43,13 @@ _AS_IT_IS = (
 )
 
 
-def keys_of(definition: str) -> list[str]:
+def list_keys(definition: str) -> list[str]:
     """Return the lines of foreign keys in the statement that makes a table."""
-    lines = (line.strip().removesuffix(",") for line in lines_of_definition(definition))
+    lines = (line.strip().removesuffix(",") for line in split_definition(definition))
     return [line for line in lines if _IS_KEY.match(line)]
 
 
-def under_prefix(definition: str, table: str, place: PrefixPlace, tables: set[str]) -> str:
+def build_under_prefix(definition: str, table: str, place: PrefixPlace, tables: set[str]) -> str:
     """Return what makes a table with foreign keys to the tables of its place, and with names of ours.
 
     Args:
@@ -61,27 +61,29 @@ def under_prefix(definition: str, table: str, place: PrefixPlace, tables: set[st
     Raises:
         Failed: a foreign key is not understood.
     """
-    return "\n".join(_under_prefix(line, table, place, tables) for line in lines_of_definition(definition))
+    return "\n".join(_build_line_under_prefix(line, table, place, tables) for line in split_definition(definition))
 
 
-def _under_prefix(line: str, table: str, place: PrefixPlace, tables: set[str]) -> str:
+def _build_line_under_prefix(line: str, table: str, place: PrefixPlace, tables: set[str]) -> str:
     text = line.strip()
     if not line.startswith("  ") or not _IS_KEY.match(text):
         return line
     match = _KEY.fullmatch(text.removesuffix(","))
     if match is None:
         raise Failed("A foreign key of the backup is not understood", text, REPORT_IT, code=REPLACED_NOTHING)
-    other = _plain(match["table"])
-    there = quote_name(place.where(other)[1]) if other in tables else match["table"]
+    other = _unquote_name(match["table"])
+    there = quote_name(place.locate_table(other)[1]) if other in tables else match["table"]
     words = text[: match.start("table")] + there + text[match.end("table") :]
-    return "  " + words.replace(match["name"], quote_name(_our_name(place.name, table, _plain(match["name"]))), 1)
+    return "  " + words.replace(
+        match["name"], quote_name(_build_name(place.name, table, _unquote_name(match["name"]))), 1
+    )
 
 
-def _plain(name: str) -> str:
+def _unquote_name(name: str) -> str:
     return name[1:-1].replace("``", "`")
 
 
-def _our_name(place: str, table: str, name: str) -> str:
+def _build_name(place: str, table: str, name: str) -> str:
     digest = hashlib.sha256(f"{place}\0{table}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
     return f"hosting_alembic_key_{digest[:24]}"
 
@@ -91,24 +93,24 @@ def name_keys(engine: MariaDBSession, old: Place, state: SwapState) -> None:
 
     Each statement changes one table, and takes nothing from it: no row can be written that its keys forbid.
     """
-    own = engine.own_connection()
-    with engine.short_lock_timeout(engine.job.lock_timeout):
+    own = engine.open_own_connection()
+    with engine.shorten_lock_timeout(engine.job.lock_timeout):
         for table in state.out if state.keys or state.replaced_keys else ():
-            names = _keys_at(own, *old.where(table))
-            _change(engine, old.at(table), [f"drop foreign key {quote_name(name)}" for name in names])
+            names = _read_keys(own, *old.locate_table(table))
+            _change(engine, old.qualify_table(table), [f"drop foreign key {quote_name(name)}" for name in names])
         for table, keys in state.keys.items():
-            there = set(_keys_at(own, state.of, table))
-            ours = {_our_name(state.beside, table, _name_of(key)): key for key in keys}
+            there = set(_read_keys(own, state.of, table))
+            ours = {_build_name(state.beside, table, _parse_name(key)): key for key in keys}
             left = [name for name in ours if name in there]
             words = [f"drop foreign key {quote_name(name)}" for name in left] + [f"add {ours[name]}" for name in left]
             _change(engine, qualify_name(state.of, table), words)
 
 
-def _keys_at(own: OwnConnection, schema: str, table: str) -> list[str]:
-    return [str(name) for (name,) in own.rows(_KEYS, schema=schema, name=table)]
+def _read_keys(own: OwnConnection, schema: str, table: str) -> list[str]:
+    return [str(name) for (name,) in own.query_rows(_KEYS, schema=schema, name=table)]
 
 
-def _name_of(key: str) -> str:
+def _parse_name(key: str) -> str:
     match = _IS_KEY.match(key)
     return match[1].replace("``", "`") if match else ""
 
@@ -118,4 +120,6 @@ def _change(engine: MariaDBSession, table: str, words: list[str]) -> None:
         return
     engine.check_locked()
     statement = f"{_AS_IT_IS} alter table {table} {', '.join(words)}"
-    until_locked(engine.job.lock_wait, lambda: run_sql(engine.own_connection(), statement), engine.is_lock_timeout)
+    retry_until_locked(
+        engine.job.lock_wait, lambda: run_sql(engine.open_own_connection(), statement), engine.is_lock_timeout
+    )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .catalog import Line
-from .ddl_names import Named, names_in
+from .ddl_names import Named, list_names
 
 #: A line of the fingerprint in its parts; where a name contains what is behind it, the name is cut, and not found.
 _LINES = (
@@ -38,7 +38,7 @@ class _Gone:
     @property
     def head(self) -> tuple[str, str, str]:
         """Return what stays where only what is behind it changes."""
-        return _head(self.kind, self.name, self.part)
+        return _build_head(self.kind, self.name, self.part)
 
 
 def list_dropped_by_others(gone_lines: Iterable[str], lines: Iterable[Line], named: Named) -> list[tuple[str, str]]:
@@ -49,7 +49,7 @@ def list_dropped_by_others(gone_lines: Iterable[str], lines: Iterable[Line], nam
         lines: what there is now.
         named: what the run's statements name.
     """
-    there = {_head(line.kind, line.name, line.part) for line in lines}
+    there = {_build_head(line.kind, line.name, line.part) for line in lines}
     gone = [each for each in map(_read, gone_lines) if each is not None]
     taken = {each.name for each in gone if each.kind == "table" and not each.part and _is_dropped(each, named)}
     return [
@@ -59,7 +59,7 @@ def list_dropped_by_others(gone_lines: Iterable[str], lines: Iterable[Line], nam
     ]
 
 
-def _head(kind: str, name: str, part: str) -> tuple[str, str, str]:
+def _build_head(kind: str, name: str, part: str) -> tuple[str, str, str]:
     name, part = (" ".join(text.split()) for text in (name, part))  # as a line of the fingerprint has them
     match = _HEAD.match(part)
     return "table" if kind == "system versioned" else kind, name, match[0] if match else part
@@ -78,14 +78,14 @@ def _read(text: str) -> _Gone | None:
 def _is_dropped(gone: _Gone, named: Named) -> bool:
     """Return whether a statement of the run takes it away, by its name or with all the columns that it is of."""
     if not gone.part:
-        return named.drops(gone.kind, gone.name) or (bool(gone.table) and named.drops("table", gone.table))
-    names = names_in(gone.part)
+        return named.is_dropped(gone.kind, gone.name) or (bool(gone.table) and named.is_dropped("table", gone.table))
+    names = list_names(gone.part)
     if not names or gone.part.startswith("PRIMARY KEY"):
         words = {gone.part.partition(" ")[0].casefold()}
-        return named.changes(gone.table, words) or _all_change(named, gone.table, names)
+        return named.is_changed(gone.table, words) or _is_all_changed(named, gone.table, names)
     is_key = gone.part[0] != "`" and "FOREIGN KEY" not in gone.part
-    return named.changes(gone.table, names[:1]) or (is_key and _all_change(named, gone.table, names[1:]))
+    return named.is_changed(gone.table, names[:1]) or (is_key and _is_all_changed(named, gone.table, names[1:]))
 
 
-def _all_change(named: Named, table: str, columns: list[str]) -> bool:
-    return bool(columns) and all(named.changes(table, [column]) for column in columns)
+def _is_all_changed(named: Named, table: str, columns: list[str]) -> bool:
+    return bool(columns) and all(named.is_changed(table, [column]) for column in columns)

@@ -14,12 +14,12 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Refused, first_of
-from ..connection import OwnConnection, errno_of
+from ..._core.errors import Refused, describe_first
+from ..connection import OwnConnection, find_errno
 from ..sqlalchemy_import import sa
 from .content import run_sql
 from .privileges import read_grants
-from .quoting import grant_pattern, grantee, literal, quote_name
+from .quoting import quote_grant_pattern, quote_grantee, quote_literal, quote_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -55,19 +55,20 @@ def refuse_unlimited(engine: MariaDBSession, maker: MariaDBSession, own: OwnConn
     Raises:
         Refused: the user may; what an administrator types is in it.
     """
-    too_much = beyond_copies(own.run(read_grants)) or _open_schemas(own, engine.name_on_server)
+    too_much = list_other_rights(own.run(read_grants)) or _open_schemas(own, engine.name_on_server)
     if not too_much:
         return
-    user = str(own.rows("select current_user()")[0][0])
+    user = str(own.query_rows("select current_user()")[0][0])
     raise Refused(
         f"Database {engine.database.name!r} is not rehearsed as {user}",
-        f"a revision on the copy would have this user's rights outside of copies: {first_of(too_much, _MOST_NAMED)}",
-        _to_type(user, maker.url),
+        f"a revision on the copy would have this user's rights outside of copies:"
+        f" {describe_first(too_much, _MOST_NAMED)}",
+        _describe_grant(user, maker.url),
         code="rehearsal-user-not-limited",
     )
 
 
-def beyond_copies(grants: Iterable[str]) -> list[str]:
+def list_other_rights(grants: Iterable[str]) -> list[str]:
     """Return what SHOW GRANTS lists besides rights on copies, without what is behind the name of the right."""
     found = []
     for line in grants:
@@ -81,7 +82,7 @@ def beyond_copies(grants: Iterable[str]) -> list[str]:
 
 def _open_schemas(own: OwnConnection, database: str) -> list[str]:
     """Return the schemas that the server lets the user into, by whatever right."""
-    seen = [str(name) for (name,) in own.rows(_SCHEMAS)]
+    seen = [str(name) for (name,) in own.query_rows(_SCHEMAS)]
     found = [f"schema {name}" for name in seen if name.casefold() not in _OF_ALL and not _is_copy(name)]
     return found or [f"schema {name}" for name in (database, *_OFTEN_OPEN) if not _is_denied(own, name)]
 
@@ -95,21 +96,22 @@ def _is_denied(own: OwnConnection, schema: str) -> bool:
     try:
         run_sql(own, f"use {quote_name(schema)}")
     except Exception as error:
-        if errno_of(error) == _ACCESS_DENIED:
+        if find_errno(error) == _ACCESS_DENIED:
             return True
-        if errno_of(error) != _UNKNOWN_DATABASE:
+        if find_errno(error) != _UNKNOWN_DATABASE:
             raise
     return False
 
 
-def _to_type(user: str, url: URL) -> str:
+def _describe_grant(user: str, url: URL) -> str:
     name, _at, host = user.rpartition("@")
     new_name = f"{_NAME}_2" if name == _NAME else _NAME
-    new_user = grantee(f"{new_name}@{host}")
+    new_user = quote_grantee(f"{new_name}@{host}")
     query = {key: value for key, value in url.query.items() if "pass" not in key.lower()}
     entry = sa.engine.URL.create(url.drivername, new_name, host=url.host, port=url.port, database="", query=query)
     return (
-        f"As an administrator: CREATE USER {new_user} IDENTIFIED BY {literal('PASSWORD')};"
-        f" GRANT ALL PRIVILEGES ON {grant_pattern(COPIES, '%')}.* TO {new_user}; then write into the database's entry"
+        f"As an administrator: CREATE USER {new_user} IDENTIFIED BY {quote_literal('PASSWORD')};"
+        f" GRANT ALL PRIVILEGES ON {quote_grant_pattern(COPIES, '%')}.* TO {new_user}; then write into the database's"
+        " entry"
         f" rehearse_url: {entry.render_as_string()} and rehearse_password: PASSWORD, with a password of your own"
     )

@@ -17,7 +17,7 @@ _FIRST_PAUSE = 0.5  # seconds
 _LONGEST_PAUSE = 10.0
 
 
-def until_locked(patience: float, attempt: Callable[[], T], is_lock_timeout: Callable[[Exception], bool]) -> T:
+def retry_until_locked(patience: float, attempt: Callable[[], T], is_lock_timeout: Callable[[Exception], bool]) -> T:
     """Call ``attempt`` until it got its locks, with pauses in which other sessions go on, and return its result.
 
     Args:

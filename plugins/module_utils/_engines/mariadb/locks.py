@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed, Refused
-from ..._core.playbook_command import playbook_command
-from ..connection import OwnConnection, errno_of, execute
+from ..._core.playbook_command import build_playbook_command
+from ..connection import OwnConnection, execute, find_errno
 from ..interface import Lock, Report
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ def try_lock(connection: Connection, name: str) -> bool:
     return bool(execute(connection, "select get_lock(:name, 0) = 1", {"name": name})[0][0])
 
 
-def holder_of(own: OwnConnection, name: str) -> int:
+def read_holder(own: OwnConnection, name: str) -> int:
     """Return the session that holds a lock, 0 if none does."""
-    return int(own.rows("select is_used_lock(:name)", name=name)[0][0] or 0)
+    return int(own.query_rows("select is_used_lock(:name)", name=name)[0][0] or 0)
 
 
-def session_of(own: OwnConnection) -> int:
+def read_session(own: OwnConnection) -> int:
     """Return the number of a connection's session."""
-    return int(own.rows("select connection_id()")[0][0])
+    return int(own.query_rows("select connection_id()")[0][0])
 
 
 def describe_lost_lock(name: str) -> Failed:
@@ -62,10 +62,10 @@ def describe_lost_lock(name: str) -> Failed:
 
 def describe_holder(own: OwnConnection, name: str) -> str:
     """Return who holds a lock; of another user's session only its number is shown without PROCESS."""
-    number = holder_of(own, name)
+    number = read_holder(own, name)
     if not number:
         return "a session that has just ended"
-    rows = own.rows("select user, host from information_schema.processlist where id = :id", id=number)
+    rows = own.query_rows("select user, host from information_schema.processlist where id = :id", id=number)
     return f"session {number}" + (f" ({rows[0][0]} from {rows[0][1]})" if rows else "")
 
 
@@ -81,16 +81,16 @@ class NamedLock(Lock):
 
     def attempt(self) -> bool:
         """Try to get it."""
-        self._holder = session_of(self._own)
+        self._holder = read_session(self._own)
         return self._own.run(try_lock, self._lock)
 
     def is_on(self, own: OwnConnection | None) -> bool:
         """Return whether a connection holds it."""
         return own is self._own and not self._released
 
-    def session(self) -> int:
+    def read_own_session(self) -> int:
         """Return the number of the session that holds it, 0 once it was given back."""
-        return 0 if self._released else session_of(self._own)
+        return 0 if self._released else read_session(self._own)
 
     def check(self) -> None:
         """Raise Failed if the server has ended the connection and with it the lock."""
@@ -99,7 +99,7 @@ class NamedLock(Lock):
 
     def check_through(self, own: OwnConnection) -> None:
         """Raise Failed if, as another connection sees it, another session or none has the lock."""
-        if not self._released and holder_of(own, self._lock) != self._holder:
+        if not self._released and read_holder(own, self._lock) != self._holder:
             raise describe_lost_lock(self._name)
 
     def release(self) -> None:
@@ -127,29 +127,29 @@ def wait_for_orphan(own: OwnConnection, database: Database, schema: str, patienc
         who = describe_holder(own, lock)
         report(f"waits for the backend of a dead run, {who}")
         if time.monotonic() >= deadline:
-            number = holder_of(own, lock)
+            number = read_holder(own, lock)
             if not killed and number:
                 _kill(own, number, database.name, who)
                 killed, deadline = True, time.monotonic() + _TO_END
             elif killed:
-                raise _works_on(database.name, who, number, "it was killed and has not ended")
+                raise _build_working_refusal(database.name, who, number, "it was killed and has not ended")
         time.sleep(_POLL_INTERVAL)
-    own.rows("select release_lock(:name)", name=lock)
+    own.query_rows("select release_lock(:name)", name=lock)
 
 
 def _kill(own: OwnConnection, number: int, name: str, who: str) -> None:
     try:
-        own.rows(f"kill {int(number)}")
+        own.query_rows(f"kill {int(number)}")
     except Exception as error:
-        if errno_of(error) == _NO_SUCH_THREAD:  # it has just ended
+        if find_errno(error) == _NO_SUCH_THREAD:  # it has just ended
             return
-        raise _works_on(name, who, number, str(getattr(error, "orig", error)).strip()) from error
+        raise _build_working_refusal(name, who, number, str(getattr(error, "orig", error)).strip()) from error
 
 
-def _works_on(name: str, who: str, number: int, why: str) -> Refused:
+def _build_working_refusal(name: str, who: str, number: int, why: str) -> Refused:
     return Refused(
         f"A backend of a dead run still works in database {name!r}: {who}",
         why,
-        f"Have it ended by KILL {number}, then recover: {playbook_command('recover')}",
+        f"Have it ended by KILL {number}, then recover: {build_playbook_command('recover')}",
         code="backend-still-works",
     )

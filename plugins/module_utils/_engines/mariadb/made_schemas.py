@@ -14,7 +14,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..._core.paths import Layout, private_directory
+from ..._core.paths import Layout, make_private_directory
 from ..._core.records import read_record, write_record
 
 if TYPE_CHECKING:
@@ -32,50 +32,50 @@ class MadeSchemas:
     def of(cls, engine: MariaDBSession) -> MadeSchemas:
         """Return those of a database's server; a plan that is made in a temporary folder reads the lasting one."""
         layout = Layout(Path(engine.job.shipping_makes or engine.job.root))
-        return cls(layout.schemas, engine.own_identity().server)
+        return cls(layout.schemas, engine.read_own_identity().server)
 
     def note(self, schema: str, content: bytes) -> None:
         """Write down, before it is made, that a schema is ours, and what lies in its table of ours."""
-        private_directory(self._folder)
-        facts = {"schema": schema, "digest": _digest(content), "ended": False}
-        write_record(self._path(schema), facts)
+        make_private_directory(self._folder)
+        facts = {"schema": schema, "digest": _hash_content(content), "ended": False}
+        write_record(self._locate_record(schema), facts)
 
     def is_ours(self, schema: str, content: bytes) -> bool:
         """Return whether a schema that is there is the one that was written down."""
-        return bool(self._facts(schema).get("digest") == _digest(content))
+        return bool(self._read_record(schema).get("digest") == _hash_content(content))
 
     def is_noted(self, schema: str) -> bool:
         """Return whether it was written down at all."""
-        return bool(self._facts(schema))
+        return bool(self._read_record(schema))
 
     def end(self, schema: str) -> None:
         """Write down that a restore has come through: nothing that its schema holds is executed any more."""
-        facts = self._facts(schema)
+        facts = self._read_record(schema)
         if facts:
-            write_record(self._path(schema), {**facts, "ended": True})
+            write_record(self._locate_record(schema), {**facts, "ended": True})
 
     def has_ended(self, schema: str) -> bool:
         """Return whether that was written down."""
-        return bool(self._facts(schema).get("ended"))
+        return bool(self._read_record(schema).get("ended"))
 
     def forget(self, schema: str) -> None:
         """Remove what was written down of a schema that was dropped."""
-        self._path(schema).unlink(missing_ok=True)
+        self._locate_record(schema).unlink(missing_ok=True)
 
-    def file_beside(self, schema: str, suffix: str) -> Path:
+    def locate_file_beside(self, schema: str, suffix: str) -> Path:
         """Return the path of a file for a person, beside what was written down."""
-        return self._path(schema).with_suffix(suffix)
+        return self._locate_record(schema).with_suffix(suffix)
 
-    def _path(self, schema: str) -> Path:
+    def _locate_record(self, schema: str) -> Path:
         return self._folder / f"{hashlib.sha256(f'{self._server} {schema}'.encode()).hexdigest()[:32]}.json"
 
-    def _facts(self, schema: str) -> dict[str, Any]:
+    def _read_record(self, schema: str) -> dict[str, Any]:
         try:
-            facts = read_record(self._path(schema))
+            facts = read_record(self._locate_record(schema))
         except (OSError, ValueError):
             return {}
         return facts if facts.get("schema") == schema else {}
 
 
-def _digest(content: bytes) -> str:
+def _hash_content(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Refused
-from .beside import Beside, definition_of_sequence
-from .content import columns_of, not_exact
+from .beside import Beside, build_sequence_definition
+from .content import list_inexact, read_columns
 from .same_name import REFERS_TO_SCHEMA, TABLE_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ select table_name from information_schema.tables
 """
 
 
-def tables_to_move(engine: MariaDBSession, beside: Beside, written: set[str] | None) -> set[str]:
+def list_tables_to_move(engine: MariaDBSession, beside: Beside, written: set[str] | None) -> set[str]:
     """Return the tables and sequences that have to be moved.
 
     Args:
@@ -46,18 +46,18 @@ def tables_to_move(engine: MariaDBSession, beside: Beside, written: set[str] | N
     differs |= {
         name
         for name in before.sequences
-        if name not in now.sequences or definition_of_sequence(before, name) != definition_of_sequence(now, name)
+        if name not in now.sequences or build_sequence_definition(before, name) != build_sequence_definition(now, name)
     }
-    differs |= now.all_tables() - before.all_tables()
+    differs |= now.list_tables() - before.list_tables()
     if engine.job.restore_loses_writes:  # then what others write from now on is not searched for
-        differs |= before.all_tables()
+        differs |= before.list_tables()
     return _with_bonds(engine, beside, differs)
 
 
 def _with_bonds(engine: MariaDBSession, beside: Beside, tables: set[str]) -> set[str]:
-    own = engine.own_connection()
-    bonds = {tuple(pair) for pair in own.rows(_BONDS, schema=beside.schema)}
-    bonds |= beside.there.bonds(own, beside.before.all_tables())
+    own = engine.open_own_connection()
+    bonds = {tuple(pair) for pair in own.query_rows(_BONDS, schema=beside.schema)}
+    bonds |= beside.there.read_foreign_keys(own, beside.before.list_tables())
     found, size = set(tables), -1
     while len(found) != size:
         size = len(found)
@@ -73,21 +73,21 @@ def refuse_what_would_lose(engine: MariaDBSession, beside: Beside, out: list[str
     Raises:
         Refused: it is so; nothing was changed.
     """
-    own = engine.own_connection()
+    own = engine.open_own_connection()
     affected = set(out)
     reasons = [
         f"{child} has a foreign key to {table}"
-        for child, table in own.rows(_BONDS_FROM_OUTSIDE, schema=beside.schema)
+        for child, table in own.query_rows(_BONDS_FROM_OUTSIDE, schema=beside.schema)
         if table in affected
     ]
     reasons += [
         f"table {table} is system-versioned, and a dump has no history of it"
-        for (table,) in own.rows(_VERSIONED, schema=beside.schema)
+        for (table,) in own.query_rows(_VERSIONED, schema=beside.schema)
         if table in affected
     ]
-    columns = columns_of(own, beside.schema)
+    columns = read_columns(own, beside.schema)
     for table in sorted(affected & beside.before.tables.keys()):
-        lost = not_exact(own, beside.schema, table, columns.get(table, {}))
+        lost = list_inexact(own, beside.schema, table, columns.get(table, {}))
         reasons += [f"column {column} is a FLOAT with more digits than a dump writes" for column in lost]
     if reasons and not engine.job.restore_loses_writes:
         raise Refused(

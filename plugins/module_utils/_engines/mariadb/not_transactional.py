@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Failed, Refused, first_of
-from ..connection import execute, first_line
+from ..._core.errors import Failed, Refused, describe_first
+from ..connection import describe_error, execute
 from ..sql import escape_colons
 from .quoting import quote_name
-from .same_name import is_ours, same_name
+from .same_name import is_ours, match_name
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 _MOST_NAMED = 5
 _NOT_TRANSACTIONAL = f"""
 select t.table_name, t.engine from information_schema.tables t join information_schema.engines e using (engine)
- where {same_name("t.table_schema", "database()")} and t.table_type <> 'VIEW'
+ where {match_name("t.table_schema", "database()")} and t.table_type <> 'VIEW'
    and not {is_ours("t.table_name")} and coalesce(e.transactions, 'NO') = 'NO'
  order by t.table_name
 """
 
 
-def not_transactional(connection: Connection) -> dict[str, str]:
+def read_not_transactional(connection: Connection) -> dict[str, str]:
     """Return the engines of such tables by their names."""
     return {str(name): str(engine) for name, engine in execute(connection, _NOT_TRANSACTIONAL)}
 
 
 def describe_tables(tables: dict[str, str]) -> str:
     """Return such tables in words, each with its engine."""
-    return first_of([f"{name} ({engine})" for name, engine in tables.items()], _MOST_NAMED)
+    return describe_first([f"{name} ({engine})" for name, engine in tables.items()], _MOST_NAMED)
 
 
-def refusals(engine: MariaDBSession, tables: dict[str, str]) -> list[Refused]:
+def list_refusals(engine: MariaDBSession, tables: dict[str, str]) -> list[Refused]:
     """Return why a database with such tables is not migrated, nothing where it may be."""
     if not tables or engine.job.nontransactional_tables != "refuse":
         return []
@@ -55,7 +55,7 @@ def refusals(engine: MariaDBSession, tables: dict[str, str]) -> list[Refused]:
     ]
 
 
-def notes(tables: dict[str, str]) -> list[str]:
+def list_notes(tables: dict[str, str]) -> list[str]:
     """Return what a person has to know of such tables before they are dumped."""
     return (
         [f"other sessions wait while tables without transactions are dumped: {describe_tables(tables)}"]
@@ -65,30 +65,30 @@ def notes(tables: dict[str, str]) -> list[str]:
 
 
 @contextmanager
-def locked_for_dump(engine: MariaDBSession) -> Iterator[None]:
+def lock_for_dump(engine: MariaDBSession) -> Iterator[None]:
     """Let no other session write into such tables inside the block, so that a dump has them of one moment.
 
     Raises:
         Refused: there are any, and they are to be refused.
         Failed: others have one of them locked, for longer than ``migrate_backup_lock_wait``.
     """
-    tables = engine.own_connection().run(not_transactional)
-    for refusal in refusals(engine, tables):
+    tables = engine.open_own_connection().run(read_not_transactional)
+    for refusal in list_refusals(engine, tables):
         raise refusal
     if not tables:
         yield
         return
     with engine.connect() as own:
-        own.rows(f"set session lock_wait_timeout = {max(int(engine.job.backup_lock_wait), 1)}")
+        own.query_rows(f"set session lock_wait_timeout = {max(int(engine.job.backup_lock_wait), 1)}")
         locks = ", ".join(f"{quote_name(name)} read" for name in tables)
         try:
-            own.rows(escape_colons(f"lock tables {locks}"))
+            own.query_rows(escape_colons(f"lock tables {locks}"))
         except Exception as error:
             if not engine.is_lock_timeout(error):
                 raise
             raise Failed(
                 f"Database {engine.database.name!r} is in use, so it cannot be dumped",
-                f"other sessions have {describe_tables(tables)} open or locked: {first_line(error)}",
+                f"other sessions have {describe_tables(tables)} open or locked: {describe_error(error)}",
                 "Wait until they have ended; SHOW PROCESSLIST shows them",
                 code="database-in-use",
             ) from error

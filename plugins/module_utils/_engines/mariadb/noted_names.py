@@ -12,13 +12,13 @@ from typing import Any
 
 from ..connection import OWN
 from ..elsewhere import ELSEWHERE
-from ..sqlalchemy_import import listening, sa
+from ..sqlalchemy_import import register_listeners, sa
 from ..write_tracker import NoteTouched
 from .statement_targets import NAMES_ANOTHER, Catalog, Text, find_writes
-from .statements import commits
+from .statements import may_commit
 from .taken_rows import IS_NOTED, TAKES_FROM_ANY, find_taken
 from .timeouts import is_autocommit
-from .written_tables import column_name
+from .written_tables import build_column_name
 
 #: Statements that need not be read twice.
 _LONGEST_KEPT, _MOST_KEPT = 4000, 2000
@@ -49,7 +49,7 @@ class NotedNames:
             statement: as it is sent.
             stays: whether its session commits each statement.
         """
-        ends = commits(statement) or statement.lstrip(" (;")[:6].upper() == "COMMIT"
+        ends = may_commit(statement) or statement.lstrip(" (;")[:6].upper() == "COMMIT"
         if ends:
             self._add(self._open)
             self._open = set()
@@ -74,12 +74,12 @@ class NotedNames:
         text = Text(statement)
         written = find_writes(text, self._catalog)
         if written.unknown:
-            self.doubt(written.unknown)
+            self.note_doubt(written.unknown)
         if written.unknown == NAMES_ANOTHER:
             self._named[statement] = self._catalog.find_schemas_written(text)
         folded = statement[:_LONGEST_KEPT].casefold()
         self._catalog.rolls_back &= not ("engine" in folded and any(word in folded for word in _NOT_TRANSACTIONAL))
-        self._add(written.names | {column_name(table, column) for table, column in written.columns})
+        self._add(written.names | {build_column_name(table, column) for table, column in written.columns})
         return find_taken(text, written, self._catalog).noted
 
     def _add(self, names: set[str]) -> None:
@@ -92,7 +92,7 @@ class NotedNames:
             ELSEWHERE.note(f"the database {schema!r} of its server", "wrote to it", True)
         self._elsewhere = set()
 
-    def doubt(self, reason: str) -> None:
+    def note_doubt(self, reason: str) -> None:
         """Note why it is not known what is written."""
         if reason not in self._known:
             self._add({TAKES_FROM_ANY})
@@ -104,16 +104,16 @@ class NotedNames:
 def listen_to_statements(hear: Callable[[str, bool], None]) -> Iterator[None]:
     """Hear, in the block, what connections of SQLAlchemy execute by any driver, and that they commit."""
 
-    def executes(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def handle_execute(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if _is_of_env_py(connection):
             hear(statement, is_autocommit(connection))
 
-    def commits(connection: Any) -> None:
+    def handle_commit(connection: Any) -> None:
         if _is_of_env_py(connection):
             hear("commit", True)
 
     engine = sa.engine.Engine
-    with listening((engine, "before_cursor_execute", executes), (engine, "commit", commits)):
+    with register_listeners((engine, "before_cursor_execute", handle_execute), (engine, "commit", handle_commit)):
         yield
 
 

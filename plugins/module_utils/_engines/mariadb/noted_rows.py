@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .quoting import qualify_name
-from .swap_state import tables_in
+from .swap_state import read_tables
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -40,7 +40,7 @@ class NotedRows:
         now = {table: self._read_sum(table) for table in self._sums}
         return {table: 1 for table, known in self._sums.items() if now[table] != known or known == _UNREADABLE}
 
-    def facts(self) -> dict[str, str]:
+    def as_facts(self) -> dict[str, str]:
         """Return the checksums by table, for another process."""
         return self._sums
 
@@ -49,10 +49,12 @@ class NotedRows:
         self._sums = dict(facts)
 
     def _read_sum(self, table: str) -> str:
-        return str(self._own.rows(f"checksum table {qualify_name(self._schema, table)}")[0][1])
+        return str(self._own.query_rows(f"checksum table {qualify_name(self._schema, table)}")[0][1])
 
 
 def list_altered(own: OwnConnection, schema: str, before: Iterable[str], now: Iterable[str]) -> list[str]:
     """Return the tables that a run has made or altered, by the fingerprints of before it and of now."""
     differing = {*before} ^ {*now}
-    return [table for table in tables_in(own, schema) if any(line.startswith(f"table {table}: ") for line in differing)]
+    return [
+        table for table in read_tables(own, schema) if any(line.startswith(f"table {table}: ") for line in differing)
+    ]

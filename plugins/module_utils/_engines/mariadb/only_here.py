@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed
 from ..connection import OPENING_OWN
-from ..sqlalchemy_import import listening, sa
+from ..sqlalchemy_import import register_listeners, sa
 from .full_names import find_named_database
 from .read_only import READ_ONLY
 from .same_name import EVENT_IS_IN_SCHEMA, ROUTINE_IS_IN_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA
@@ -47,29 +47,29 @@ _USES = 2  # the number of the command that chooses a database
 _LONGEST = 200
 
 
-def comment_of(schema: str) -> str:
+def build_comment(schema: str) -> str:
     """Return what a copy of a database says of itself, as no other one does."""
     return f"hosting.alembic rehearsal {secrets.token_hex()} of {schema}"
 
 
-def objects_of(own: OwnConnection, schema: str) -> list[str]:
+def list_objects(own: OwnConnection, schema: str) -> list[str]:
     """Return the names of the tables, views, routines and events of a schema, as far as the user may see them."""
-    return [str(name) for (name,) in own.rows(_OBJECTS, schema=schema)]
+    return [str(name) for (name,) in own.query_rows(_OBJECTS, schema=schema)]
 
 
-def others_than(own: OwnConnection, copy: str, database: str) -> list[str]:
+def list_others(own: OwnConnection, copy: str, database: str) -> list[str]:
     """Return the schemas that a copy's statements may not name: its database, and all others that the user may see."""
-    found = {database, *(str(name) for (name,) in own.rows(_OTHERS))}
+    found = {database, *(str(name) for (name,) in own.query_rows(_OTHERS))}
     return sorted(name for name in found if name.casefold() != copy.casefold())
 
 
-def database_of(own: OwnConnection, name: str) -> str:
+def read_database(own: OwnConnection, name: str) -> str:
     """Return of which database a schema says to be a copy.
 
     Raises:
         Failed: of none.
     """
-    rows = own.rows(COMMENT_OF, schema=name)
+    rows = own.query_rows(COMMENT_OF, schema=name)
     found = _COMMENT.fullmatch(str(rows[0][0])) if rows else None
     if found is None:
         raise Failed(
@@ -91,7 +91,7 @@ class Guard:
     def __init__(self, own: OwnConnection, copy: str) -> None:
         self._own = own
         self._copy = copy
-        self._others = others_than(own, copy, database_of(own, copy))
+        self._others = list_others(own, copy, read_database(own, copy))
 
     def note_opened(self, connection: Any) -> None:
         """Make a connection read-only, unless it uses the copy."""
@@ -109,7 +109,7 @@ class Guard:
             NamesDatabase: it does.
         """
         text = statement.decode("utf-8", "replace") if isinstance(statement, (bytes, bytearray)) else str(statement)
-        found = find_named_database(text, self._others, lambda name: objects_of(self._own, name))
+        found = find_named_database(text, self._others, lambda name: list_objects(self._own, name))
         if found:
             raise NamesDatabase(f"{' '.join(text.split())[:_LONGEST]} (database {found!r})")
 
@@ -125,19 +125,22 @@ def describe_unsent(error: NamesDatabase) -> Failed:
 
 
 @contextmanager
-def changing_only(guard: Guard) -> Iterator[None]:
+def restrict_changes(guard: Guard) -> Iterator[None]:
     """Guard what is opened and executed inside the block; connections of our own are not guarded."""
 
-    def opened(connection: Any, _record: object) -> None:
+    def handle_connect(connection: Any, _record: object) -> None:
         if not OPENING_OWN.get() and is_mariadb(connection):
             guard.note_opened(connection)
 
-    def before(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def handle_before_execute(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if connection.dialect.name in ("mysql", "mariadb"):
             guard.check(statement)
 
-    listeners = ((sa.pool.Pool, "connect", opened), (sa.engine.Engine, "before_cursor_execute", before))
-    with listening(*listeners), _guard_drivers(guard):
+    listeners = (
+        (sa.pool.Pool, "connect", handle_connect),
+        (sa.engine.Engine, "before_cursor_execute", handle_before_execute),
+    )
+    with register_listeners(*listeners), _guard_drivers(guard):
         yield
 
 
@@ -164,51 +167,51 @@ def _guard_drivers(guard: Guard) -> Iterator[None]:
             setattr(place, method, original)
 
 
-def _opens(original: Any, guard: Guard) -> Any:
+def _wrap_opener(original: Any, guard: Guard) -> Any:
     @functools.wraps(original)
-    def opens(connection: Any, *args: Any, **keywords: Any) -> Any:
+    def open_guarded(connection: Any, *args: Any, **keywords: Any) -> Any:
         answer = original(connection, *args, **keywords)
         if not OPENING_OWN.get():
             guard.note_opened(connection)
             setattr(connection, _GUARDED, True)
         return answer
 
-    return opens
+    return open_guarded
 
 
-def _executes(original: Any, guard: Guard) -> Any:
+def _wrap_command(original: Any, guard: Guard) -> Any:
     """Guard PyMySQL's method that sends a command of a number."""
 
     @functools.wraps(original)
-    def executes(connection: Any, command: int, sql: Any) -> Any:
+    def execute_guarded(connection: Any, command: int, sql: Any) -> Any:
         if getattr(connection, _GUARDED, False):
-            guard.check(f"use {_text(sql)}" if command == _USES else sql)
+            guard.check(f"use {_as_text(sql)}" if command == _USES else sql)
         return original(connection, command, sql)
 
-    return executes
+    return execute_guarded
 
 
-def _queries(original: Any, guard: Guard) -> Any:
+def _wrap_query(original: Any, guard: Guard) -> Any:
     """Guard the method of mysqlclient that sends a statement."""
 
     @functools.wraps(original)
-    def queries(connection: Any, query: Any) -> Any:
+    def query_guarded(connection: Any, query: Any) -> Any:
         if getattr(connection, _GUARDED, False):
             guard.check(query)
         return original(connection, query)
 
-    return queries
+    return query_guarded
 
 
-def _text(sql: Any) -> str:
+def _as_text(sql: Any) -> str:
     text = sql.decode("utf-8", "replace") if isinstance(sql, (bytes, bytearray)) else str(sql)
     return "`" + text.replace("`", "``") + "`"
 
 
 #: Module, class and method, and what takes the method's place.
 _METHODS: tuple[tuple[str, str, str, Callable[[Any, Guard], Any]], ...] = (
-    ("pymysql.connections", "Connection", "connect", _opens),
-    ("pymysql.connections", "Connection", "_execute_command", _executes),
-    ("MySQLdb.connections", "Connection", "__init__", _opens),
-    ("MySQLdb.connections", "Connection", "query", _queries),
+    ("pymysql.connections", "Connection", "connect", _wrap_opener),
+    ("pymysql.connections", "Connection", "_execute_command", _wrap_command),
+    ("MySQLdb.connections", "Connection", "__init__", _wrap_opener),
+    ("MySQLdb.connections", "Connection", "query", _wrap_query),
 )

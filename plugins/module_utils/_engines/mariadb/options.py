@@ -27,7 +27,7 @@ _BY_TCP = ("pymysql", "asyncmy", "aiomysql")
 _NO = ("false", "0", "no", "off")
 
 
-def client_options(url: URL | PlainURL, driver: str) -> dict[str, str]:
+def build_client_options(url: URL | PlainURL, driver: str) -> dict[str, str]:
     """Return where a URL leads and who connects, by the names of an option file; nothing of a driver's own.
 
     Args:
@@ -61,11 +61,14 @@ def _is_tcp(url: URL | PlainURL, driver: str) -> bool:
     return driver in _BY_TCP or url.host not in (None, "", "localhost")
 
 
-def option_file(url: URL | PlainURL, driver: str) -> str:
+def build_option_file(url: URL | PlainURL, driver: str) -> str:
     """Return the content of an option file for the programs; there is a secret in it."""
     included = url.query.get("read_default_file")
     lines = [f"!include {included}"] if included else []
-    lines += ["[client]", *(f"{name}={_quote_value(value)}" for name, value in client_options(url, driver).items())]
+    lines += [
+        "[client]",
+        *(f"{name}={_quote_value(value)}" for name, value in build_client_options(url, driver).items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -74,7 +77,7 @@ def _quote_value(value: str) -> str:
     return f'"{escaped}"'
 
 
-def own_query(url: URL, driver: str) -> dict[str, Any]:
+def build_own_query(url: URL, driver: str) -> dict[str, Any]:
     """Return the options of a URL for a connection of our own, in the characters that hold all others."""
     query = {name: value for name, value in url.query.items() if name not in ("charset", "init_command")}
     return query if driver == "mariadbconnector" else {**query, "charset": "utf8mb4"}

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .content import Column, charset_of, columns_where, run_sql
-from .quoting import literal, qualify_name, quote_name
-from .same_name import IN_SCHEMA, OURS, REFERS_TO_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA, same_name
+from .content import Column, read_charset, read_columns_where, run_sql
+from .quoting import qualify_name, quote_literal, quote_name
+from .same_name import IN_SCHEMA, OURS, REFERS_TO_SCHEMA, SCHEMA_IS_NAMED, TABLE_IS_IN_SCHEMA, match_name
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -35,13 +35,13 @@ _DIGITS = 10
 _TABLES = f"""
 select table_name from information_schema.tables
  where {TABLE_IS_IN_SCHEMA} and table_type not like '%VIEW%'
-   and not {same_name("table_name", ":state")} order by table_name
+   and not {match_name("table_name", ":state")} order by table_name
 """
 _OUR_TABLES = f"""
 select table_name from information_schema.tables where {IN_SCHEMA} and {OURS} and table_type not like '%VIEW%'
  order by table_name
 """
-_HAS = f"select 1 from information_schema.tables where {IN_SCHEMA} and {same_name('table_name', ':name')}"
+_HAS = f"select 1 from information_schema.tables where {IN_SCHEMA} and {match_name('table_name', ':name')}"
 _SIZE = f"""
 select sum(coalesce(data_length, 0) + coalesce(index_length, 0)) from information_schema.tables where {IN_SCHEMA}
 """
@@ -75,7 +75,7 @@ class Place(ABC):
         """Return the schema and the name of the table that says what it is."""
 
     @abstractmethod
-    def where(self, table: str) -> tuple[str, str]:
+    def locate_table(self, table: str) -> tuple[str, str]:
         """Return the schema and the name of a table there."""
 
     @abstractmethod
@@ -92,7 +92,7 @@ class Place(ABC):
         """Drop it with all that is there, and what it says of itself at last."""
 
     @abstractmethod
-    def tables(self, own: OwnConnection, expected: Iterable[str]) -> list[str]:
+    def read_tables(self, own: OwnConnection, expected: Iterable[str]) -> list[str]:
         """Return the tables and sequences that are there, by their own names.
 
         Args:
@@ -105,15 +105,15 @@ class Place(ABC):
         """Return whether there is anything of it."""
 
     @abstractmethod
-    def columns(self, own: OwnConnection, expected: Iterable[str]) -> dict[str, dict[str, Column]]:
+    def read_columns(self, own: OwnConnection, expected: Iterable[str]) -> dict[str, dict[str, Column]]:
         """Return the columns of its tables, by their own names."""
 
     @abstractmethod
-    def plain_tables(self, own: OwnConnection, expected: Iterable[str]) -> set[str]:
+    def read_plain_tables(self, own: OwnConnection, expected: Iterable[str]) -> set[str]:
         """Return its tables that have rows and no history, by their own names."""
 
     @abstractmethod
-    def bonds(self, own: OwnConnection, expected: Iterable[str]) -> set[tuple[str, str]]:
+    def read_foreign_keys(self, own: OwnConnection, expected: Iterable[str]) -> set[tuple[str, str]]:
         """Return the foreign keys within it, each as a pair of tables by their own names."""
 
     @abstractmethod
@@ -121,17 +121,17 @@ class Place(ABC):
         """Return the tables elsewhere that have a foreign key to one of it."""
 
     @abstractmethod
-    def size(self, own: OwnConnection) -> int:
+    def measure_size(self, own: OwnConnection) -> int:
         """Return how many bytes it takes."""
 
-    def at(self, table: str) -> str:
+    def qualify_table(self, table: str) -> str:
         """Return the full name of a table there, in backquotes."""
-        return qualify_name(*self.where(table))
+        return qualify_name(*self.locate_table(table))
 
     def has_state(self, own: OwnConnection) -> bool:
         """Return whether there is a table that says what it is."""
         schema, name = self.state
-        return bool(own.rows(_HAS, schema=schema, name=name))
+        return bool(own.query_rows(_HAS, schema=schema, name=name))
 
 
 @dataclass(frozen=True)
@@ -155,46 +155,48 @@ class SchemaPlace(Place):
         """Return the table in it."""
         return self.schema, STATE_TABLE
 
-    def where(self, table: str) -> tuple[str, str]:
+    def locate_table(self, table: str) -> tuple[str, str]:
         """Return the same name in the schema."""
         return self.schema, table
 
     def make(self, own: OwnConnection, like: str) -> None:
         """Make the schema."""
-        charset, collation = charset_of(own, like) or ("utf8mb4", "utf8mb4_general_ci")
+        charset, collation = read_charset(own, like) or ("utf8mb4", "utf8mb4_general_ci")
         run_sql(own, f"create database {quote_name(self.schema)} character set {charset} collate {collation}")
 
     def drop(self, own: OwnConnection) -> None:
         """Drop the schema; a table in it may refer to another one."""
-        _without_keys(own, [f"drop database if exists {quote_name(self.schema)}"])
+        _run_without_key_checks(own, [f"drop database if exists {quote_name(self.schema)}"])
 
-    def tables(self, own: OwnConnection, expected: Iterable[str] = ()) -> list[str]:
+    def read_tables(self, own: OwnConnection, expected: Iterable[str] = ()) -> list[str]:
         """Return all but ours."""
-        return [name for (name,) in own.rows(_TABLES, schema=self.schema, state=STATE_TABLE)]
+        return [name for (name,) in own.query_rows(_TABLES, schema=self.schema, state=STATE_TABLE)]
 
     def is_there(self, own: OwnConnection) -> bool:
         """Return whether there is the schema."""
-        return bool(own.rows(f"select 1 from information_schema.schemata where {SCHEMA_IS_NAMED}", schema=self.schema))
+        return bool(
+            own.query_rows(f"select 1 from information_schema.schemata where {SCHEMA_IS_NAMED}", schema=self.schema)
+        )
 
-    def columns(self, own: OwnConnection, expected: Iterable[str] = ()) -> dict[str, dict[str, Column]]:
+    def read_columns(self, own: OwnConnection, expected: Iterable[str] = ()) -> dict[str, dict[str, Column]]:
         """Return those of the schema."""
-        return columns_where(own, IN_SCHEMA, self.schema)
+        return read_columns_where(own, IN_SCHEMA, self.schema)
 
-    def plain_tables(self, own: OwnConnection, expected: Iterable[str] = ()) -> set[str]:
+    def read_plain_tables(self, own: OwnConnection, expected: Iterable[str] = ()) -> set[str]:
         """Return those of the schema."""
-        return {str(name) for (name,) in own.rows(_PLAIN, schema=self.schema)}
+        return {str(name) for (name,) in own.query_rows(_PLAIN, schema=self.schema)}
 
-    def bonds(self, own: OwnConnection, expected: Iterable[str] = ()) -> set[tuple[str, str]]:
+    def read_foreign_keys(self, own: OwnConnection, expected: Iterable[str] = ()) -> set[tuple[str, str]]:
         """Return those of the schema."""
-        return {(str(table), str(other)) for table, other in own.rows(_BONDS, schema=self.schema)}
+        return {(str(table), str(other)) for table, other in own.query_rows(_BONDS, schema=self.schema)}
 
     def list_bound_from_outside(self, own: OwnConnection) -> list[str]:
         """Return those of other schemas."""
-        return sorted({str(table) for table, _other in own.rows(_BONDS_FROM_OUTSIDE, schema=self.schema)})
+        return sorted({str(table) for table, _other in own.query_rows(_BONDS_FROM_OUTSIDE, schema=self.schema)})
 
-    def size(self, own: OwnConnection) -> int:
+    def measure_size(self, own: OwnConnection) -> int:
         """Return that of the schema."""
-        return int(own.rows(_SIZE, schema=self.schema)[0][0] or 0)
+        return int(own.query_rows(_SIZE, schema=self.schema)[0][0] or 0)
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ class PrefixPlace(Place):
         """Return a name that no table gets."""
         return self.schema, f"{self.prefix}_{_STATE}"
 
-    def where(self, table: str) -> tuple[str, str]:
+    def locate_table(self, table: str) -> tuple[str, str]:
         """Return the name for a table."""
         part = re.sub(r"[^a-z0-9_]", "", table.lower())[:_LONGEST_PART]
         digest = hashlib.sha256(table.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
@@ -235,56 +237,56 @@ class PrefixPlace(Place):
         # One by one: a name in a list that is gone already would leave all behind it.
         statements = [f"drop table if exists {qualify_name(self.schema, name)}" for name in names]
         if not self.prefix.startswith(_RETAINED):
-            _without_keys(own, statements)
+            _run_without_key_checks(own, statements)
             return
         # What was replaced has lost its keys; those of databases that this user does not see are only checked so.
         for statement in statements:
             run_sql(own, statement)
 
-    def tables(self, own: OwnConnection, expected: Iterable[str]) -> list[str]:
+    def read_tables(self, own: OwnConnection, expected: Iterable[str]) -> list[str]:
         """Return those that were expected; another's name cannot be known from ours."""
         there = set(self._list_there(own))
-        return sorted(table for table in set(expected) if self.where(table)[1] in there)
+        return sorted(table for table in set(expected) if self.locate_table(table)[1] in there)
 
     def is_there(self, own: OwnConnection) -> bool:
         """Return whether there is any table."""
         return bool(self._list_there(own))
 
-    def columns(self, own: OwnConnection, expected: Iterable[str]) -> dict[str, dict[str, Column]]:
+    def read_columns(self, own: OwnConnection, expected: Iterable[str]) -> dict[str, dict[str, Column]]:
         """Return those of the tables that were expected."""
-        found = columns_where(own, f"{IN_SCHEMA} and {OURS}", self.schema)
-        return {table: found[here] for table, here in self._names(expected).items() if here in found}
+        found = read_columns_where(own, f"{IN_SCHEMA} and {OURS}", self.schema)
+        return {table: found[here] for table, here in self._map_names(expected).items() if here in found}
 
-    def plain_tables(self, own: OwnConnection, expected: Iterable[str]) -> set[str]:
+    def read_plain_tables(self, own: OwnConnection, expected: Iterable[str]) -> set[str]:
         """Return those that were expected."""
-        found = {str(name) for (name,) in own.rows(_PLAIN, schema=self.schema)}
-        return {table for table, here in self._names(expected).items() if here in found}
+        found = {str(name) for (name,) in own.query_rows(_PLAIN, schema=self.schema)}
+        return {table for table, here in self._map_names(expected).items() if here in found}
 
-    def bonds(self, own: OwnConnection, expected: Iterable[str]) -> set[tuple[str, str]]:
+    def read_foreign_keys(self, own: OwnConnection, expected: Iterable[str]) -> set[tuple[str, str]]:
         """Return those between tables that were expected."""
-        known = {here: table for table, here in self._names(expected).items()}
+        known = {here: table for table, here in self._map_names(expected).items()}
         return {
             (known[table], known.get(other, other))
-            for table, other in own.rows(_BONDS, schema=self.schema)
+            for table, other in own.query_rows(_BONDS, schema=self.schema)
             if table in known
         }
 
     def list_bound_from_outside(self, own: OwnConnection) -> list[str]:
         """Return those of the database itself, and of other schemas."""
         there = set(self._list_there(own))
-        found = list(own.rows(_BONDS_FROM_OUTSIDE, schema=self.schema))
-        found += [pair for pair in own.rows(_BONDS, schema=self.schema) if pair[0] not in there]
+        found = list(own.query_rows(_BONDS_FROM_OUTSIDE, schema=self.schema))
+        found += [pair for pair in own.query_rows(_BONDS, schema=self.schema) if pair[0] not in there]
         return sorted({str(table) for table, other in found if other in there})
 
-    def size(self, own: OwnConnection) -> int:
+    def measure_size(self, own: OwnConnection) -> int:
         """Return that of its tables."""
         names = set(self._list_there(own))
-        statement = f"{_SIZE} and {same_name('table_name', ':name')}"
-        return sum(int(own.rows(statement, schema=self.schema, name=name)[0][0] or 0) for name in names)
+        statement = f"{_SIZE} and {match_name('table_name', ':name')}"
+        return sum(int(own.query_rows(statement, schema=self.schema, name=name)[0][0] or 0) for name in names)
 
-    def loading(self, script: Iterable[bytes]) -> Iterator[bytes]:
+    def prepend_lock(self, script: Iterable[bytes]) -> Iterator[bytes]:
         """Yield a script that loads tables, behind what shows for how long its client is at work."""
-        yield f"do get_lock({literal(self.prefix)}, 0);\n".encode()
+        yield f"do get_lock({quote_literal(self.prefix)}, 0);\n".encode()
         yield from script
 
     def is_loaded_by_no_one(self, own: OwnConnection, patience: float) -> bool:
@@ -294,9 +296,9 @@ class PrefixPlace(Place):
             own: a connection of our own.
             patience: seconds.
         """
-        if not run_sql(own, f"select get_lock({literal(self.prefix)}, {float(patience)})")[0][0]:
+        if not run_sql(own, f"select get_lock({quote_literal(self.prefix)}, {float(patience)})")[0][0]:
             return False
-        run_sql(own, f"do release_lock({literal(self.prefix)})")
+        run_sql(own, f"do release_lock({quote_literal(self.prefix)})")
         return True
 
     def is_unwritten(self, own: OwnConnection) -> bool:
@@ -314,26 +316,26 @@ class PrefixPlace(Place):
         finally:
             run_sql(own, "handler hosting_alembic_first close")
 
-    def _names(self, tables: Iterable[str]) -> dict[str, str]:
-        return {table: self.where(table)[1] for table in tables}
+    def _map_names(self, tables: Iterable[str]) -> dict[str, str]:
+        return {table: self.locate_table(table)[1] for table in tables}
 
     def _list_there(self, own: OwnConnection) -> list[str]:
         """Return the names in the database that begin as ours do."""
-        names = our_tables(own, self.schema)
+        names = read_our_tables(own, self.schema)
         return [name for name in names if name.startswith(f"{self.prefix}_")]
 
 
-def our_tables(own: OwnConnection, schema: str) -> list[str]:
+def read_our_tables(own: OwnConnection, schema: str) -> list[str]:
     """Return the tables in a database that are none of its own: what restores have loaded or retained."""
-    return [str(name) for (name,) in own.rows(_OUR_TABLES, schema=schema)]
+    return [str(name) for (name,) in own.query_rows(_OUR_TABLES, schema=schema)]
 
 
 def leave_out_ours(own: OwnConnection, schema: str) -> list[str]:
     """Return the options that let mariadb-dump go past what is ours in a database."""
-    return [f"--ignore-table={schema}.{name}" for name in our_tables(own, schema)]
+    return [f"--ignore-table={schema}.{name}" for name in read_our_tables(own, schema)]
 
 
-def prefixes_in(own: OwnConnection, schema: str, begins: str) -> list[PrefixPlace]:
+def list_prefix_places(own: OwnConnection, schema: str, begins: str) -> list[PrefixPlace]:
     """Return the places in a database that say of themselves what they are.
 
     Args:
@@ -342,11 +344,11 @@ def prefixes_in(own: OwnConnection, schema: str, begins: str) -> list[PrefixPlac
         begins: how their prefixes begin.
     """
     end = f"_{_STATE}"
-    names = [name[: -len(end)] for name in our_tables(own, schema) if name.endswith(end)]
+    names = [name[: -len(end)] for name in read_our_tables(own, schema) if name.endswith(end)]
     return [PrefixPlace(schema, name) for name in names if name.startswith(begins)]
 
 
-def _without_keys(own: OwnConnection, statements: list[str]) -> None:
+def _run_without_key_checks(own: OwnConnection, statements: list[str]) -> None:
     run_sql(own, "set foreign_key_checks = 0")
     try:
         for statement in statements:

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..._core.errors import REPLACED_NOTHING, REPORT_IT, Failed
-from .dump_lines import INSERTED, NAME, whole_lines
+from .dump_lines import INSERTED, NAME, join_lines
 from .dump_text import NOT_OF_TABLES, unquote_name
-from .foreign_keys import under_prefix
+from .foreign_keys import build_under_prefix
 from .quoting import quote_name
 
 if TYPE_CHECKING:
@@ -55,28 +55,28 @@ def prefix_dump(lines: Iterable[bytes], place: PrefixPlace, tables: set[str]) ->
     rewriter = _Rewriter(place, tables)
     in_block = in_rows = False
     statement: list[bytes] = []
-    for line in whole_lines(lines):
+    for line in join_lines(lines):
         if line.startswith(b"DELIMITER ") and not statement:
             in_block, in_rows = line.strip() != b"DELIMITER ;", False
         elif in_block:
             continue
         elif in_rows:
             if not line.startswith(b"("):
-                raise _not_understood(line)
-            in_rows = not _ends(line, b");")
+                raise _build_statement_error(line)
+            in_rows = not _has_end(line, b");")
             yield line
         elif not statement and (not line.strip() or line.startswith((b"--", _SANDBOX))):
             continue
         elif not statement and INSERTED.match(line):
-            in_rows = not _ends(line, b");")
-            yield rewriter.inserts(line)
+            in_rows = not _has_end(line, b");")
+            yield rewriter.rewrite_insert(line)
         else:
             statement.append(line)
-            if _ends(line, b";"):
-                yield rewriter.rewrites(b"".join(statement))
+            if _has_end(line, b";"):
+                yield rewriter.rewrite_statement(b"".join(statement))
                 statement = []
     if statement or in_rows:
-        raise _not_understood(b"".join(statement) or b"rows without an end")
+        raise _build_statement_error(b"".join(statement) or b"rows without an end")
 
 
 class _Rewriter:
@@ -86,14 +86,14 @@ class _Rewriter:
         self._place = place
         self._tables = tables
 
-    def inserts(self, line: bytes) -> bytes:
+    def rewrite_insert(self, line: bytes) -> bytes:
         """Return the first line of a statement that inserts rows."""
         match = INSERTED.match(line)
         if match is None:
-            raise _not_understood(line)
+            raise _build_statement_error(line)
         return self._rename(line, match)
 
-    def rewrites(self, statement: bytes) -> bytes:
+    def rewrite_statement(self, statement: bytes) -> bytes:
         """Return a whole statement, nothing for one that is left out."""
         if statement.startswith(NOT_OF_TABLES) or any(each.fullmatch(statement) for each in _LEFT_OUT):
             return b""
@@ -102,27 +102,27 @@ class _Rewriter:
         match = _CREATES_TABLE.match(statement)
         if match and b";" not in _QUOTED.sub(b"", statement.rstrip()[:-1]):
             text = self._rename(statement, match).decode("utf-8", "surrogateescape")
-            made = under_prefix(text, unquote_name(match[1]), self._place, self._tables)
+            made = build_under_prefix(text, unquote_name(match[1]), self._place, self._tables)
             return made.encode("utf-8", "surrogateescape")
         for pattern in (_CREATES_SEQUENCE, _SETS_SEQUENCE):
             match = pattern.fullmatch(statement)
             if match:
                 return self._rename(statement, match)
-        raise _not_understood(statement)
+        raise _build_statement_error(statement)
 
     def _rename(self, statement: bytes, match: re.Match[bytes]) -> bytes:
         name = unquote_name(match[1])
         if name not in self._tables:
-            raise _not_understood(statement)
-        there = quote_name(self._place.where(name)[1]).encode()
+            raise _build_statement_error(statement)
+        there = quote_name(self._place.locate_table(name)[1]).encode()
         return statement[: match.start(1) - 1] + there + statement[match.end(1) + 1 :]
 
 
-def _ends(line: bytes, end: bytes) -> bool:
+def _has_end(line: bytes, end: bytes) -> bool:
     return line.rstrip().endswith(end)
 
 
-def _not_understood(statement: bytes) -> Failed:
+def _build_statement_error(statement: bytes) -> Failed:
     return Failed(
         "The dump has a statement that cannot be executed under other names",
         statement[:_LONGEST].decode("utf-8", "replace"),

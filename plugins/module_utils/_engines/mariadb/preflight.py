@@ -15,12 +15,12 @@ from .. import disk_space
 from ..connection import OwnConnection
 from . import client_tools
 from .catalog import INVALID_VIEWS, TABLES, VERSIONED
-from .not_transactional import refusals
-from .privileges import FOR_BACKUP, FOR_MIGRATION, FOR_ROUTINES, lacking, privileges_on, read_grants
-from .quoting import grant_pattern, grantee
-from .same_name import is_ours, same_name
+from .not_transactional import list_refusals
+from .privileges import FOR_BACKUP, FOR_MIGRATION, FOR_ROUTINES, parse_privileges, read_grants, select_missing
+from .quoting import quote_grant_pattern, quote_grantee
+from .same_name import is_ours, match_name
 from .swap_state import find_reserved_names
-from .versions import version_number
+from .versions import parse_version
 
 if TYPE_CHECKING:
     from .session import MariaDBSession
@@ -31,22 +31,22 @@ select variable_value from information_schema.global_status where variable_name 
 """
 _HIDDEN = f"""
 select routine_name from information_schema.routines
- where {same_name("routine_schema", "database()")} and routine_definition is null order by 1
+ where {match_name("routine_schema", "database()")} and routine_definition is null order by 1
 """
 #: Bytes that a dump takes: it has no indexes, and two letters for a byte of what is not text.
 _DUMP_SIZE = f"""
 select coalesce(sum(data_length * if(exists (
          select 1 from information_schema.columns c
-          where {same_name("c.table_schema", "database()")} and {same_name("c.table_name", "t.table_name")}
+          where {match_name("c.table_schema", "database()")} and {match_name("c.table_name", "t.table_name")}
             and (c.data_type like '%blob' or c.data_type like '%binary')), 2, 1)), 0)
   from information_schema.tables t
- where {same_name("t.table_schema", "database()")} and not {is_ours("t.table_name")}
+ where {match_name("t.table_schema", "database()")} and not {is_ours("t.table_name")}
 """
 _HISTORY_SINCE = (10, 11)
 _MOST_NAMED = 5
 
 
-def obstacles(
+def list_obstacles(
     engine: MariaDBSession, own: OwnConnection, backup_space: Path, without_transactions: dict[str, str]
 ) -> list[Refused]:
     """Return what would stop a backup and an upgrade now.
@@ -55,20 +55,22 @@ def obstacles(
         engine: of the database.
         own: a connection of our own.
         backup_space: a folder on the disk that a backup goes to.
-        without_transactions: the tables that take part in none, as ``not_transactional`` returns them.
+        without_transactions: the tables that take part in none, as ``read_not_transactional`` returns them.
     """
-    found = [*_standby(engine, own), *_client_programs(engine, own)]
-    found += _privileges(engine, own, needs_locks=bool(without_transactions))
-    found += [obstacle for check in (_find_hidden, _views, _history) for obstacle in check(engine, own)]
-    found += refusals(engine, without_transactions)
+    found = [*_check_standby(engine, own), *_check_client_programs(engine, own)]
+    found += _check_privileges(engine, own, needs_locks=bool(without_transactions))
+    found += [obstacle for check in (_find_hidden, _check_views, _check_history) for obstacle in check(engine, own)]
+    found += list_refusals(engine, without_transactions)
     found += find_reserved_names(own, engine.name_on_server)
-    size = int(own.rows(_DUMP_SIZE)[0][0])
-    return found + disk_space.lacking(engine.database.name, [disk_space.backup(engine.job, backup_space, size)])
+    size = int(own.query_rows(_DUMP_SIZE)[0][0])
+    return found + disk_space.list_shortages(
+        engine.database.name, [disk_space.build_backup_need(engine.job, backup_space, size)]
+    )
 
 
-def _standby(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
-    is_read_only = bool(int(own.rows(_READ_ONLY)[0][0]))
-    rows = own.rows(_REPLICATES)
+def _check_standby(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+    is_read_only = bool(int(own.query_rows(_READ_ONLY)[0][0]))
+    rows = own.query_rows(_REPLICATES)
     if is_read_only or (rows and int(rows[0][0])):
         yield Refused(
             f"Database {engine.database.name!r} is on a replica, or on a server that is read_only",
@@ -78,8 +80,8 @@ def _standby(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
         )
 
 
-def _client_programs(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
-    server = version_number(str(own.rows("select version()")[0][0]))
+def _check_client_programs(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+    server = parse_version(str(own.query_rows("select version()")[0][0]))
     wanted = ".".join(map(str, server))
     remedy = f"Install mariadb-client {wanted} or newer on the host"
     found = client_tools.find_tool("dump")
@@ -99,39 +101,39 @@ def _client_programs(engine: MariaDBSession, own: OwnConnection) -> Iterator[Ref
         )
 
 
-def _privileges(engine: MariaDBSession, own: OwnConnection, needs_locks: bool) -> Iterator[Refused]:
-    granted = privileges_on(engine.name_on_server, own.run(read_grants))
+def _check_privileges(engine: MariaDBSession, own: OwnConnection, needs_locks: bool) -> Iterator[Refused]:
+    granted = parse_privileges(engine.name_on_server, own.run(read_grants))
     wanted = [*FOR_BACKUP, *FOR_MIGRATION] + ([] if granted & set(FOR_ROUTINES) else [FOR_ROUTINES[0]])
     if needs_locks:
         wanted.append("LOCK TABLES")
-    missing = lacking(granted, wanted)
+    missing = select_missing(granted, wanted)
     if missing:
         yield Refused(
             f"Database {engine.database.name!r} cannot be backed up and migrated by its user",
             f"{engine.url.username} lacks {', '.join(missing)} on the whole of it",
-            f"GRANT {', '.join(missing)} ON {grant_pattern(engine.name_on_server)}.* TO {_user_of(own)}",
+            f"GRANT {', '.join(missing)} ON {quote_grant_pattern(engine.name_on_server)}.* TO {_read_grantee(own)}",
             code="privileges-missing",
         )
 
 
-def _user_of(own: OwnConnection) -> str:
-    return grantee(str(own.rows("select current_user()")[0][0]))
+def _read_grantee(own: OwnConnection) -> str:
+    return quote_grantee(str(own.query_rows("select current_user()")[0][0]))
 
 
 def _find_hidden(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
-    hidden = [str(name) for (name,) in own.rows(_HIDDEN)]
+    hidden = [str(name) for (name,) in own.query_rows(_HIDDEN)]
     if hidden:
         yield Refused(
             f"Database {engine.database.name!r} cannot be backed up by its user",
             f"the body of {', '.join(hidden[:_MOST_NAMED])} is shown only to the user who made it",
-            f"GRANT SELECT ON mysql.proc TO {_user_of(own)}, or make the routine anew as that user",
+            f"GRANT SELECT ON mysql.proc TO {_read_grantee(own)}, or make the routine anew as that user",
             code="privileges-missing",
         )
 
 
-def _views(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+def _check_views(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
     """Name the views that mariadb-dump would stop at."""
-    invalid = [str(name) for (name,) in own.rows(INVALID_VIEWS)]
+    invalid = [str(name) for (name,) in own.query_rows(INVALID_VIEWS)]
     if invalid:
         yield Refused(
             f"Database {engine.database.name!r} cannot be backed up",
@@ -142,10 +144,10 @@ def _views(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
         )
 
 
-def _history(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
-    versioned = [str(name) for name, kind, _engine in own.rows(TABLES) if kind == VERSIONED]
+def _check_history(engine: MariaDBSession, own: OwnConnection) -> Iterator[Refused]:
+    versioned = [str(name) for name, kind, _engine in own.query_rows(TABLES) if kind == VERSIONED]
     tool = client_tools.find_tool("dump")
-    server = version_number(str(own.rows("select version()")[0][0]))
+    server = parse_version(str(own.query_rows("select version()")[0][0]))
     if versioned and (server < _HISTORY_SINCE or (tool and tool.number < _HISTORY_SINCE)):
         yield Refused(
             f"Database {engine.database.name!r} cannot be backed up with all that is in it",

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..connection import execute
-from .catalog import fixed_mode
+from .catalog import fix_mode
 from .same_name import ROUTINE_IS_IN_SCHEMA, TRIGGER_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ union all select 1 from information_schema.routines where {ROUTINE_IS_IN_SCHEMA}
 
 def read_grants(connection: Connection) -> list[str]:
     """Return the statements that would grant what the user has, those of its active roles included."""
-    with fixed_mode(connection):
+    with fix_mode(connection):
         return [str(line) for (line,) in execute(connection, "show grants")]
 
 
-def privileges_on(schema: str, grants: Iterable[str]) -> set[str]:
+def parse_privileges(schema: str, grants: Iterable[str]) -> set[str]:
     """Return what statements grant on the whole of a database, ``ALL`` for all."""
     found: set[str] = set()
     for line in grants:
@@ -50,25 +50,25 @@ def privileges_on(schema: str, grants: Iterable[str]) -> set[str]:
     return found
 
 
-def lacking(granted: set[str], wanted: Iterable[str]) -> list[str]:
+def select_missing(granted: set[str], wanted: Iterable[str]) -> list[str]:
     """Return what is wanted and not granted."""
     return [] if ALL in granted or "ALL" in granted else [each for each in wanted if each not in granted]
 
 
 def has_everywhere(grants: Iterable[str], privilege: str) -> bool:
     """Return whether grants have a privilege that there is only on everything; SUPER includes the others."""
-    granted = privileges_on("", [line for line in grants if " ON *.* TO " in line])
-    return not lacking(granted, (privilege,)) or not lacking(granted, ("SUPER",))
+    granted = parse_privileges("", [line for line in grants if " ON *.* TO " in line])
+    return not select_missing(granted, (privilege,)) or not select_missing(granted, ("SUPER",))
 
 
 def is_distrusted(own: OwnConnection) -> bool:
     """Return whether the server's binary log keeps the user from making triggers and functions."""
-    return bool(own.rows(_DISTRUSTS)[0][0]) and not has_everywhere(own.run(read_grants), "SUPER")
+    return bool(own.query_rows(_DISTRUSTS)[0][0]) and not has_everywhere(own.run(read_grants), "SUPER")
 
 
 def has_code(own: OwnConnection, schema: str) -> bool:
     """Return whether there are triggers or functions in a schema."""
-    return bool(own.rows(_CODE, schema=schema))
+    return bool(own.query_rows(_CODE, schema=schema))
 
 
 def _is_meant(where: str, schema: str) -> bool:

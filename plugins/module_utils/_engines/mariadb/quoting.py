@@ -17,7 +17,7 @@ def qualify_name(schema: str, name: str) -> str:
     return f"{quote_name(schema)}.{quote_name(name)}"
 
 
-def grant_pattern(schema: str, more: str = "") -> str:
+def quote_grant_pattern(schema: str, more: str = "") -> str:
     """Return what a grant calls a schema: quoted, and without the meaning that _ and % have there.
 
     Args:
@@ -27,12 +27,12 @@ def grant_pattern(schema: str, more: str = "") -> str:
     return quote_name(schema.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%") + more)
 
 
-def grantee(user: str) -> str:
+def quote_grantee(user: str) -> str:
     """Return what a grant calls a user whom ``current_user()`` has named."""
     name, _at, host = user.rpartition("@")
     return f"{quote_name(name)}@{quote_name(host)}"
 
 
-def literal(text: str) -> str:
+def quote_literal(text: str) -> str:
     """Return a string, for a session without NO_BACKSLASH_ESCAPES."""
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

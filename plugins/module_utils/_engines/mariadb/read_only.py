@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..connection import OPENING_OWN, errno_of
+from ..connection import OPENING_OWN, find_errno
 from ..read_only import commit_nothing, shorten_refused
-from ..sqlalchemy_import import listening, sa
-from .statements import commits
+from ..sqlalchemy_import import register_listeners, sa
+from .statements import may_commit
 from .timeouts import is_mariadb
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class CommitsAtOnce(Exception):
 
 
 @contextmanager
-def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None]:
+def keep_read_only(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None]:
     """Keep connections that are opened inside the block from changing anything.
 
     Args:
@@ -52,9 +52,12 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
     listener, engine = _Listener(writes), sa.engine.Engine
     listeners = [(sa.pool.Pool, "connect", listener.set_read_only), (engine, "handle_error", listener.note_failure)]
     if uncommitted:
-        listeners += [(engine, "begin", listener.begins), (engine, "before_cursor_execute", listener.executes)]
+        listeners += [
+            (engine, "begin", listener.handle_begin),
+            (engine, "before_cursor_execute", listener.handle_execute),
+        ]
         commit_nothing("sqlalchemy.dialects.mysql", _DIALECTS, "REPEATABLE READ")
-    with listening(*listeners), _read_only_drivers():
+    with register_listeners(*listeners), _keep_drivers_read_only():
         yield None
 
 
@@ -74,7 +77,7 @@ class _Listener:
         if context.original_exception is not None and is_kept(context.original_exception):
             self._writes.append(shorten_refused(context.statement))
 
-    def begins(self, connection: Any) -> None:
+    def handle_begin(self, connection: Any) -> None:
         """Let a transaction write."""
         if not _is_of_mariadb(connection):
             return
@@ -82,16 +85,16 @@ class _Listener:
             _execute(connection.connection, "set transaction read write")
         except Exception as error:
             # The one before was not committed, so it goes on.
-            if errno_of(error) != _IN_PROGRESS:
+            if find_errno(error) != _IN_PROGRESS:
                 raise
 
-    def executes(self, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def handle_execute(self, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         """Refuse what would commit.
 
         Raises:
             CommitsAtOnce: it would.
         """
-        if _is_of_mariadb(connection) and commits(statement):
+        if _is_of_mariadb(connection) and may_commit(statement):
             self._writes.append(shorten_refused(statement))
             raise CommitsAtOnce("it would be committed at once")
 
@@ -102,7 +105,7 @@ def _is_of_mariadb(connection: Any) -> bool:
 
 def is_kept(error: BaseException) -> bool:
     """Return whether a statement was refused for what is set here."""
-    return errno_of(error) == _KEPT or isinstance(error, CommitsAtOnce)
+    return find_errno(error) == _KEPT or isinstance(error, CommitsAtOnce)
 
 
 def _execute(connection: Any, statement: str) -> None:
@@ -112,7 +115,7 @@ def _execute(connection: Any, statement: str) -> None:
 
 
 @contextmanager
-def _read_only_drivers() -> Iterator[None]:
+def _keep_drivers_read_only() -> Iterator[None]:
     """Make what a driver connects inside the block read-only; ours have loaded the one that is used here."""
     replaced = []
     for module, kind, method in _OPENERS:
@@ -120,7 +123,7 @@ def _read_only_drivers() -> Iterator[None]:
             place = getattr(sys.modules[module], kind)
             original = vars(place)[method]
             replaced.append((place, method, original))
-            setattr(place, method, _read_only(original))
+            setattr(place, method, _wrap_opener(original))
     try:
         yield
     finally:
@@ -128,12 +131,12 @@ def _read_only_drivers() -> Iterator[None]:
             setattr(place, method, original)
 
 
-def _read_only(original: Any) -> Any:
+def _wrap_opener(original: Any) -> Any:
     @functools.wraps(original)
-    def opens(connection: Any, *args: Any, **keywords: Any) -> Any:
+    def open_connection(connection: Any, *args: Any, **keywords: Any) -> Any:
         answer = original(connection, *args, **keywords)
         if not OPENING_OWN.get():
             _execute(connection, READ_ONLY)
         return answer
 
-    return opens
+    return open_connection

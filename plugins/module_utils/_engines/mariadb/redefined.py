@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .ddl_names import definition_by
+from .ddl_names import parse_definition
 from .session_counters import count_growth
-from .write_counts import AGE, COUNTS, READ, accounts_for
+from .write_counts import AGE, COUNTS, READ, is_only_ours
 
 #: What is kept with a backup of what the server had counted.
 DEFINED = "defined"
@@ -48,7 +48,7 @@ def find_redefined(executed: Iterable[str], before: Mapping[str, Any], now: Mapp
         before: what ``select_definition_counters`` returned before the run; nothing if that is not known.
         now: what it returns now.
     """
-    found = [each for each in map(definition_by, executed) if each is not None]
+    found = [each for each in map(parse_definition, executed) if each is not None]
     ours = Counter(_KINDS.get(each.kind, each.kind) for each in found)
     return sorted(
         {
@@ -65,4 +65,4 @@ def _is_sole_definer(kind: str, ours: Mapping[str, int], before: Mapping[str, An
         return False
     count = count_growth(before[COUNTS], now[COUNTS]).get(kind, 0)
     alike = {**before, COUNTS: {}}, {**now, COUNTS: {}}
-    return accounts_for(*alike, {}) and count == ours[kind]
+    return is_only_ours(*alike, {}) and count == ours[kind]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import HALF_WAY, Failed, Refused
 from ..._core.paths import write_durably
-from ..connection import first_line
+from ..connection import describe_error
 from .made_schemas import MadeSchemas
 from .privileges import has_everywhere, is_distrusted, read_grants
 from .quoting import quote_name
@@ -48,27 +48,27 @@ class Ended:
 
 def may_not_make(engine: MariaDBSession, pieces: Pieces) -> list[str]:
     """Return in words why the user may not make what scripts make."""
-    own = engine.own_connection()
-    others, found = other_definers(own, pieces), []
+    own = engine.open_own_connection()
+    others, found = list_other_definers(own, pieces), []
     if others and not has_everywhere(own.run(read_grants), "SET USER"):
         found.append(f"it may not make anew what has another definer ({', '.join(others)})")
-    if makes_code(pieces) and is_distrusted(own):
+    if has_code_pieces(pieces) and is_distrusted(own):
         found.append("the server has a binary log, and trusts no one but SUPER to make triggers and functions")
     return found
 
 
-def other_definers(own: OwnConnection, pieces: Pieces) -> list[str]:
+def list_other_definers(own: OwnConnection, pieces: Pieces) -> list[str]:
     """Return the definers of what scripts make, other than the user itself."""
-    me = str(own.rows("select current_user()")[0][0])
-    return sorted({definer for definer in map(_definer_of, _statements(pieces)) if definer not in ("", me)})
+    me = str(own.query_rows("select current_user()")[0][0])
+    return sorted({definer for definer in map(_find_definer, _split_statements(pieces)) if definer not in ("", me)})
 
 
-def makes_code(pieces: Pieces) -> bool:
+def has_code_pieces(pieces: Pieces) -> bool:
     """Return whether scripts make triggers or functions."""
-    return any(_CHANGES_DATA.search(statement[:_HEAD]) for statement in _statements(pieces))
+    return any(_CHANGES_DATA.search(statement[:_HEAD]) for statement in _split_statements(pieces))
 
 
-def _statements(pieces: Pieces) -> list[bytes]:
+def _split_statements(pieces: Pieces) -> list[bytes]:
     return [statement for piece in pieces for statement in piece.split(_BEGINS)[1:]]
 
 
@@ -87,7 +87,7 @@ def write_administrator_script(engine: MariaDBSession, schema: str, failure: Not
     number, state = (int(match["number"]), match["state"]) if match else (0, "")
     if number in _PASSES or not (number in _NEVER or state.startswith(_WRONG_IN_ITSELF)):
         raise Failed(failure.what, failure.why, code=HALF_WAY) from failure  # half_way() adds what to type
-    path = MadeSchemas.of(engine).file_beside(schema, ".sql")
+    path = MadeSchemas.of(engine).locate_file_beside(schema, ".sql")
     write_script(path, failure.pieces)
     return [f"what {path} makes ({failure.why})"]
 
@@ -97,18 +97,18 @@ def write_script(path: Path, pieces: Pieces) -> None:
     write_durably(path, b"".join(pieces).decode("utf-8", "surrogateescape"))
 
 
-def half_way(engine: MariaDBSession, error: BaseException) -> Failed:
+def build_half_way_error(engine: MariaDBSession, error: BaseException) -> Failed:
     """Return that a restore stopped where the next run undoes or ends it."""
     if isinstance(error, Failed) and error.code == HALF_WAY and error.remedy:
         return error
     what = f"The restore of {engine.database.name!r} stopped half-way"
-    why = f"{error.what}: {error.why}" if isinstance(error, Refused) else first_line(error)
+    why = f"{error.what}: {error.why}" if isinstance(error, Refused) else describe_error(error)
     # No recovery: a database that a restore holds is brought back by another one, whose lock does the rest.
     remedy = "Once the server answers, type the restore that is printed: it first undoes what was begun, or ends it"
     return Failed(what, why, remedy, code=HALF_WAY)
 
 
-def not_made(engine: MariaDBSession, ended: Ended) -> Failed:
+def build_not_made_error(engine: MariaDBSession, ended: Ended) -> Failed:
     """Return that a restore has been ended, or undone, but for what its user may not make."""
     return Failed(
         f"A restore of {engine.database.name!r} could not make everything again",
@@ -120,7 +120,7 @@ def not_made(engine: MariaDBSession, ended: Ended) -> Failed:
     )
 
 
-def _definer_of(statement: bytes) -> str:
+def _find_definer(statement: bytes) -> str:
     match = _DEFINER.search(statement)
     if match is None:
         return ""

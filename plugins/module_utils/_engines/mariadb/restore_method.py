@@ -9,11 +9,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from ..._core.errors import NOT_POSSIBLE, Refused, first_of
+from ..._core.errors import NOT_POSSIBLE, Refused, describe_first
 from ..data import RestoreMethod
-from .privileges import has_code, has_everywhere, is_distrusted, lacking, privileges_on, read_grants
-from .quoting import grant_pattern, grantee
-from .remaking import makes_code, other_definers
+from .privileges import has_code, has_everywhere, is_distrusted, parse_privileges, read_grants, select_missing
+from .quoting import quote_grant_pattern, quote_grantee
+from .remaking import has_code_pieces, list_other_definers
 from .same_name import (
     EVENT_IS_IN_SCHEMA,
     REFERS_TO_SCHEMA,
@@ -22,7 +22,7 @@ from .same_name import (
     TRIGGER_IS_IN_SCHEMA,
 )
 from .swap import METHOD
-from .swap_state import NEW, OLD, names_for
+from .swap_state import NEW, OLD, build_schema_names
 from .which_place import FOR_SWAP, is_within
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ union select table_name from information_schema.key_column_usage
 _MOST_NAMED = 5
 
 
-def restore_method(engine: MariaDBSession) -> RestoreMethod:
+def choose_method(engine: MariaDBSession) -> RestoreMethod:
     """Return how a restore would be done, and what the user lacks for it."""
-    lacks = missing(engine)
+    lacks = describe_missing_rights(engine)
     if not lacks:
         return RestoreMethod(METHOD)
     obstacle = Refused(
@@ -59,49 +59,49 @@ def restore_method(engine: MariaDBSession) -> RestoreMethod:
         "Let an administrator type what a plan or a backup prints; until then a failure that needs a restore is held",
         code=NOT_POSSIBLE,
     )
-    return RestoreMethod(METHOD, obstacle=obstacle, rights=grants_as_typed(engine))
+    return RestoreMethod(METHOD, obstacle=obstacle, rights=build_grant_command(engine))
 
 
-def missing(engine: MariaDBSession) -> list[str]:
+def describe_missing_rights(engine: MariaDBSession) -> list[str]:
     """Return in words what the user lacks to restore the database."""
-    own = engine.own_connection()
+    own = engine.open_own_connection()
     grants = own.run(read_grants)
-    lacks = lacking(privileges_on(engine.name_on_server, grants), FOR_SWAP)
+    lacks = select_missing(parse_privileges(engine.name_on_server, grants), FOR_SWAP)
     found = [f"it lacks {', '.join(lacks)} on {engine.name_on_server}"] if lacks else []
     elsewhere = _find_elsewhere(own, engine.name_on_server)
     if elsewhere and is_within(own, engine.name_on_server):
-        named = first_of(elsewhere, _MOST_NAMED)
+        named = describe_first(elsewhere, _MOST_NAMED)
         found.append(f"it may not make a schema beside it, and rows or foreign keys of {named} are elsewhere")
-    if strangers(own, engine.name_on_server) and not has_everywhere(grants, "SET USER"):
-        named = ", ".join(strangers(own, engine.name_on_server))
+    if read_strangers(own, engine.name_on_server) and not has_everywhere(grants, "SET USER"):
+        named = ", ".join(read_strangers(own, engine.name_on_server))
         found.append(f"it may not make anew what has another definer ({named})")
     if may_not_make_code(own, engine.name_on_server):
         found.append("the server has a binary log, and trusts no one but SUPER to make triggers and functions")
     return found
 
 
-def grants_as_typed(engine: MariaDBSession, pieces: Pieces | None = None) -> str:
+def build_grant_command(engine: MariaDBSession, pieces: Pieces | None = None) -> str:
     """Return what an administrator types so that the user may restore.
 
     Args:
         engine: of the database.
         pieces: what makes again all that a backup has; without them what the database has now counts alone.
     """
-    own, pieces = engine.own_connection(), pieces or []
-    user, privileges = grantee(str(own.rows("select current_user()")[0][0])), ", ".join(FOR_SWAP)
+    own, pieces = engine.open_own_connection(), pieces or []
+    user, privileges = quote_grantee(str(own.query_rows("select current_user()")[0][0])), ", ".join(FOR_SWAP)
     places = [
-        grant_pattern(engine.name_on_server),
-        *(grant_pattern(names_for(engine.name_on_server, kind)[0], "%") for kind in (NEW, OLD)),
+        quote_grant_pattern(engine.name_on_server),
+        *(quote_grant_pattern(build_schema_names(engine.name_on_server, kind)[0], "%") for kind in (NEW, OLD)),
     ]
     grants = [f"grant {privileges} on {place}.* to {user}" for place in places]
-    if strangers(own, engine.name_on_server) or other_definers(own, pieces):
+    if read_strangers(own, engine.name_on_server) or list_other_definers(own, pieces):
         grants.append(f"grant set user on *.* to {user}")
-    if is_distrusted(own) and (has_code(own, engine.name_on_server) or makes_code(pieces)):
+    if is_distrusted(own) and (has_code(own, engine.name_on_server) or has_code_pieces(pieces)):
         grants.append("set global log_bin_trust_function_creators = 1")
-    return shlex.join([*administrators(engine, "mariadb"), f"--execute={'; '.join(grants)}"])
+    return shlex.join([*build_administrator_command(engine, "mariadb"), f"--execute={'; '.join(grants)}"])
 
 
-def administrators(engine: MariaDBSession, program: str) -> list[str]:
+def build_administrator_command(engine: MariaDBSession, program: str) -> list[str]:
     """Return how an administrator begins a program for the server."""
     url, words = engine.url, [program, "--user=root", "--password"]
     socket = url.query.get("unix_socket")
@@ -117,9 +117,9 @@ def may_not_make_code(own: OwnConnection, schema: str) -> bool:
 
 
 def _find_elsewhere(own: OwnConnection, schema: str) -> list[str]:
-    return sorted(str(name) for (name,) in own.rows(_ELSEWHERE, schema=schema))
+    return sorted(str(name) for (name,) in own.query_rows(_ELSEWHERE, schema=schema))
 
 
-def strangers(own: OwnConnection, schema: str) -> list[str]:
+def read_strangers(own: OwnConnection, schema: str) -> list[str]:
     """Return the definers of what is in a schema, other than the user itself."""
-    return [str(definer) for (definer,) in own.rows(_STRANGERS, schema=schema)]
+    return [str(definer) for (definer,) in own.query_rows(_STRANGERS, schema=schema)]

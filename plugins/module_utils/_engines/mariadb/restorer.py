@@ -9,19 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
-from ..connection import first_line
+from ..connection import describe_error
 from ..data import Archive, Restored, RetainedCopy
 from ..interface import Guard, Report
 from ..restorer import Restorer
 from . import by_hand
 from .beside import drop_left
-from .compare import WrittenTables, all_tables
-from .defaults import defaults_of, set_back
+from .compare import WrittenTables, name_all_tables
+from .defaults import set_back, set_defaults
 from .made_schemas import MadeSchemas
-from .remaking import half_way, not_made
-from .restore_method import restore_method
+from .remaking import build_half_way_error, build_not_made_error
+from .restore_method import choose_method
 from .swap import Swap, end_or_undo
-from .swap_state import DONE, IN, Replaced, list_replaced, refuse_what_is_not_proven, tables_in
+from .swap_state import DONE, IN, Replaced, list_replaced, read_tables, refuse_what_is_not_proven
 from .undo import undo
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ class MariaDBRestorer(Restorer):
         #: The restore that is at work, for the guard that compares with what it has loaded.
         self.at_work: Swap | None = None
         #: Which tables the run may have written that is reverted: the rows of others stay.
-        self.written: WrittenTables = all_tables
+        self.written: WrittenTables = name_all_tables
         #: What no statement of a failed revision names, as lines of the fingerprint.
         self._of_others: list[str] = []
 
     def is_empty(self) -> bool:
         """Search for tables and sequences."""
-        return not tables_in(self.engine.own_connection(), self.engine.name_on_server)
+        return not read_tables(self.engine.open_own_connection(), self.engine.name_on_server)
 
     def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:
         """Remove all that a revision has left, if its statements name it and it holds nothing; else nothing."""
@@ -75,16 +75,16 @@ class MariaDBRestorer(Restorer):
     def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:
         """Restore by moving tables."""
         self._refuse_definitions_of_others()
-        method = restore_method(self.engine)
+        method = choose_method(self.engine)
         if method.obstacle:
             raise method.obstacle
         self.recover_interrupted_restore()
         self.at_work = Swap(self.engine, archive, run, report, self.written)
         try:
-            with defaults_of(self.engine, archive.fingerprint):
+            with set_defaults(self.engine, archive.fingerprint):
                 return self.at_work.run(guard)
         finally:
-            self.at_work, self.written = None, all_tables
+            self.at_work, self.written = None, name_all_tables
 
     def recover_interrupted_restore(self) -> list[str]:
         """Undo a restore that died, or bring it to its end; to be called with the lock on the database held.
@@ -92,7 +92,7 @@ class MariaDBRestorer(Restorer):
         Raises:
             Refused: a schema says that there is one, and nothing shows that this host has made it.
         """
-        own, made = self.engine.own_connection(), MadeSchemas.of(self.engine)
+        own, made = self.engine.open_own_connection(), MadeSchemas.of(self.engine)
         refuse_what_is_not_proven(own, self.engine.name_on_server, made)
         replaced = list_replaced(own, self.engine.name_on_server, made)
         done = [self._end(found) for found in replaced if found.state.phase != DONE]
@@ -104,22 +104,24 @@ class MariaDBRestorer(Restorer):
         try:
             ended = end_or_undo(self.engine, found)
         except Exception as error:
-            raise half_way(self.engine, error) from error
+            raise build_half_way_error(self.engine, error) from error
         # Once: nothing of it keeps the next run from the database.
         if ended.not_made:
-            raise not_made(self.engine, ended)
+            raise build_not_made_error(self.engine, ended)
         return ended.words
 
     def list_retained(self) -> list[RetainedCopy]:
         """Return the schemas, or the prefixes of names, into which restores have moved what they replaced."""
-        own = self.engine.own_connection()
+        own = self.engine.open_own_connection()
         return [
-            RetainedCopy(found.place.name, found.state.run, found.state.made, found.place.size(own))
+            RetainedCopy(found.place.name, found.state.run, found.state.made, found.place.measure_size(own))
             for found in self._list_retained()
         ]
 
     def _list_retained(self) -> list[Replaced]:
-        replaced = list_replaced(self.engine.own_connection(), self.engine.name_on_server, MadeSchemas.of(self.engine))
+        replaced = list_replaced(
+            self.engine.open_own_connection(), self.engine.name_on_server, MadeSchemas.of(self.engine)
+        )
         return [found for found in replaced if found.state.phase in (IN, DONE)]
 
     def drop_retained(self, copy: RetainedCopy) -> None:
@@ -128,7 +130,7 @@ class MariaDBRestorer(Restorer):
         Raises:
             Refused: there are none, or a table elsewhere has a foreign key to one of them.
         """
-        own = self.engine.own_connection()
+        own = self.engine.open_own_connection()
         found = [each.place for each in self._list_retained() if each.place.name == copy.name]
         if not found:
             raise Refused(
@@ -152,20 +154,20 @@ class MariaDBRestorer(Restorer):
                 raise
             raise Refused(
                 f"What is retained in {copy.name!r} is in use",
-                f"foreign keys of a database that its user does not see lead to it ({first_line(error)})",
+                f"foreign keys of a database that its user does not see lead to it ({describe_error(error)})",
                 "Drop these foreign keys, then prune again",
                 code="retained-copy-in-use",
             ) from error
         MadeSchemas.of(self.engine).forget(place.noted_as)
 
-    def rights_for_restore(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:
+    def find_restore_rights(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:
         """Return the grants that let the user restore."""
-        return by_hand.rights_for_restore(self.engine, archive)
+        return by_hand.find_restore_rights(self.engine, archive)
 
-    def command_by_hand(self, archive: Archive) -> str:
+    def build_manual_command(self, archive: Archive) -> str:
         """Return the commands by which an administrator puts a dump in the place of the database."""
-        return by_hand.command(self.engine, archive)
+        return by_hand.build_manual_command(self.engine, archive)
 
-    def command_by_user(self, archive: Archive) -> str:
+    def build_user_command(self, archive: Archive) -> str:
         """Return the commands by which the user fills the database itself from a dump, nothing if he may not."""
-        return by_hand.command_by_user(self.engine, archive)
+        return by_hand.build_command_by_user(self.engine, archive)

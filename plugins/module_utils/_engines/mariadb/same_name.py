@@ -11,7 +11,7 @@ The columns of a catalog have a collation that knows neither capitals nor accent
 from __future__ import annotations
 
 
-def same_name(column: str, value: str) -> str:
+def match_name(column: str, value: str) -> str:
     """Return the condition that a column has a name.
 
     Args:
@@ -38,15 +38,15 @@ def is_ours(column: str) -> str:
 
 OURS = is_ours("table_name")
 #: What is in a database, by the parameter ``schema``.
-IN_SCHEMA = same_name("table_schema", ":schema")
+IN_SCHEMA = match_name("table_schema", ":schema")
 #: The same without what is ours.
 TABLE_IS_IN_SCHEMA = f"({IN_SCHEMA} and not {OURS})"
 #: What is in the database that the connection uses, without what is ours.
-TABLE_IS_HERE = f"({same_name('table_schema', 'database()')} and not {OURS})"
-ROUTINE_IS_IN_SCHEMA = same_name("routine_schema", ":schema")
-EVENT_IS_IN_SCHEMA = same_name("event_schema", ":schema")
+TABLE_IS_HERE = f"({match_name('table_schema', 'database()')} and not {OURS})"
+ROUTINE_IS_IN_SCHEMA = match_name("routine_schema", ":schema")
+EVENT_IS_IN_SCHEMA = match_name("event_schema", ":schema")
 #: Triggers too: what one makes on each table of a database, also on what is ours, is none of the application's.
-TRIGGER_IS_IN_SCHEMA = f"({same_name('trigger_schema', ':schema')} and not {is_ours('event_object_table')})"
-TRIGGER_IS_HERE = f"({same_name('trigger_schema', 'database()')} and not {is_ours('event_object_table')})"
-SCHEMA_IS_NAMED = same_name("schema_name", ":schema")
-REFERS_TO_SCHEMA = same_name("referenced_table_schema", ":schema")
+TRIGGER_IS_IN_SCHEMA = f"({match_name('trigger_schema', ':schema')} and not {is_ours('event_object_table')})"
+TRIGGER_IS_HERE = f"({match_name('trigger_schema', 'database()')} and not {is_ours('event_object_table')})"
+SCHEMA_IS_NAMED = match_name("schema_name", ":schema")
+REFERS_TO_SCHEMA = match_name("referenced_table_schema", ":schema")

@@ -16,12 +16,22 @@ from ..interface import Report, Scratch
 from ..rehearser import Rehearser
 from . import copy_state
 from .catalog import SEQUENCE, TABLES
-from .content import Column, digest_columns
+from .content import Column, build_digest_columns
 from .fill_copy import fill
 from .places import SchemaPlace
 from .quoting import quote_name
 from .same_name import TABLE_IS_HERE
-from .scratch_place import Place, dead_copies, drop, drop_if_dead, make, make_engine_for, maker_of, new_name, place_of
+from .scratch_place import (
+    Place,
+    build_maker,
+    drop,
+    drop_if_dead,
+    list_dead_copies,
+    make,
+    make_engine_for,
+    open_place,
+    reserve_name,
+)
 from .untouched import Untouched
 
 if TYPE_CHECKING:
@@ -44,17 +54,17 @@ class MariaDBRehearser(Rehearser):
 
     def check_place(self) -> None:
         """Check the privileges of the user who makes copies."""
-        place_of(self.engine).own.close()
+        open_place(self.engine).own.close()
 
     @contextmanager
-    def scratch(self, archive: Archive, report: Report) -> Iterator[Scratch]:
+    def open_scratch(self, archive: Archive, report: Report) -> Iterator[Scratch]:
         """Make a schema for a copy, and drop it at the end."""
         schema, untouched = self.engine.name_on_server, Untouched.of(self.engine)
-        place = place_of(self.engine)
+        place = open_place(self.engine)
         try:
-            for left in dead_copies(place, schema):
+            for left in list_dead_copies(place, schema):
                 drop_if_dead(place, left)
-            name = new_name(place)
+            name = reserve_name(place)
             engine = make_engine_for(self.engine, place.maker.url.set(database=name))
 
             def refill() -> list[str]:
@@ -64,46 +74,46 @@ class MariaDBRehearser(Rehearser):
                 report(f"loads the backup into {name}")
                 return fill(engine, archive, schema)
 
-            def name_of(table: str) -> str:
+            def convert_name(table: str) -> str:
                 return f"{name}{table[len(schema) :]}" if table.startswith(f"{schema}.") else table
 
             try:
-                yield Scratch(engine, refill, name_of, lambda: untouched.check(self.engine))
+                yield Scratch(engine, refill, convert_name, lambda: untouched.check(self.engine))
             finally:
                 engine.close()
                 drop(place, name)
         finally:
             place.own.close()
 
-    def scratches(self) -> list[RetainedCopy]:
+    def list_scratches(self) -> list[RetainedCopy]:
         """Search the server for schemas that this host has written down and no session has locked."""
-        maker = maker_of(self.engine)
+        maker = build_maker(self.engine)
         with maker.connect() as own:
             place = Place(maker, own, "")
-            names = dead_copies(place, self.engine.name_on_server)
-            return [RetainedCopy(name, "", "", SchemaPlace(name).size(own)) for name in names]
+            names = list_dead_copies(place, self.engine.name_on_server)
+            return [RetainedCopy(name, "", "", SchemaPlace(name).measure_size(own)) for name in names]
 
     def drop_scratch(self, scratch: RetainedCopy) -> None:
         """Drop a schema, if no rehearsal holds its lock."""
-        maker = maker_of(self.engine)
+        maker = build_maker(self.engine)
         with maker.connect() as own:
             drop_if_dead(Place(maker, own, ""), scratch.name)
 
-    def contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
+    def read_contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
         """Have the server hash every value; sums do not depend on the order of rows."""
-        schema = str(_rows(connection, "select database()")[0][0])
+        schema = str(_query_rows(connection, "select database()")[0][0])
         columns: dict[str, list[Column]] = {}
-        for table, name, kind in _rows(connection, _COLUMNS):
+        for table, name, kind in _query_rows(connection, _COLUMNS):
             columns.setdefault(table, []).append(Column(name, str(kind).lower(), True, None, "", False))
         return {
-            table: _content(connection, table, kind, columns.get(table, []) if in_full else [])
-            for table, kind, _engine in _rows(connection, TABLES)
+            table: _read_content(connection, table, kind, columns.get(table, []) if in_full else [])
+            for table, kind, _engine in _query_rows(connection, TABLES)
             if kind != SEQUENCE and f"{schema}.{table}" not in leave_out
         }
 
-    def disk_usage(self) -> int:
+    def measure_disk_usage(self) -> int:
         """Return what the server estimates for the tables and their indexes."""
-        return self.engine.own_connection().run(self.engine.size)
+        return self.engine.open_own_connection().run(self.engine.measure_size)
 
     def read_copy(self, archive: Archive, leave_out: frozenset[str], in_full: bool, report: Report) -> Any:
         """Read what mariadb-dump writes, and compare it with the backup."""
@@ -120,11 +130,15 @@ class MariaDBRehearser(Rehearser):
         return copy_state.compare(before, now, version_tables)
 
 
-def _content(connection: Connection, table: str, kind: str, columns: list[Column]) -> Content:
+def _read_content(connection: Connection, table: str, kind: str, columns: list[Column]) -> Content:
     """Return what a table holds; the history of one with system versions is part of it."""
-    wanted = [digest_columns(columns), *(digest_columns([column]) for column in columns)] if columns else ["count(*)"]
+    wanted = (
+        [build_digest_columns(columns), *(build_digest_columns([column]) for column in columns)]
+        if columns
+        else ["count(*)"]
+    )
     whole = f"{quote_name(table)} for system_time all" if kind == _VERSIONED else quote_name(table)
-    row = _rows(connection, f"select {', '.join(wanted)} from {whole}")[0]
+    row = _query_rows(connection, f"select {', '.join(wanted)} from {whole}")[0]
     if not columns:
         return Content(int(row[0]))
     # Each digest has the number of rows before it.
@@ -133,7 +147,7 @@ def _content(connection: Connection, table: str, kind: str, columns: list[Column
     return Content(int(row[0]), digests[0], dict(zip(names, digests[1:])))
 
 
-def _rows(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
+def _query_rows(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
     """Execute a statement in which nothing is a parameter: on env.py's own connection a name may have any character."""
     result = connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
     return [tuple(row) for row in result]

@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed, Refused
-from ..connection import OwnConnection, first_line
-from ..migration_url import migration_url
+from ..connection import OwnConnection, describe_error
+from ..migration_url import build_migration_url
 from .content import CHARSET, run_sql
 from .limited_user import COPIES, refuse_unlimited
 from .locks import lock_name, try_lock
 from .made_schemas import MadeSchemas
-from .only_here import COMMENT_OF, comment_of
-from .privileges import has_code, is_distrusted, lacking, privileges_on, read_grants
-from .quoting import grant_pattern, grantee, literal, qualify_name, quote_name
+from .only_here import COMMENT_OF, build_comment
+from .privileges import has_code, is_distrusted, parse_privileges, read_grants, select_missing
+from .quoting import qualify_name, quote_grant_pattern, quote_grantee, quote_literal, quote_name
 from .same_name import TABLE_IS_IN_SCHEMA
-from .swap_state import REHEARSAL, SINCE, drop_schema, list_named_schemas, names_for
+from .swap_state import REHEARSAL, SINCE, build_schema_names, drop_schema, list_named_schemas
 from .which_place import FOR_SWAP
 
 if TYPE_CHECKING:
@@ -61,27 +61,27 @@ def make_engine_for(engine: MariaDBSession, url: URL) -> MariaDBSession:
     return type(engine)(entry, url, engine.job)
 
 
-def maker_of(engine: MariaDBSession) -> MariaDBSession:
+def build_maker(engine: MariaDBSession) -> MariaDBSession:
     """Return an engine of the user who makes copies, on the server where they are made."""
     entry = engine.database
     if not entry.rehearse_url:
         return engine
     named = replace(entry, url=entry.rehearse_url, password=entry.rehearse_password, direct_url=None)
-    url = migration_url(named, "rehearse_url").set(drivername=engine.url.drivername)
+    url = build_migration_url(named, "rehearse_url").set(drivername=engine.url.drivername)
     return make_engine_for(engine, url if url.database else url.set(database="information_schema"))
 
 
-def place_of(engine: MariaDBSession) -> Place:
+def open_place(engine: MariaDBSession) -> Place:
     """Return where a copy is made.
 
     Raises:
         Refused: the user may not make a schema, or not all that is in it; or may do anything outside of copies.
     """
-    maker = maker_of(engine)
+    maker = build_maker(engine)
     own = maker.connect()
     try:
         refuse_unlimited(engine, maker, own)
-        begins = _beginning(engine, own)
+        begins = _choose_prefix(engine, own)
         _refuse_distrusted(engine, own)
     except BaseException:
         own.close()
@@ -89,16 +89,17 @@ def place_of(engine: MariaDBSession) -> Place:
     return Place(maker, own, begins)
 
 
-def _beginning(engine: MariaDBSession, own: OwnConnection) -> str:
+def _choose_prefix(engine: MariaDBSession, own: OwnConnection) -> str:
     grants = own.run(read_grants)
-    name = names_for(engine.name_on_server, REHEARSAL)[0]
-    if not lacking(privileges_on(f"{name}{SINCE[REHEARSAL]}", grants), _FOR_COPY):
+    name = build_schema_names(engine.name_on_server, REHEARSAL)[0]
+    if not select_missing(parse_privileges(f"{name}{SINCE[REHEARSAL]}", grants), _FOR_COPY):
         return name
-    user = str(own.rows("select current_user()")[0][0])
+    user = str(own.query_rows("select current_user()")[0][0])
     raise Refused(
         f"There is no place to rehearse database {engine.database.name!r}",
         f"{user} may not make a schema {name}_…",
-        f"GRANT ALL PRIVILEGES ON {grant_pattern(COPIES, '%')}.* TO {grantee(user)}; or name another rehearse_url in"
+        f"GRANT ALL PRIVILEGES ON {quote_grant_pattern(COPIES, '%')}.* TO {quote_grantee(user)};"
+        " or name another rehearse_url in"
         " the database's entry",
         code="rehearsal-privileges-missing",
     )
@@ -106,7 +107,7 @@ def _beginning(engine: MariaDBSession, own: OwnConnection) -> str:
 
 def _refuse_distrusted(engine: MariaDBSession, own: OwnConnection) -> None:
     """Refuse where the server's binary log keeps the user from making the triggers and functions of the database."""
-    if has_code(engine.own_connection(), engine.name_on_server) and is_distrusted(own):
+    if has_code(engine.open_own_connection(), engine.name_on_server) and is_distrusted(own):
         raise Refused(
             f"There is no place to rehearse database {engine.database.name!r}",
             "it has triggers or functions, and the server has a binary log and lets only SUPER make these",
@@ -116,7 +117,7 @@ def _refuse_distrusted(engine: MariaDBSession, own: OwnConnection) -> None:
         )
 
 
-def new_name(place: Place) -> str:
+def reserve_name(place: Place) -> str:
     """Return the name of a copy that is about to be made, and lock it: until the connection ends it is in use."""
     name = f"{place.begins}_{secrets.token_hex(4)}"
     place.own.run(try_lock, lock_name(_LOCK, name))
@@ -126,12 +127,13 @@ def new_name(place: Place) -> str:
 def make(place: Place, name: str, engine: MariaDBSession) -> None:
     """Make an empty schema that says what it is a copy of; it is written down before, with what it says."""
     schema = engine.name_on_server
-    charset, collation = engine.own_connection().rows(CHARSET, schema=schema)[0]
-    comment = comment_of(schema)
+    charset, collation = engine.open_own_connection().query_rows(CHARSET, schema=schema)[0]
+    comment = build_comment(schema)
     place.made.note(name, comment.encode())
     run_sql(
         place.own,
-        f"create database {quote_name(name)} character set {charset} collate {collation} comment {literal(comment)}",
+        f"create database {quote_name(name)} character set {charset} collate {collation}"
+        f" comment {quote_literal(comment)}",
     )
 
 
@@ -154,7 +156,7 @@ def _drop_tables(own: OwnConnection, name: str) -> None:
     """Drop the tables of a copy: DROP DATABASE forgets first what the copy says of itself, and waits for locks then."""
     run_sql(own, "set foreign_key_checks = 0")
     try:
-        for table, kind in own.rows(_TABLES, schema=name):
+        for table, kind in own.query_rows(_TABLES, schema=name):
             what = kind.lower() if kind in ("VIEW", "SEQUENCE") else "table"
             run_sql(own, f"drop {what} if exists {qualify_name(name, table)}")
     finally:
@@ -164,13 +166,13 @@ def _drop_tables(own: OwnConnection, name: str) -> None:
 def _describe_left(place: Place, name: str, error: Exception) -> Failed:
     return Failed(
         f"The copy {name!r} of database {place.maker.database.name!r} was not dropped",
-        first_line(error),
+        describe_error(error),
         "The next rehearsal on this host drops the copy",
         code="rehearsal-copy-left",
     )
 
 
-def dead_copies(place: Place, schema: str) -> list[str]:
+def list_dead_copies(place: Place, schema: str) -> list[str]:
     """Return the copies of a database that this host has made and no rehearsal works with."""
     found = [name for name, _session in list_named_schemas(place.own, schema, REHEARSAL)]
     return [name for name in found if _is_ours(place, name) and not _is_alive(place, name)]
@@ -185,13 +187,13 @@ def drop_if_dead(place: Place, name: str) -> None:
         if _is_ours(place, name):
             drop(place, name)
     finally:
-        place.own.rows("select release_lock(:name)", name=lock)
+        place.own.query_rows("select release_lock(:name)", name=lock)
 
 
 def _is_ours(place: Place, name: str) -> bool:
-    rows = place.own.rows(COMMENT_OF, schema=name)
+    rows = place.own.query_rows(COMMENT_OF, schema=name)
     return bool(rows) and place.made.is_ours(name, str(rows[0][0]).encode())
 
 
 def _is_alive(place: Place, name: str) -> bool:
-    return bool(place.own.rows("select is_used_lock(:name)", name=lock_name(_LOCK, name))[0][0])
+    return bool(place.own.query_rows("select is_used_lock(:name)", name=lock_name(_LOCK, name))[0][0])

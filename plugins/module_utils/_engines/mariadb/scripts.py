@@ -47,7 +47,7 @@ class NotMade(Failed):
         self.pieces = pieces
 
 
-def undo_pieces(before: Definitions, now: Definitions, out: set[str]) -> Pieces:
+def build_undo(before: Definitions, now: Definitions, out: set[str]) -> Pieces:
     """Return what makes again, as it is now, all that a restore drops or changes.
 
     Args:
@@ -55,33 +55,35 @@ def undo_pieces(before: Definitions, now: Definitions, out: set[str]) -> Pieces:
         now: what the database defines.
         out: tables that are moved out.
     """
-    makes = [table for table in sorted(now.triggers) if _changes(table, before, now, out)]
-    pieces = _triggers([], makes, before, now)
-    pieces += [_view(name, now.views[name]) for name in now.views if now.views[name] != before.views.get(name)]
-    return pieces + [_routine(key, now) for key in now.routines if now.routines[key] != before.routines.get(key)]
+    makes = [table for table in sorted(now.triggers) if _has_changes(table, before, now, out)]
+    pieces = _build_triggers([], makes, before, now)
+    pieces += [_build_view(name, now.views[name]) for name in now.views if now.views[name] != before.views.get(name)]
+    return pieces + [_build_routine(key, now) for key in now.routines if now.routines[key] != before.routines.get(key)]
 
 
-def redo_pieces(before: Definitions, now: Definitions, out: set[str], into: set[str]) -> Pieces:
+def build_redo(before: Definitions, now: Definitions, out: set[str], into: set[str]) -> Pieces:
     """Return what drops what was not there before, and makes the rest as it was.
 
     Args:
-        before: as for ``undo_pieces``.
+        before: as for ``build_undo``.
         now: the same.
         out: the same.
         into: tables that are moved in.
     """
-    drops = [table for table in sorted(now.triggers) if table not in out and _changes(table, before, now, out)]
-    makes = sorted(table for table in before.triggers if table in into or _changes(table, before, now, out))
-    pieces = _triggers(drops, makes, now, before)
+    drops = [table for table in sorted(now.triggers) if table not in out and _has_changes(table, before, now, out)]
+    makes = sorted(table for table in before.triggers if table in into or _has_changes(table, before, now, out))
+    pieces = _build_triggers(drops, makes, now, before)
     pieces += [
         b"DROP VIEW IF EXISTS %s;\n" % _quote_name(name)
         for name in (*now.views, *now.invalid_views)
-        if name not in before.all_tables() and name not in before.views
+        if name not in before.list_tables() and name not in before.views
     ]
     pieces += [_render_drop(key) for key in now.routines if key not in before.routines]
     changed = {name for name in before.views if before.views[name] != now.views.get(name)}
-    pieces += [_view(name, before.views[name]) for name in before.views if name in changed]
-    return pieces + [_routine(key, before) for key in before.routines if before.routines[key] != now.routines.get(key)]
+    pieces += [_build_view(name, before.views[name]) for name in before.views if name in changed]
+    return pieces + [
+        _build_routine(key, before) for key in before.routines if before.routines[key] != now.routines.get(key)
+    ]
 
 
 def pack_pieces(pieces: Pieces) -> bytes:
@@ -108,7 +110,7 @@ def run_pieces(engine: MariaDBSession, pieces: Pieces) -> None:
                 client_input.feed_piece(engine, engine.name_on_server, piece)
             except Failed as error:
                 _end(engine, piece)
-                if client_input.lacks_lock(error):
+                if client_input.is_lock_failure(error):
                     raise NotMade(error, pieces) from error
                 failed.append(piece)
                 failure = error
@@ -124,11 +126,11 @@ def _end(engine: MariaDBSession, piece: bytes) -> None:
         client_input.feed_piece(engine, engine.name_on_server, last)
 
 
-def _changes(table: str, before: Definitions, now: Definitions, out: set[str]) -> bool:
+def _has_changes(table: str, before: Definitions, now: Definitions, out: set[str]) -> bool:
     return table in out or before.triggers.get(table) != now.triggers.get(table)
 
 
-def _triggers(drops: list[str], makes: list[str], there: Definitions, wanted: Definitions) -> Pieces:
+def _build_triggers(drops: list[str], makes: list[str], there: Definitions, wanted: Definitions) -> Pieces:
     """Return the piece that makes triggers, in the order in which they fire, while no one writes into their tables.
 
     Args:
@@ -138,8 +140,8 @@ def _triggers(drops: list[str], makes: list[str], there: Definitions, wanted: De
         wanted: what has those that are made.
     """
     made = [trigger for table in makes for trigger in wanted.triggers[table]]
-    names = dict.fromkeys(_name_of(trigger) for table in drops for trigger in there.triggers[table])
-    names |= dict.fromkeys(map(_name_of, made))
+    names = dict.fromkeys(_parse_name(trigger) for table in drops for trigger in there.triggers[table])
+    names |= dict.fromkeys(map(_parse_name, made))
     if not names:
         return []
     locks = b" WRITE, ".join(_quote_name(table) for table in sorted({*drops, *makes})) + _LOCKED
@@ -149,14 +151,14 @@ def _triggers(drops: list[str], makes: list[str], there: Definitions, wanted: De
         return [locks + dropped + b"".join(trigger.script for trigger in made) + b"UNLOCK TABLES;\n"]
     # ALTER DATABASE is refused to a session that has locked tables, and waits for others that have: so triggers of
     # ours refuse meanwhile what would fire theirs. What fires none, as TRUNCATE and foreign keys do, is let pass.
-    guards = _guards(makes)
+    guards = _build_guards(makes)
     body = dropped + _drop_triggers(guards) + b"".join(guards.values()) + _GUARDED + b"UNLOCK TABLES;\n"
     scripts = b"".join(_alter(trigger.defaults or wanted.defaults) + trigger.script for trigger in made)
     last = _alter(wanted.defaults) + _drop_triggers(guards)
     return [locks + body + scripts + _AT_LAST + last]
 
 
-def _guards(tables: Iterable[str]) -> dict[bytes, bytes]:
+def _build_guards(tables: Iterable[str]) -> dict[bytes, bytes]:
     """Return what makes triggers that refuse each change of rows of some tables, by their names."""
     found = {}
     for table in tables:
@@ -209,7 +211,7 @@ def has_triggers(pieces: Pieces) -> bool:
     return bool(pieces) and pieces[0].startswith(_LOCKS)
 
 
-def _name_of(trigger: Definition) -> bytes:
+def _parse_name(trigger: Definition) -> bytes:
     match = _TRIGGER.search(trigger.statement)
     if match is None:
         raise Failed(
@@ -221,11 +223,11 @@ def _name_of(trigger: Definition) -> bytes:
     return match[1]
 
 
-def _view(name: str, definition: Definition) -> bytes:
+def _build_view(name: str, definition: Definition) -> bytes:
     return b"DROP VIEW IF EXISTS %s;\n%s" % (_quote_name(name), definition.script)
 
 
-def _routine(key: str, wanted: Definitions) -> bytes:
+def _build_routine(key: str, wanted: Definitions) -> bytes:
     definition = wanted.routines[key]
     if definition.defaults is None:
         return _render_drop(key) + definition.script

@@ -12,10 +12,10 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from ..._core.bounded import output_of
+from ..._core.bounded import read_output
 from ..._core.errors import Failed
-from ..._core.url_parts import plain_url
-from .client_tools import find_tool, option_pipe
+from ..._core.url_parts import parse_plain_url
+from .client_tools import find_tool, open_option_pipe
 
 _CONNECT_TIMEOUT = 10  # seconds
 _WHAT = "The statement that lists the databases failed"
@@ -56,7 +56,7 @@ def select_rows(
     tool = find_tool("client")
     if tool is None:
         raise Failed(_WHAT, "there is no mariadb on this host", "Install mariadb-client", code="client-program-missing")
-    address = plain_url(url)
+    address = parse_plain_url(url)
     if password is not None:
         address = replace(address, password=password)
     driver = url.partition(":")[0].partition("+")[2] or _DRIVER
@@ -66,45 +66,48 @@ def select_rows(
         statement=statement.strip().rstrip(";"),
         most=most,
     )
-    with option_pipe(address, driver) as options:
+    with open_option_pipe(address, driver) as options:
         # A server that requests a local file gets none, and no line of the statement is a command of the client.
-        printed = output_of(
+        printed = read_output(
             [str(tool.path), f"--defaults-file=/dev/fd/{options}", "--xml", "--binary-mode", "--skip-local-infile",
              "--default-character-set=utf8mb4", f"--connect-timeout={_CONNECT_TIMEOUT}",
              f"--database={address.database or ''}"],
             _WHAT,
             text=script,
-            variables={**_without_options(os.environ), "LC_ALL": "C"},
+            variables={**_remove_options(os.environ), "LC_ALL": "C"},
             seconds=seconds + _CONNECT_TIMEOUT,
             most=largest,
             descriptors=(options,),
         )  # fmt: skip
-    return _rows_in(printed)
+    return _parse_answers(printed)
 
 
-def _without_options(variables: Any) -> dict[str, str]:
+def _remove_options(variables: Any) -> dict[str, str]:
     return {name: value for name, value in variables.items() if not name.startswith(("MYSQL_", "MARIADB_"))}
 
 
-def _rows_in(printed: bytes) -> list[dict[str, Any]]:
+def _parse_answers(printed: bytes) -> list[dict[str, Any]]:
     """Return the rows of the first of two answers, of which the other is our own.
 
     Raises:
         Failed: there are more or fewer, or one is not understood.
     """
     nothing, *answers = printed.split(_BEGINS)
-    found = [match and _rows_of(match[1]) for match in map(_ANSWER.fullmatch, answers)]
+    found = [match and _parse_rows(match[1]) for match in map(_ANSWER.fullmatch, answers)]
     if nothing or len(found) != _ANSWERS or found[0] is None or found[1] != _AT_LAST:
         raise Failed(_WHAT, "mariadb printed what is not a row", "Write it as one SELECT", code="statement-failed")
     return found[0]
 
 
-def _rows_of(text: bytes) -> list[dict[str, Any]]:
+def _parse_rows(text: bytes) -> list[dict[str, Any]]:
     return [
-        {_text(name): None if is_null else _text(value) for name, is_null, value in _FIELD.findall(row)}
+        {
+            _unescape_text(name): None if is_null else _unescape_text(value)
+            for name, is_null, value in _FIELD.findall(row)
+        }
         for row in text.split(_ROW)[1:]
     ]
 
 
-def _text(escaped: bytes) -> str:
+def _unescape_text(escaped: bytes) -> str:
     return html.unescape(escaped.decode(errors="surrogateescape"))

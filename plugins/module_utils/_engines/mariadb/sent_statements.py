@@ -85,7 +85,7 @@ class _Sent:
         """
         self._hear, self._doubt, self._schema = hear, doubt, schema
         self._sessions, self._has_capitals = sessions, has_capitals
-        self._hook()
+        self._hook_drivers()
         ran, self._runs = self._runs, True
         self._find_libraries()
         try:
@@ -95,23 +95,23 @@ class _Sent:
             self._find_drivers()
             self._find_libraries()
 
-    def _hook(self) -> None:
+    def _hook_drivers(self) -> None:
         if self._is_hooked:
             return
         self._is_hooked = True
         connections = importlib.import_module("pymysql.connections")
         original = connections.Connection._execute_command
-        connections.Connection._execute_command = self._listening(original)
-        connections.Connection.connect = self._connecting_by(connections.Connection.connect)
-        connections.Connection.close = self._closing_by(connections.Connection.close)
-        sa.event.listen(sa.pool.Pool, "checkin", self._rests)
+        connections.Connection._execute_command = self._wrap_execute_command(original)
+        connections.Connection.connect = self._wrap_connect(connections.Connection.connect)
+        connections.Connection.close = self._wrap_close(connections.Connection.close)
+        sa.event.listen(sa.pool.Pool, "checkin", self._handle_checkin)
         self._hook_programs()
         loader = importlib.machinery.ExtensionFileLoader
-        loader.exec_module = self._loading(loader.exec_module)  # type: ignore[method-assign]
+        loader.exec_module = self._wrap_load(loader.exec_module)  # type: ignore[method-assign]
         sys.addaudithook(self._audit)
         for name in ("do_execute", "do_executemany"):
-            sa.event.listen(sa.engine.Engine, name, self._executes)
-        sa.event.listen(sa.engine.Engine, "do_execute_no_params", self._executes_plain)
+            sa.event.listen(sa.engine.Engine, name, self._handle_execute)
+        sa.event.listen(sa.engine.Engine, "do_execute_no_params", self._handle_plain_execute)
         sa.event.listen(sa.engine.Engine, "after_cursor_execute", self._note_executed)
         sa.event.listen(sa.engine.Engine, "handle_error", self._note_failed)
 
@@ -119,9 +119,9 @@ class _Sent:
         """Hear of the programs that multiprocessing starts, for which there is no audit event."""
         for module, name in (("_posixsubprocess", "fork_exec"), ("multiprocessing.util", "spawnv_passfds")):
             found = importlib.import_module(module)
-            setattr(found, name, self._starting(getattr(found, name)))
+            setattr(found, name, self._wrap_start(getattr(found, name)))
 
-    def _starting(self, original: Any) -> Any:
+    def _wrap_start(self, original: Any) -> Any:
         @functools.wraps(original)
         def start(*arguments: Any, **more: Any) -> Any:
             self._audit("subprocess.Popen", ())
@@ -129,7 +129,7 @@ class _Sent:
 
         return start
 
-    def _loading(self, original: Any) -> Any:
+    def _wrap_load(self, original: Any) -> Any:
         @functools.wraps(original)
         def load(*arguments: Any, **more: Any) -> Any:
             try:
@@ -140,7 +140,7 @@ class _Sent:
 
         return load
 
-    def _connecting_by(self, original: Any) -> Any:
+    def _wrap_connect(self, original: Any) -> Any:
         @functools.wraps(original)
         def connect(*arguments: Any, **more: Any) -> Any:
             before = getattr(self._connecting, "is_driver", False)
@@ -154,29 +154,29 @@ class _Sent:
 
         return connect
 
-    def _closing_by(self, original: Any) -> Any:
+    def _wrap_close(self, original: Any) -> Any:
         @functools.wraps(original)
         def close(connection: Any) -> Any:
             if connection.open:
-                self._rests(connection)
+                self._handle_checkin(connection)
             return original(connection)
 
         return close
 
-    def _rests(self, connection: Any, *_: Any) -> None:
+    def _handle_checkin(self, connection: Any, *_: Any) -> None:
         if connection is not None and connection not in self._own:
-            self._sessions.rests(connection)
+            self._sessions.note_released(connection)
 
-    def _listening(self, original: Any) -> Any:
+    def _wrap_execute_command(self, original: Any) -> Any:
         @functools.wraps(original)
         def execute_command(connection: Any, command: int, sql: Any) -> Any:
             if connection not in self._own and command not in _HARMLESS:
-                self._sends(connection, command, sql)
+                self._handle_command(connection, command, sql)
             return original(connection, command, sql)
 
         return execute_command
 
-    def _sends(self, connection: Any, command: int, sql: Any) -> None:
+    def _handle_command(self, connection: Any, command: int, sql: Any) -> None:
         text = sql.decode(connection.encoding, "surrogateescape") if isinstance(sql, (bytes, bytearray)) else str(sql)
         if command == _INIT_DB and self._is_schema(text):
             return
@@ -186,15 +186,15 @@ class _Sent:
             return
         expected = self._expected.get(connection)
         if not expected or not text.startswith(expected):
-            self._hears(text, _commits_each(connection))
+            self._note_statement(text, _is_autocommit(connection))
 
     def _is_schema(self, name: str) -> bool:
         return name == self._schema or (not self._has_capitals and name.casefold() == self._schema.casefold())
 
-    def _executes(self, cursor: Any, statement: str, _parameters: Any, context: Any) -> None:
-        self._executes_plain(cursor, statement, context)
+    def _handle_execute(self, cursor: Any, statement: str, _parameters: Any, context: Any) -> None:
+        self._handle_plain_execute(cursor, statement, context)
 
-    def _executes_plain(self, cursor: Any, statement: str, context: Any) -> None:
+    def _handle_plain_execute(self, cursor: Any, statement: str, context: Any) -> None:
         """Hear a statement without its parameters, which may hold any word."""
         connection = context.root_connection
         if connection.dialect.name not in ("mysql", "mariadb") or connection.get_execution_options().get(OWN):
@@ -202,7 +202,7 @@ class _Sent:
         if connection.dialect.driver != DRIVER:
             self._doubt(f"what the driver {connection.dialect.driver} sends is not heard")
             return
-        self._hears(statement, _commits_each(cursor.connection))
+        self._note_statement(statement, _is_autocommit(cursor.connection))
         # While a pool opens its first connection, SQLAlchemy 1.4 has the driver's own one in place of its wrapper.
         self._expected[cursor.connection] = statement.partition("%")[0]
 
@@ -213,7 +213,7 @@ class _Sent:
     def _note_failed(self, _context: Any) -> None:
         self._expected.clear()
 
-    def _hears(self, statement: str, stays: bool) -> None:
+    def _note_statement(self, statement: str, stays: bool) -> None:
         self._find_drivers()
         self._hear(statement, stays)
         if "%%" in statement:  # SQLAlchemy doubles those of names
@@ -249,7 +249,7 @@ def _ignore(_words: str, _stays: bool = True) -> None:
     """Hear nothing."""
 
 
-def _commits_each(connection: Any) -> bool:
+def _is_autocommit(connection: Any) -> bool:
     """Return whether a connection of the driver is in autocommit, as its last answer had it."""
     try:
         return bool(connection.get_autocommit())

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
-from ..connection import driver_connection, execute
-from .versions import version_number
+from ..connection import execute, unwrap_connection
+from .versions import parse_version
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -40,10 +40,10 @@ class Server:
     @property
     def number(self) -> tuple[int, int]:
         """Return its major and minor version."""
-        return version_number(self.version)
+        return parse_version(self.version)
 
 
-def kind_of(version: str, comment: str) -> str:
+def find_kind(version: str, comment: str) -> str:
     """Return what a server is that speaks the protocol of MariaDB, by what it says of itself.
 
     Args:
@@ -81,7 +81,7 @@ def _refuse_proxy(connection: Connection, name: str, server: Server, comment: st
 
 
 def _refuse_unsupported(connection: Connection, name: str, server: Server, comment: str) -> None:
-    kind = kind_of(server.version, comment)
+    kind = find_kind(server.version, comment)
     if kind != MARIADB:
         raise Refused(
             f"Database {name!r} is on a server that nothing here was tested on",
@@ -111,7 +111,7 @@ def read_promised_session(connection: Connection) -> int | None:
 
     None where the driver does not say.
     """
-    driver: Any = driver_connection(connection)
+    driver: Any = unwrap_connection(connection)
     driver = getattr(driver, "_connection", driver)  # below what adapts an asynchronous one
     for name in ("thread_id", "connection_id"):
         value = getattr(driver, name, None)

@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
-from ..connection import OwnConnection, driver_connection, errno_of, execute, first_line
+from ..connection import OwnConnection, describe_error, execute, find_errno, unwrap_connection
 from ..data import Identity
-from ..migration_url import own_url
+from ..migration_url import build_own_url
 from ..server_engine import ServerEngine
 from ..sql import escape_colons
-from .locks import NamedLock, describe_lost_lock, session_of
+from .locks import NamedLock, describe_lost_lock, read_session
 from .probe import CONNECT_TIMEOUT, IDENTITY, STARTED, connect_options_of, describe_server
 from .quoting import qualify_name
 from .same_name import TABLE_IS_HERE
@@ -42,7 +42,7 @@ select table_name from information_schema.tables
 """
 
 
-def lock_seconds(seconds: float) -> int:
+def round_lock_timeout(seconds: float) -> int:
     """Return a lock timeout as the server takes it: whole seconds, rounded up."""
     return max(-int(-seconds // 1), _SHORTEST_LOCK_WAIT)
 
@@ -93,25 +93,25 @@ class MariaDBSession(ServerEngine):
         #: What the server is, once a connection has been opened.
         self.server: Server | None = None
         #: Seconds that connections of our own wait for a lock.
-        self._lock_timeout = lock_seconds(job.lock_wait)
+        self._lock_timeout = round_lock_timeout(job.lock_wait)
 
-    def exists(self) -> bool:
+    def is_present(self) -> bool:
         """Leave it to the connection, which changes nothing."""
         return True
 
-    def own_connection(self) -> OwnConnection:
-        """Return the connection of our own, opened again if it broke: not inside ``one_session``."""
+    def open_own_connection(self) -> OwnConnection:
+        """Return the connection of our own, opened again if it broke: not inside ``keep_session``."""
         if self._only_session and (self._own is None or self._own.is_broken()):
             raise describe_lost_lock(self.database.name)
-        return super().own_connection()
+        return super().open_own_connection()
 
     @contextmanager
-    def one_session(self) -> Iterator[None]:
+    def keep_session(self) -> Iterator[None]:
         """Open no other connection of our own inside the block: it would have none of the locks of the first."""
         if self._only_session:
             yield
             return
-        self._only_session = session_of(self.own_connection())
+        self._only_session = read_session(self.open_own_connection())
         try:
             yield
         finally:
@@ -123,8 +123,8 @@ class MariaDBSession(ServerEngine):
         Raises:
             Failed: one is not.
         """
-        own = self.own_connection()
-        if self._only_session and session_of(own) != self._only_session:
+        own = self.open_own_connection()
+        if self._only_session and read_session(own) != self._only_session:
             raise describe_lost_lock(self.database.name)
         if self.held:
             self.held.check_through(own)
@@ -139,17 +139,17 @@ class MariaDBSession(ServerEngine):
                 code="url-invalid",
             )
         try:
-            own = OwnConnection(own_url(self.url), {"connect_timeout": CONNECT_TIMEOUT}, self.database.name)
+            own = OwnConnection(build_own_url(self.url), {"connect_timeout": CONNECT_TIMEOUT}, self.database.name)
         except Refused:
             raise
         except Exception as error:
             raise Refused(
                 f"Database {self.database.name!r} cannot be reached",
-                first_line(error),
+                describe_error(error),
                 "Check its URL and its password, and that the server lets this host in",
                 code="database-unreachable",
             ) from error
-        SENT.leave_out(own.run(driver_connection))
+        SENT.leave_out(own.run(unwrap_connection))
         try:
             self.server = own.run(read_server, self.database.name)
             self.own_sessions.add(self.server.session)
@@ -159,40 +159,40 @@ class MariaDBSession(ServerEngine):
             raise
         return own
 
-    def identity(self, connection: Connection) -> Identity:
+    def read_identity(self, connection: Connection) -> Identity:
         """Return the server's name, port and folder, and the database's name there."""
         server, database = execute(connection, escape_colons(IDENTITY))[0]
         return Identity(str(server), str(database))
 
-    def instance(self, connection: Connection) -> str:
+    def read_instance(self, connection: Connection) -> str:
         """Return when the server was started; clones of one image were not started in the same second."""
         return str(execute(connection, STARTED)[0][0])
 
-    def connect_options(self) -> dict[str, Any] | None:
+    def build_connect_options(self) -> dict[str, Any] | None:
         """Return what the driver of our own connections is given."""
-        return connect_options_of(own_url(self.url))
+        return connect_options_of(build_own_url(self.url))
 
     def describe(self, connection: Connection) -> str:
         """Return the server's version and where it is."""
         version = str(execute(connection, "select version()")[0][0])
         return describe_server(version, self.url.query.get("unix_socket") or self.url.host, self.url.port)
 
-    def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
+    def find_schema(self, connection: Connection, schema: str | None, table: str) -> str:
         """Return the database that the connection uses."""
         return schema or str(execute(connection, "select database()")[0][0])
 
-    def size(self, connection: Connection) -> int:
+    def measure_size(self, connection: Connection) -> int:
         """Return what the server estimates for the tables and their indexes."""
         return int(execute(connection, _SIZE)[0][0])
 
-    def tables(self, connection: Connection) -> list[str]:
+    def read_tables(self, connection: Connection) -> list[str]:
         """Return the names of the tables that have rows of their own."""
         return [str(name) for (name,) in execute(connection, _TABLES)]
 
-    def row_counts(self, connection: Connection, tables: list[str] | None = None) -> dict[str, int]:
+    def count_table_rows(self, connection: Connection, tables: list[str] | None = None) -> dict[str, int]:
         """Count the rows of every table, or of some; as database.table."""
-        schema = self.schema_of(connection, None, "")
-        names = self.tables(connection) if tables is None else tables
+        schema = self.find_schema(connection, None, "")
+        names = self.read_tables(connection) if tables is None else tables
         counts: dict[str, int] = {}
         for first in range(0, len(names), _COUNTED_AT_ONCE):
             some = names[first : first + _COUNTED_AT_ONCE]
@@ -207,13 +207,13 @@ class MariaDBSession(ServerEngine):
             self._own = None
         super().close()
 
-    def before_fork(self) -> None:
+    def prepare_fork(self) -> None:
         """Keep the connection: the forked process leaves it alone."""
 
     @contextmanager
-    def short_lock_timeout(self, seconds: float = 1) -> Iterator[None]:
+    def shorten_lock_timeout(self, seconds: float = 1) -> Iterator[None]:
         """Set other lock timeouts on the connection of our own."""
-        before, self._lock_timeout = self._lock_timeout, lock_seconds(seconds)
+        before, self._lock_timeout = self._lock_timeout, round_lock_timeout(seconds)
         if self._lock_timeout == before:
             yield
             return
@@ -225,20 +225,22 @@ class MariaDBSession(ServerEngine):
             self._wait_for_locks(before)
 
     def _wait_for_locks(self, seconds: int) -> None:
-        self.own_connection().rows(f"set session lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}")
+        self.open_own_connection().query_rows(
+            f"set session lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}"
+        )
 
     def is_lock_timeout(self, error: BaseException) -> bool:
         """Recognise both by the number of the error."""
-        return errno_of(error) in LOCK_TIMEOUTS
+        return find_errno(error) in LOCK_TIMEOUTS
 
     @property
     def driver(self) -> str:
         """Return the driver of our own connections."""
-        return str(own_url(self.url).get_driver_name())
+        return str(build_own_url(self.url).get_driver_name())
 
     @property
     def name_on_server(self) -> str:
         """Return what the server calls the database, which the URL may write in other letters."""
         with suppress(Exception):  # where it cannot be reached, the URL's spelling is good enough for a message
-            return self.own_identity().database
+            return self.read_own_identity().database
         return str(self.url.database)

@@ -28,7 +28,7 @@ LAST_OF_CLIENT = f"{_STATUS.format('session')};\n".encode()
 _READ_BY = "hosting_alembic_counters_read_by"
 
 
-def counts(connection: Connection, scope: str = "session") -> Counts:
+def read_counters(connection: Connection, scope: str = "session") -> Counts:
     """Return the counters of a session, or of all, past SQLAlchemy, which would begin a transaction for it."""
     return read_counts(_fetch_rows(connection.connection, _STATUS.format(scope)))
 
@@ -62,7 +62,7 @@ class Sessions:
         with suppress(TypeError):  # what cannot be kept is not counted, and counts as others'
             self._opened.add(driver_connection)
 
-    def rests(self, driver_connection: Any) -> None:
+    def note_released(self, driver_connection: Any) -> None:
         """Read what such a connection has written, in the thread that has used it and now gives it away."""
         if driver_connection in self._opened and os.getpid() == self._process:
             # The rest of an answer that is streamed would be read first, however much that is.
@@ -91,7 +91,7 @@ class Sessions:
         """Return what they have written."""
         return add_counts(*(count_growth(self._first[number], last) for number, last in self._last.items()))
 
-    def facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, Any]:
         """Return as data what is known, for another process."""
         return {"first": self._first, "last": self._last}
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..._core.job import count_seconds_left
-from ..connection import OWN, errno_of
-from .lock_attempts import until_locked
+from ..connection import OWN, find_errno
+from .lock_attempts import retry_until_locked
 from .statements import is_single_ddl
 
 if TYPE_CHECKING:
@@ -45,5 +45,5 @@ class StatementRetry:
         if context.root_connection.get_execution_options().get(OWN):
             return None
         patience = min(self._job.lock_wait, count_seconds_left(self._job) or self._job.lock_wait)
-        until_locked(patience, attempt, lambda error: errno_of(error) in LOCK_TIMEOUTS)
+        retry_until_locked(patience, attempt, lambda error: find_errno(error) in LOCK_TIMEOUTS)
         return True

@@ -140,30 +140,30 @@ class Catalog:
             found |= {
                 name
                 for name, text in self.views.items()
-                if not text or find_names_in(text, found) or self.leads_away(text)
+                if not text or find_names_in(text, found) or self.may_write_elsewhere(text)
             }
         return found
 
-    def knows(self, name: str) -> bool:
+    def has_name(self, name: str) -> bool:
         """Return whether the last part of a name that is not in capitals is that of an object."""
-        found = _without_quotes(re.findall(_NAME, name)[-1])
+        found = _unquote_name(re.findall(_NAME, name)[-1])
         return found in self.made or found in self._folded_names
 
-    def leads_away(self, text: str) -> bool:
+    def may_write_elsewhere(self, text: str) -> bool:
         """Return whether a definition leads where it is not known what is written.
 
         One of another definer may lead through a database that our user cannot see: so each word before a dot has to be
         known, as the database itself, as one of its names, or as what the text has without a dot, an alias for one.
         """
         read = Text(text)
-        if self.refusal(read):
+        if self.explain_doubt(read):
             return True
         known = {self.schema.casefold(), "new", "old"}
-        behind = {_without_quotes(match[1]) for match in _TABLE_REFERENCE.finditer(read.folded)}
+        behind = {_unquote_name(match[1]) for match in _TABLE_REFERENCE.finditer(read.folded)}
         if behind - known:
             return True
         known |= self._folded_names
-        before = [_without_quotes(match[1]) for match in _QUALIFIER.finditer(read.folded)]
+        before = [_unquote_name(match[1]) for match in _QUALIFIER.finditer(read.folded)]
         return any(
             each not in known and not _is_unqualified(each, read.folded) for each in {*before} if not each.isdigit()
         )
@@ -171,12 +171,12 @@ class Catalog:
     def find_schemas_written(self, text: Text) -> set[str]:
         """Return the other databases that a statement names where it may write into them."""
         folded, words = text.folded, text.words
-        if _changes_nothing(folded, words) or (_DEFINES.match(folded) and words & _BODIES):
+        if _has_no_row_changes(folded, words) or (_DEFINES.match(folded) and words & _BODIES):
             return set()
-        target = _target(folded, words, self)
+        target = _find_target(folded, words, self)
         return _find_qualifying(text if target is None else Text(target), self.other_schemas)
 
-    def refusal(self, text: str | Text) -> str:
+    def explain_doubt(self, text: str | Text) -> str:
         """Return why it is unknown what a text writes into, nothing if its names show it."""
         text = Text.of(text)
         words = text.words
@@ -189,7 +189,7 @@ class Catalog:
             NAMES_ANOTHER: bool(_find_qualifying(text, self.other_schemas)),
             # These the server finds by other letters, too.
             "there are routines with names beyond ASCII": not all(map(str.isascii, self.routines)),
-            "it may call a routine by other letters": bool(self.routines and _calls_beyond_ascii(text.folded)),
+            "it may call a routine by other letters": bool(self.routines and _has_non_ascii_call(text.folded)),
         }
         return next((words for words, is_so in doubts.items() if is_so), "")
 
@@ -213,11 +213,11 @@ class Text:
     @cached_property
     def words(self) -> set[str]:
         """Return all words, without regard to what is a comment or a string."""
-        found = _words(self.folded)
-        return found | _words(_EXECUTED_COMMENT.sub(" ", self.folded)) if "/*" in self.folded else found
+        found = _split_words(self.folded)
+        return found | _split_words(_EXECUTED_COMMENT.sub(" ", self.folded)) if "/*" in self.folded else found
 
 
-def _words(folded: str) -> set[str]:
+def _split_words(folded: str) -> set[str]:
     parts = folded.encode("utf-8", "surrogatepass").translate(_BETWEEN_WORDS).decode("utf-8", "surrogatepass")
     return set(parts.split(" ")) - {""}
 
@@ -227,7 +227,7 @@ def _has_use(folded: str) -> bool:
     return _USES.search(_EXECUTED_COMMENT.sub(";", text)) is not None
 
 
-def _calls_beyond_ascii(folded: str) -> bool:
+def _has_non_ascii_call(folded: str) -> bool:
     return not folded.isascii() and any(not match[1].isascii() for match in _CALL.finditer(folded))
 
 
@@ -267,33 +267,33 @@ def find_writes(statement: str | Text, catalog: Catalog) -> Written:
         catalog: of the database.
     """
     text = Text.of(statement)
-    unknown = catalog.refusal(text)
+    unknown = catalog.explain_doubt(text)
     if unknown:
         return Written(unknown=unknown)
     folded, words = text.folded, text.words
     if ";" in folded.rstrip().removesuffix(";") or _MANY_BLANKS.search(folded):
         return Written(find_names_in(text, catalog.all_names))
     indirect = find_names_in(text, catalog.writing_when_read)
-    if _changes_nothing(folded, words):
+    if _has_no_row_changes(folded, words):
         return Written(indirect)
     drops = _DROPS_COLUMN.fullmatch(folded)
     if drops:
         tables = find_names_in(drops["name"], catalog.tables)
-        return Written(indirect, {(table, _without_quotes(drops["column"])) for table in tables})
-    target = _target(folded, words, catalog)
+        return Written(indirect, {(table, _unquote_name(drops["column"])) for table in tables})
+    target = _find_target(folded, words, catalog)
     if target is None:
         return Written(find_names_in(text, catalog.all_names))
     return Written(indirect | find_names_in(target, catalog.all_names))
 
 
-def _changes_nothing(folded: str, words: set[str]) -> bool:
+def _has_no_row_changes(folded: str, words: set[str]) -> bool:
     """Return whether a statement changes no value of a row, unless by what a query may write through."""
     if _READS.match(folded):
         return "statement" not in words
     return _DROPS_KEY.fullmatch(folded) is not None or (_ADDS.match(folded) is not None and not words & _DOES_MORE)
 
 
-def _target(folded: str, words: set[str], catalog: Catalog) -> str | None:
+def _find_target(folded: str, words: set[str], catalog: Catalog) -> str | None:
     """Return the text that names the one table into which a statement writes, None if it is not known which.
 
     The patterns do not know comments, and give up words that may be left out. So what they find counts only where it is
@@ -308,10 +308,10 @@ def _target(folded: str, words: set[str], catalog: Catalog) -> str | None:
     if _BEFORE_NAMES & {*parts}:
         return None
     if match.re is _CREATES:
-        catalog.made.add(_without_quotes(parts[-1]))
+        catalog.made.add(_unquote_name(parts[-1]))
         return name
-    return name if catalog.knows(name) else None
+    return name if catalog.has_name(name) else None
 
 
-def _without_quotes(name: str) -> str:
+def _unquote_name(name: str) -> str:
     return name[1:-1].replace(name[0] * 2, name[0]) if name[0] in '`"' else name

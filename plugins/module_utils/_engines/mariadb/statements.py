@@ -64,10 +64,10 @@ def is_single_ddl(statement: str) -> bool:
     A procedure, a compound statement and several statements at once may have committed a part of what they do, and a
     table that is filled by a query may call what writes.
     """
-    words = first_words(statement)
-    if not words or words[0] not in _DDL or not commits(statement):
+    words = parse_first_words(statement)
+    if not words or words[0] not in _DDL or not may_commit(statement):
         return False
-    plain = _without_text(statement)
+    plain = _mask_text(statement)
     if words[0] == "CREATE" and _COMPOUND.fullmatch(plain):
         return True
     return not _SEVERAL.search(plain) and not (words[0] == "CREATE" and _FILLS_TABLE.search(plain))
@@ -75,31 +75,31 @@ def is_single_ddl(statement: str) -> bool:
 
 def may_contain_others(statement: str) -> bool:
     """Return whether a statement may execute others that are not in its first words, such as those of a procedure."""
-    words = first_words(statement)
+    words = parse_first_words(statement)
     if not words:
         return False
     if words[0] in _MAY_CONTAIN or words[:3] == ["BEGIN", "NOT", "ATOMIC"]:
         return True
-    return bool(_others_in(words, statement))
+    return bool(_list_others(words, statement))
 
 
-def _others_in(words: list[str], statement: str) -> list[str]:
+def _list_others(words: list[str], statement: str) -> list[str]:
     """Return the statements behind the first of several, or behind SET STATEMENT."""
     if words[:2] == ["SET", "STATEMENT"]:
-        plain = _without_text(statement)
+        plain = _mask_text(statement)
         behind = _SET_FOR.search(plain)
         return [plain[behind.end() :]] if behind else []
     if ";" not in statement or words[0] == "CREATE":  # that one commits, and may have a body
         return []
-    return [each for each in _without_text(statement).split(";")[1:] if each.strip()]
+    return [each for each in _mask_text(statement).split(";")[1:] if each.strip()]
 
 
-def _without_text(statement: str) -> str:
+def _mask_text(statement: str) -> str:
     """Return a statement without its comments, and with a word in the place of each string and quoted name."""
     return _OPAQUE.sub(lambda match: " x " if match[0][0] in "'\"`" else " ", statement)
 
 
-def first_words(statement: str) -> list[str]:
+def parse_first_words(statement: str) -> list[str]:
     """Return the first words of a statement behind its comments, in capitals."""
     position = 0
     while True:
@@ -110,14 +110,14 @@ def first_words(statement: str) -> list[str]:
     return [word.upper() for word in _WORDS.findall(statement[position : position + 200])[:4]]
 
 
-def commits(statement: str) -> bool:
+def may_commit(statement: str) -> bool:
     """Return whether a statement commits what its session has written before, or may do so."""
-    words = first_words(statement)
+    words = parse_first_words(statement)
     if not words:
         return False
     if words[0] in _MAY_CONTAIN or words[:2] in _MAY_COMMIT:
         return True
-    if any(commits(other) for other in _others_in(words, statement)):
+    if any(may_commit(other) for other in _list_others(words, statement)):
         return True
     if words[0] == "SET":
         return _SETS.search(statement) is not None

@@ -16,47 +16,47 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..._core.errors import CORRECT_IT, HALF_WAY, NOT_PERMITTED, REPLACED_NOTHING, Failed, Refused
-from ..connection import first_line
+from ..connection import describe_error
 from ..data import Archive, Restored
 from ..interface import Guard, Report
 from . import swap_state
-from .arriving import arriving, find_early_writes
+from .arriving import build_arriving_queries, find_early_writes
 from .beside import Beside
-from .compare import WrittenTables, all_tables
+from .compare import WrittenTables, name_all_tables
 from .content import run_sql
 from .defaults import keep_defaults, set_back
-from .foreign_keys import keys_of, name_keys
-from .lock_attempts import until_locked
+from .foreign_keys import list_keys, name_keys
+from .lock_attempts import retry_until_locked
 from .made_schemas import MadeSchemas
-from .moved_tables import refuse_what_would_lose, tables_to_move
+from .moved_tables import list_tables_to_move, refuse_what_would_lose
 from .places import Place, PrefixPlace
 from .quoting import qualify_name
-from .remaking import Ended, half_way, may_not_make, not_made, write_administrator_script
-from .same_name import same_name
+from .remaking import Ended, build_half_way_error, build_not_made_error, may_not_make, write_administrator_script
+from .same_name import match_name
 from .scripts import (
     NotMade,
     Pieces,
+    build_redo,
+    build_undo,
     has_triggers,
     pack_pieces,
-    redo_pieces,
     run_behind,
     run_pieces,
-    undo_pieces,
     unpack_pieces,
 )
-from .session import lock_seconds
+from .session import round_lock_timeout
 from .swap_state import (
     DONE,
     IN,
     OUT,
     SwapState,
     advance,
-    content_of,
-    facts_of,
+    build_content,
+    format_state,
+    read_tables,
     record,
-    tables_in,
 )
-from .which_place import old_place
+from .which_place import choose_old_place
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -69,7 +69,12 @@ class Swap:
     """One restore of one database."""
 
     def __init__(
-        self, engine: MariaDBSession, archive: Archive, run: str, report: Report, written: WrittenTables = all_tables
+        self,
+        engine: MariaDBSession,
+        archive: Archive,
+        run: str,
+        report: Report,
+        written: WrittenTables = name_all_tables,
     ) -> None:
         self.engine = engine
         self.schema = engine.name_on_server
@@ -96,7 +101,7 @@ class Swap:
             Refused: it cannot be done, or the guard refused; the database is as it was.
             Failed: a step failed; with ``HALF_WAY`` the next run undoes it, or brings it to its end.
         """
-        with self.engine.one_session():
+        with self.engine.keep_session():
             return self._restore(guard)
 
     def _restore(self, guard: Guard) -> Restored:
@@ -123,12 +128,12 @@ class Swap:
                 undo, redo = pack_pieces(self._undo), pack_pieces(self._redo)
                 ended = end_or_undo(self.engine, swap_state.Replaced(self._retained, self._state, undo, redo))
             except Exception as other:  # noqa: BLE001 - the server may be gone; the next run ends or undoes it
-                raise half_way(self.engine, other) from error
+                raise build_half_way_error(self.engine, other) from error
             if self._state.phase != DONE and not ended.not_made:
                 raise self._describe_failure(error) from error
         if ended.not_made:
-            raise not_made(self.engine, ended)
-        return Restored(self._retained.name if self._has_kept_anything() else "", METHOD, self._not_restored())
+            raise build_not_made_error(self.engine, ended)
+        return Restored(self._retained.name if self._has_kept_anything() else "", METHOD, self._list_unrestored())
 
     @property
     def _retained(self) -> Place:
@@ -145,11 +150,11 @@ class Swap:
     def _has_kept_anything(self) -> bool:
         if self._state.out or self._undo:
             return True
-        self._retained.drop(self.engine.own_connection())
+        self._retained.drop(self.engine.open_own_connection())
         MadeSchemas.of(self.engine).forget(self._retained.noted_as)
         return False
 
-    def _not_restored(self) -> list[str]:
+    def _list_unrestored(self) -> list[str]:
         remade = sorted(self.beside.before.routines.keys() & self.beside.now.routines.keys())
         changed = [key for key in remade if self.beside.before.routines[key] != self.beside.now.routines[key]]
         left = sorted(set(self.beside.list_changed_tables(self.beside.rows_now)) - self.tables_to_move)
@@ -167,25 +172,25 @@ class Swap:
         if isinstance(error, Failed) and error.code == REPLACED_NOTHING:
             return error
         what = f"Database {self.engine.database.name!r} could not be restored"
-        return Failed(what, first_line(error), CORRECT_IT, code=REPLACED_NOTHING)
+        return Failed(what, describe_error(error), CORRECT_IT, code=REPLACED_NOTHING)
 
     def _plan(self) -> None:
         """Find out what has to be moved and made again."""
         before, now = self.beside.before, self.beside.now
         self.written = self._written_of(before, now)
-        affected = tables_to_move(self.engine, self.beside, self.written)
-        out = sorted(affected & now.all_tables())
-        self._state = SwapState.new(self.schema, self._run, self.beside.there.name)
-        self._state.out, self._state.into = out, sorted(affected & before.all_tables())
+        affected = list_tables_to_move(self.engine, self.beside, self.written)
+        out = sorted(affected & now.list_tables())
+        self._state = SwapState.begin(self.schema, self._run, self.beside.there.name)
+        self._state.out, self._state.into = out, sorted(affected & before.list_tables())
         if isinstance(self.beside.there, PrefixPlace):
-            into = {name: keys_of(before.tables[name]) for name in self._state.into if name in before.tables}
-            kept = {name: keys_of(now.tables[name]) for name in out if name in now.tables}
+            into = {name: list_keys(before.tables[name]) for name in self._state.into if name in before.tables}
+            kept = {name: list_keys(now.tables[name]) for name in out if name in now.tables}
             self._state.keys = {name: keys for name, keys in into.items() if keys}
             self._state.replaced_keys = {name: keys for name, keys in kept.items() if keys}
         refuse_what_would_lose(self.engine, self.beside, out)
-        self._undo = undo_pieces(before, now, set(out))
-        self._redo = redo_pieces(before, now, set(out), set(self._state.into))
-        self._arriving = arriving(self.beside, self._state.into)
+        self._undo = build_undo(before, now, set(out))
+        self._redo = build_redo(before, now, set(out), set(self._state.into))
+        self._arriving = build_arriving_queries(self.beside, self._state.into)
         lacks = may_not_make(self.engine, [*self._undo, *self._redo])
         if lacks:
             raise Refused(
@@ -196,29 +201,29 @@ class Swap:
             )
 
     def _make_retained(self) -> None:
-        own = self.engine.own_connection()
-        place = old_place(self.engine)
+        own = self.engine.open_own_connection()
+        place = choose_old_place(self.engine)
         undo, redo = pack_pieces(self._undo), pack_pieces(self._redo)
-        MadeSchemas.of(self.engine).note(place.noted_as, content_of(self._state, undo, redo))
+        MadeSchemas.of(self.engine).note(place.noted_as, build_content(self._state, undo, redo))
         self._old = place
         place.make(own, self.schema)
-        record(own, place, facts_of(self._state), undo, redo)
+        record(own, place, format_state(self._state), undo, redo)
         self._report(f"what is replaced becomes {place.name}")
 
     def _lock(self) -> None:
         """Lock all tables, so that no other session writes; those with an open transaction are waited for."""
-        own = self.engine.own_connection()
-        names = tables_in(own, self.schema)
+        own = self.engine.open_own_connection()
+        names = read_tables(own, self.schema)
         if not names:
             return
         statement = "lock tables " + ", ".join(f"{qualify_name(self.schema, name)} write" for name in names)
-        run_sql(own, f"set session lock_wait_timeout = {lock_seconds(self.engine.job.lock_timeout)}")
+        run_sql(own, f"set session lock_wait_timeout = {round_lock_timeout(self.engine.job.lock_timeout)}")
         try:
-            until_locked(self.engine.job.lock_wait, lambda: run_sql(own, statement), self.engine.is_lock_timeout)
+            retry_until_locked(self.engine.job.lock_wait, lambda: run_sql(own, statement), self.engine.is_lock_timeout)
         except Exception as error:
             raise Failed(
                 f"Database {self.engine.database.name!r} is in use, so its tables cannot be replaced",
-                first_line(error),
+                describe_error(error),
                 "End the sessions that have transactions open in it",
                 code="database-in-use",
             ) from error
@@ -226,7 +231,7 @@ class Swap:
 
     def _unlock(self) -> None:
         self._is_locked = False
-        run_sql(self.engine.own_connection(), "unlock tables")
+        run_sql(self.engine.open_own_connection(), "unlock tables")
 
     def _refuse_changes(self) -> None:
         """Refuse where others have changed tables since it was planned which ones it moves.
@@ -234,8 +239,8 @@ class Swap:
         Raises:
             Failed: they have.
         """
-        there = set(tables_in(self.engine.own_connection(), self.schema))
-        changed = sorted(there ^ self.beside.now.all_tables())
+        there = set(read_tables(self.engine.open_own_connection(), self.schema))
+        changed = sorted(there ^ self.beside.now.list_tables())
         if not self.engine.job.restore_loses_writes:
             changed += sorted(name for name, rows in self.locked_rows.items() if self.beside.rows_now.get(name) != rows)
         # What replaces a definition, or leaves one, was found out before the tables were locked.
@@ -250,30 +255,34 @@ class Swap:
 
     def _move(self) -> list[str]:
         """Move tables out and in, and return what could not be made again."""
-        own = self.engine.own_connection()
-        names = {name for table in self._state.out for name in self._triggers_of(table)}
+        own = self.engine.open_own_connection()
+        names = {name for table in self._state.out for name in self._read_triggers(table)}
         # Under LOCK TABLES our own table can neither be read nor written, so it says beforehand what is about to be.
         for name in sorted(names):
             run_sql(own, f"drop trigger {qualify_name(self.schema, name)}")
         for table in self._state.out:
-            run_sql(own, f"alter table {qualify_name(self.schema, table)} rename to {self._retained.at(table)}")
+            run_sql(
+                own, f"alter table {qualify_name(self.schema, table)} rename to {self._retained.qualify_table(table)}"
+            )
         self._unlock()
         self._state.phase = OUT
         return move_in(self.engine, self._retained, self.beside.there, self._state, self._redo, self._arriving)
 
-    def _triggers_of(self, table: str) -> list[str]:
+    def _read_triggers(self, table: str) -> list[str]:
         statement = (
-            f"select trigger_name from information_schema.triggers where {same_name('event_object_schema', ':schema')}"
-            f" and {same_name('event_object_table', ':table')}"
+            f"select trigger_name from information_schema.triggers where {match_name('event_object_schema', ':schema')}"
+            f" and {match_name('event_object_table', ':table')}"
         )
-        return [name for (name,) in self.engine.own_connection().rows(statement, schema=self.schema, table=table)]
+        return [
+            name for (name,) in self.engine.open_own_connection().query_rows(statement, schema=self.schema, table=table)
+        ]
 
     def _give_up(self) -> None:
         with suppress(Exception):  # a connection that is gone has given its locks back; the next run drops the rest
             self._unlock()
         with suppress(Exception):
             if self._old:
-                self._old.drop(self.engine.own_connection())
+                self._old.drop(self.engine.open_own_connection())
                 MadeSchemas.of(self.engine).forget(self._old.noted_as)
         self.beside.drop()
 
@@ -292,10 +301,10 @@ def move_in(
     locks them at once; what others wrote in that moment is noticed, and named.
     """
     engine.check_locked()
-    own = engine.own_connection()
+    own = engine.open_own_connection()
     early: list[str] = []
     if state.into:
-        pairs = (f"{loaded.at(name)} to {qualify_name(state.of, name)}" for name in state.into)
+        pairs = (f"{loaded.qualify_table(name)} to {qualify_name(state.of, name)}" for name in state.into)
         for name in state.into:
             run_sql(own, f"drop view if exists {qualify_name(state.of, name)}")
         rename = f"rename table {', '.join(pairs)}"
@@ -321,7 +330,7 @@ def finish(engine: MariaDBSession, retained: Place, loaded: Place, state: SwapSt
         left = write_administrator_script(engine, retained.noted_as, failure)
     name_keys(engine, retained, state)
     engine.check_locked()
-    own = engine.own_connection()
+    own = engine.open_own_connection()
     keep_defaults(engine)
     advance(own, retained, state, DONE)
     made = MadeSchemas.of(engine)
@@ -333,37 +342,37 @@ def finish(engine: MariaDBSession, retained: Place, loaded: Place, state: SwapSt
 
 def _is_in(own: OwnConnection, found: swap_state.Replaced) -> bool:
     """Return whether the one statement that moves the restored tables in was executed."""
-    state, there = found.state, set(tables_in(own, found.state.of))
-    waiting, replaced = set(found.loaded.tables(own, state.into)), set(found.place.tables(own, state.out))
+    state, there = found.state, set(read_tables(own, found.state.of))
+    waiting, replaced = set(found.loaded.read_tables(own, state.into)), set(found.place.read_tables(own, state.out))
     into = set(state.into)
     return bool(into) and into <= there and not into & waiting and replaced >= set(state.out)
 
 
 def end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
     """Undo a restore that died, or end it where the restored tables are in already; return what was done."""
-    with engine.one_session():
+    with engine.keep_session():
         engine.check_locked()
         return _end_or_undo(engine, found)
 
 
 def _end_or_undo(engine: MariaDBSession, found: swap_state.Replaced) -> Ended:
-    own, state = engine.own_connection(), found.state
+    own, state = engine.open_own_connection(), found.state
     undo, redo = unpack_pieces(found.undo), unpack_pieces(found.redo)
     # Where tables were moved, these show it: what the place says of it others may have changed.
     if _is_in(own, found) or (state.phase == IN and not state.into):
         left = finish(engine, found.place, found.loaded, state, redo)
         return Ended(f"ended the restore of run {state.run}", left)
-    there = set(tables_in(own, state.of))
-    out = [name for name in found.place.tables(own, state.out) if name not in there]
+    there = set(read_tables(own, state.of))
+    out = [name for name in found.place.read_tables(own, state.out) if name not in there]
     if out:
-        pairs = (f"{found.place.at(name)} to {qualify_name(state.of, name)}" for name in out)
+        pairs = (f"{found.place.qualify_table(name)} to {qualify_name(state.of, name)}" for name in out)
         run_sql(own, f"rename table {', '.join(pairs)}")
-    left = found.place.tables(own, state.out)
+    left = found.place.read_tables(own, state.out)
     if left:
         raise Failed(
             f"A restore of {engine.database.name!r} died, and cannot be undone",
             f"tables of the same names are there and in {found.place.name}: {', '.join(left)}",
-            f"Compare them, and move back by RENAME TABLE: {', '.join(map(found.place.at, left))}",
+            f"Compare them, and move back by RENAME TABLE: {', '.join(map(found.place.qualify_table, left))}",
             code=HALF_WAY,
         )
     not_remade = []

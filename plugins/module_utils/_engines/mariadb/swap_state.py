@@ -23,9 +23,9 @@ from ..._core.errors import Refused
 from ..connection import OwnConnection
 from .content import run_sql
 from .made_schemas import MadeSchemas
-from .places import STATE_TABLE, Place, PrefixPlace, SchemaPlace, our_tables, prefixes_in
-from .quoting import literal, qualify_name, quote_name
-from .same_name import EVENT_IS_IN_SCHEMA, OUR_PREFIX, ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, same_name
+from .places import STATE_TABLE, Place, PrefixPlace, SchemaPlace, list_prefix_places, read_our_tables
+from .quoting import qualify_name, quote_literal, quote_name
+from .same_name import EVENT_IS_IN_SCHEMA, OUR_PREFIX, ROUTINE_IS_IN_SCHEMA, TABLE_IS_IN_SCHEMA, match_name
 
 NEW, OLD, REHEARSAL = "new", "old", "rehearsal"
 #: What follows a name of each kind, as a sample, and all that may follow it.
@@ -44,7 +44,7 @@ _SCHEMAS = "select schema_name from information_schema.schemata order by schema_
 _TABLES = f"""
 select table_name from information_schema.tables
  where {TABLE_IS_IN_SCHEMA} and table_type not like '%VIEW%'
-   and not {same_name("table_name", ":state")} order by table_name
+   and not {match_name("table_name", ":state")} order by table_name
 """
 _ANYTHING = f"""
 select 1 from information_schema.tables where {TABLE_IS_IN_SCHEMA}
@@ -74,7 +74,7 @@ class SwapState:
     replaced_keys: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def new(cls, schema: str, run: str, beside: str) -> SwapState:
+    def begin(cls, schema: str, run: str, beside: str) -> SwapState:
         """Return the state of a restore that begins now."""
         return cls(schema, run, datetime.now(timezone.utc).isoformat(timespec="seconds"), beside=beside)
 
@@ -96,12 +96,12 @@ class Replaced:
         return PrefixPlace(self.state.of, beside) if isinstance(self.place, PrefixPlace) else SchemaPlace(beside)
 
 
-def prefix_for(kind: str) -> str:
+def build_prefix(kind: str) -> str:
     """Return what the prefixes of a kind begin with, of names in a database itself; those of all for none."""
     return f"{_PREFIX}_{kind}_" if kind else f"{_PREFIX}_"
 
 
-def names_for(schema: str, kind: str) -> list[str]:
+def build_schema_names(schema: str, kind: str) -> list[str]:
     """Return what a schema beside another may be named: the second for a user who may make only such names."""
     tag = hashlib.sha256(schema.encode()).hexdigest()[:8]
     rest = f"{_PREFIX}_{kind}_{tag}"
@@ -109,9 +109,9 @@ def names_for(schema: str, kind: str) -> list[str]:
     return [rest, f"{schema[:length]}_{rest}"]
 
 
-def tables_in(own: OwnConnection, schema: str) -> list[str]:
+def read_tables(own: OwnConnection, schema: str) -> list[str]:
     """Return the tables and sequences of a schema, without ours."""
-    return [name for (name,) in own.rows(_TABLES, schema=schema, state=STATE_TABLE)]
+    return [name for (name,) in own.query_rows(_TABLES, schema=schema, state=STATE_TABLE)]
 
 
 def drop_schema(own: OwnConnection, name: str) -> None:
@@ -119,7 +119,7 @@ def drop_schema(own: OwnConnection, name: str) -> None:
     SchemaPlace(name).drop(own)
 
 
-def content_of(state: SwapState, undo: bytes, redo: bytes) -> bytes:
+def build_content(state: SwapState, undo: bytes, redo: bytes) -> bytes:
     """Return all that a place says of itself, but for how far the restore is."""
     facts = {**asdict(state), "phase": ""}
     for name in ("keys", "replaced_keys"):  # as it was written down before there were any
@@ -144,10 +144,10 @@ def record(own: OwnConnection, place: Place, facts: str, undo: bytes = b"", redo
         f"create table {table} (id int primary key, facts longtext character set utf8mb4,"
         " `back` longblob, `forth` longblob) engine = InnoDB",
     )
-    run_sql(own, f"insert into {table} values (1, {literal(facts)}, {_bytes(undo)}, {_bytes(redo)})")
+    run_sql(own, f"insert into {table} values (1, {quote_literal(facts)}, {_quote_bytes(undo)}, {_quote_bytes(redo)})")
 
 
-def facts_of(state: SwapState) -> str:
+def format_state(state: SwapState) -> str:
     """Return a state as ``record`` writes it."""
     return json.dumps(asdict(state))
 
@@ -155,17 +155,17 @@ def facts_of(state: SwapState) -> str:
 def advance(own: OwnConnection, place: Place, state: SwapState, phase: str) -> None:
     """Write down how far a restore is."""
     state.phase = phase
-    run_sql(own, f"update {qualify_name(*place.state)} set facts = {literal(facts_of(state))}")
+    run_sql(own, f"update {qualify_name(*place.state)} set facts = {quote_literal(format_state(state))}")
 
 
 def list_replaced(own: OwnConnection, schema: str, made: MadeSchemas) -> list[Replaced]:
     """Return what restores that this host has made of a schema have left, whether they have ended or not."""
     found = []
-    for place in _places(own, schema):
+    for place in _list_places(own, schema):
         replaced = _read(own, place)
         if replaced is None or replaced.state.of != schema:
             continue
-        if made.is_ours(place.noted_as, content_of(replaced.state, replaced.undo, replaced.redo)):
+        if made.is_ours(place.noted_as, build_content(replaced.state, replaced.undo, replaced.redo)):
             # The database's user may have written there how far it is.
             if made.has_ended(place.noted_as):
                 replaced.state.phase = DONE
@@ -175,10 +175,10 @@ def list_replaced(own: OwnConnection, schema: str, made: MadeSchemas) -> list[Re
     return found
 
 
-def _places(own: OwnConnection, schema: str) -> list[Place]:
+def _list_places(own: OwnConnection, schema: str) -> list[Place]:
     """Return the places of a name that those of replaced tables have."""
     found: list[Place] = [SchemaPlace(name) for name, _session in list_named_schemas(own, schema, OLD)]
-    return [*found, *prefixes_in(own, schema, prefix_for(OLD))]
+    return [*found, *list_prefix_places(own, schema, build_prefix(OLD))]
 
 
 def refuse_what_is_not_proven(own: OwnConnection, schema: str, made: MadeSchemas) -> None:
@@ -188,7 +188,7 @@ def refuse_what_is_not_proven(own: OwnConnection, schema: str, made: MadeSchemas
         Refused: there is one; nothing of it was executed.
     """
     ours = {each.place for each in list_replaced(own, schema, made)}
-    for place in _places(own, schema):
+    for place in _list_places(own, schema):
         if place in ours or not place.has_state(own) or _is_unwritten(own, place):
             continue
         found = _read(own, place)
@@ -215,7 +215,7 @@ def find_reserved_names(own: OwnConnection, schema: str) -> Iterator[Refused]:
 
     They are in no backup. Either the table is gone that did say it, or they are the application's own.
     """
-    names = our_tables(own, schema)
+    names = read_our_tables(own, schema)
     places = [PrefixPlace(schema, prefix) for prefix in sorted({m[0] for m in map(_OF_A_PREFIX.match, names) if m})]
     for place in places:
         if place.state[1] in names:
@@ -234,7 +234,7 @@ def _is_unwritten(own: OwnConnection, place: Place) -> bool:
     return isinstance(place, PrefixPlace) and place.is_unwritten(own)
 
 
-def empty_schemas(own: OwnConnection, schema: str) -> list[str]:
+def list_empty_schemas(own: OwnConnection, schema: str) -> list[str]:
     """Return the schemas with nothing in them that were made by a run that was killed right then."""
     found = [name for kind in (NEW, OLD) for name, _session in list_named_schemas(own, schema, kind)]
     return [name for name in found if is_empty(own, name)]
@@ -242,14 +242,14 @@ def empty_schemas(own: OwnConnection, schema: str) -> list[str]:
 
 def is_empty(own: OwnConnection, schema: str) -> bool:
     """Return whether a schema that is there has no table, view, routine or event."""
-    return SchemaPlace(schema).is_there(own) and not own.rows(_ANYTHING, schema=schema)
+    return SchemaPlace(schema).is_there(own) and not own.query_rows(_ANYTHING, schema=schema)
 
 
 def list_named_schemas(own: OwnConnection, schema: str, kind: str) -> list[tuple[str, int]]:
     """Return the schemas whose whole name is one of a kind beside another, each with the session in its name, or 0."""
     found = []
-    for (name,) in own.rows(_SCHEMAS):
-        for begins in names_for(schema, kind):
+    for (name,) in own.query_rows(_SCHEMAS):
+        for begins in build_schema_names(schema, kind):
             match = _BEHIND[kind].fullmatch(str(name)[len(begins) :]) if str(name).startswith(begins) else None
             if match:
                 found.append((str(name), int(match.groupdict().get("session") or 0)))
@@ -289,5 +289,5 @@ def _read(own: OwnConnection, place: Place) -> Replaced | None:
         return None
 
 
-def _bytes(value: bytes) -> str:
+def _quote_bytes(value: bytes) -> str:
     return f"0x{value.hex()}" if value else "''"

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from .dump_text import Definitions
 from .statement_targets import Catalog, Text, Written, find_names_in
-from .statements import first_words
-from .written_tables import Search, column_name, column_of, has_column
+from .statements import parse_first_words
+from .written_tables import Search, build_column_name, has_column, parse_column_name
 
 #: What is before a name from which a statement may take rows, in place of the name of an object.
 _TAKES = "takes "
@@ -85,7 +85,7 @@ class Taken:
     @property
     def noted(self) -> set[str]:
         """Return it as it is journaled."""
-        columns = {column_name(table, column) for table, column in self.columns}
+        columns = {build_column_name(table, column) for table, column in self.columns}
         return {f"{_TAKES}{name}" for name in self.names | columns}
 
 
@@ -97,10 +97,10 @@ def find_taken(text: Text, written: Written, catalog: Catalog) -> Taken:
         written: what it may write through, where that is known.
         catalog: of the database.
     """
-    words = (*first_words(_COMMENT.sub(" ", text.text[:_BEGINNING])), "", "")
+    words = (*parse_first_words(_COMMENT.sub(" ", text.text[:_BEGINNING])), "", "")
     names = written.names | find_names_in(text, catalog.made)
-    catalog.made |= _new_names(text.folded, words[0])
-    catalog.temporary |= _names(_TEMPORARY, text.folded)
+    catalog.made |= _find_new_names(text.folded, words[0])
+    catalog.temporary |= _find_names(_TEMPORARY, text.folded)
     if ";" in text.folded.rstrip().removesuffix(";"):
         return Taken(names)
     names |= _find_dropped(text.folded) - catalog.temporary
@@ -108,10 +108,10 @@ def find_taken(text: Text, written: Written, catalog: Catalog) -> Taken:
         return Taken()
     if words[0] == "ALTER" and words[1] != "SEQUENCE":
         return _find_taken_by_alter(text, written, names)
-    return Taken(find_names_in(text, catalog.writing_when_read) if _only_adds(words, text) else names)
+    return Taken(find_names_in(text, catalog.writing_when_read) if _is_addition(words, text) else names)
 
 
-def _only_adds(words: tuple[str, ...], text: Text) -> bool:
+def _is_addition(words: tuple[str, ...], text: Text) -> bool:
     """Return whether a statement takes nothing itself, but perhaps by what it calls."""
     if words[0] == "INSERT":
         return not text.words & {"duplicate", "ignore"}
@@ -131,26 +131,26 @@ def _find_taken_by_alter(text: Text, written: Written, names: set[str]) -> Taken
     return Taken(names if takes else set())
 
 
-def _new_names(folded: str, first_word: str) -> set[str]:
+def _find_new_names(folded: str, first_word: str) -> set[str]:
     pattern = _NEW_NAMES.get(first_word)
     if pattern is None:
         return set()
-    return _names(pattern, folded)
+    return _find_names(pattern, folded)
 
 
 def _find_dropped(folded: str) -> set[str]:
     """Return the names of all tables that a statement drops or empties: others may have made one that is new."""
     match = _DROPPED.fullmatch(_COMMENT.sub(" ", folded))
-    return _names(_LISTED, match["names"]) - _BEHIND_NAMES if match else set()
+    return _find_names(_LISTED, match["names"]) - _BEHIND_NAMES if match else set()
 
 
-def _names(pattern: re.Pattern[str], folded: str) -> set[str]:
+def _find_names(pattern: re.Pattern[str], folded: str) -> set[str]:
     """Return the names that are in the last group of what a pattern finds."""
     found = {match[match.lastindex or 0] for match in pattern.finditer(_COMMENT.sub(" ", folded))}
     return {name[1:-1].replace(name[0] * 2, name[0]) if name[0] in '`"' else name for name in found}
 
 
-def tables_taken(
+def list_taken_tables(
     touched: Iterable[str], before: Definitions, now: Definitions, elsewhere: set[str], schema: str
 ) -> list[str] | None:
     """Return from what a run may have taken rows, in words, None where it may be anything.
@@ -164,7 +164,7 @@ def tables_taken(
     """
     search, found = Search.of(before, now, elsewhere, schema), set[str]()
     for name in (each.removeprefix(_TAKES) for each in touched if each.startswith(_TAKES)):
-        column = column_of(name)
+        column = parse_column_name(name)
         if column is None:
             search.add(name)
         elif has_column(before, *column):
@@ -174,7 +174,7 @@ def tables_taken(
     return sorted(found | {f"table {name}" for name in search.found | search.unknown})
 
 
-def names_taken(touched: Iterable[str]) -> set[str] | None:
+def select_taken_names(touched: Iterable[str]) -> set[str] | None:
     """Return what was noted of rows that statements may take, None where it may be any."""
     noted = {each for each in touched if each.startswith(_TAKES)}
     if IS_NOTED not in noted or TAKES_FROM_ANY in noted:

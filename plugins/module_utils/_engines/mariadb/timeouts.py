@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..._core.job import Job, count_seconds_left
-from ..connection import OPENING_OWN, driver_connection, modules_of
-from ..sqlalchemy_import import listening, sa
-from .session import lock_seconds
+from ..connection import OPENING_OWN, list_modules, unwrap_connection
+from ..sqlalchemy_import import register_listeners, sa
+from .session import round_lock_timeout
 from .statement_retry import StatementRetry
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ _DRIVERS = ("pymysql", "MySQLdb", "mariadb", "asyncmy", "aiomysql")
 
 def is_mariadb(connection: Any) -> bool:
     """Return whether a connection of a pool is one of a driver of MariaDB."""
-    modules = modules_of(connection) | modules_of(getattr(connection, "_connection", connection))
+    modules = list_modules(connection) | list_modules(getattr(connection, "_connection", connection))
     return any(part in _DRIVERS for module in modules for part in module.split("."))
 
 
 def is_autocommit(connection: Connection) -> bool:
     """Return whether each statement of a connection is committed at once, as its driver knows without a query."""
-    driver: Any = driver_connection(connection)
+    driver: Any = unwrap_connection(connection)
     driver = getattr(driver, "_connection", driver)
     for name in ("get_autocommit", "autocommit"):
         value = getattr(driver, name, None)
@@ -49,9 +49,9 @@ def watch(job: Job) -> Iterator[None]:
     Where the window has an end, no statement lasts longer than what is left of it.
     """
     timeouts, retry = _Timeouts(job), StatementRetry(job)
-    with listening(
+    with register_listeners(
         (sa.pool.Pool, "connect", timeouts.set_timeouts),
-        (sa.engine.Engine, "before_cursor_execute", timeouts.before),
+        (sa.engine.Engine, "before_cursor_execute", timeouts.handle_before_execute),
         (sa.engine.Engine, "do_execute", retry.execute),
         (sa.engine.Engine, "do_execute_no_params", retry.execute_plain),
     ):
@@ -70,23 +70,23 @@ class _Timeouts:
         if OPENING_OWN.get() or not is_mariadb(connection):
             return
         cursor = connection.cursor()
-        cursor.execute(self._settings())
+        cursor.execute(self._build_settings())
         cursor.close()
 
-    def before(self, connection: Any, cursor: Any, _statement: str, *_: Any) -> None:
+    def handle_before_execute(self, connection: Any, cursor: Any, _statement: str, *_: Any) -> None:
         """Set them anew where they have become too long."""
         if connection.dialect.name not in ("mysql", "mariadb") or self._job.ends_at is None:
             return
         if time.monotonic() - self._set > _EVERY:
-            cursor.execute(self._settings())
+            cursor.execute(self._build_settings())
 
-    def _settings(self) -> str:
+    def _build_settings(self) -> str:
         self._set = time.monotonic()
         seconds, statement_timeout = count_seconds_left(self._job), self._job.statement_timeout
         if seconds is not None:
             seconds = max(seconds, 0.001)  # zero would be for ever
             statement_timeout = min(statement_timeout, seconds) if statement_timeout else seconds
-        lock_timeout = lock_seconds(self._job.lock_timeout)
+        lock_timeout = round_lock_timeout(self._job.lock_timeout)
         return (
             f"set session lock_wait_timeout = {lock_timeout}, innodb_lock_wait_timeout = {lock_timeout},"
             f" max_statement_time = {statement_timeout:.3f}"

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .catalog import Line, read_lines
-from .content import columns_of, has_rows, has_values, run_sql
-from .ddl_names import Named, names_in
+from .content import has_rows, has_values, read_columns, run_sql
+from .ddl_names import Named, list_names
 from .gone import list_dropped_by_others
-from .lock_attempts import until_locked
+from .lock_attempts import retry_until_locked
 from .quoting import qualify_name, quote_name
 from .same_name import REFERS_TO_SCHEMA, TABLE_IS_IN_SCHEMA
 
@@ -85,8 +85,8 @@ class LeftObjects:
         found = ((words, match) for words, each in _PARTS.items() if (match := each.fullmatch(line.part)))
         words, match = next(found, ("", None))
         if match is None or line.kind != "table":
-            named_by = self._words_of(line) if line.kind == "table" else {"versioning"}
-            if named.changes(line.table, named_by):
+            named_by = self._list_words(line) if line.kind == "table" else {"versioning"}
+            if named.is_changed(line.table, named_by):
                 self.is_all = False
             else:
                 self._add_of_others(line)
@@ -97,7 +97,7 @@ class LeftObjects:
         else:
             self._add_of_others(line)
 
-    def _words_of(self, line: Line) -> set[str]:
+    def _list_words(self, line: Line) -> set[str]:
         """Return words of which one is in each statement that gives a table this part, which has no name.
 
         That is its primary key, its period, its partitions, or an option behind all of them.
@@ -105,7 +105,7 @@ class LeftObjects:
         part = line.part.casefold()
         if not part.startswith(")"):
             head = part.lstrip("(").split()[0]
-            return {head, *names_in(part), *(_PARTITIONS if head in _PARTITIONS else ())}
+            return {head, *list_names(part), *(_PARTITIONS if head in _PARTITIONS else ())}
         before = next((text for text in self.gone if text.startswith(f"table {line.table}: )")), "")
         options = {name for name, _value in {*_OPTIONS.findall(part)} ^ {*_OPTIONS.findall(before.casefold())}}
         return {*options, *(_CHARACTER_SET if options & _CHARACTER_SET else ())}
@@ -136,7 +136,7 @@ def read_left(own: OwnConnection, left: list[str], executed: list[str]) -> LeftO
     texts = {line[1:] for line in left if _DEFINES.match(line)}
     there = own.run(read_lines)
     lines = [line for line in there if line.text in texts]
-    (schema, names_kind) = own.rows("select database(), @@lower_case_table_names")[0]
+    (schema, names_kind) = own.query_rows("select database(), @@lower_case_table_names")[0]
     named = Named(str(schema), is_exact=int(names_kind) == 0).add(executed)
     new_tables = {line.name for line in lines if line.kind == "table" and not line.part}
     gone = [line[1:] for line in left if line.startswith("-")]
@@ -163,11 +163,11 @@ def undo(engine: MariaDBSession, left: list[str], executed: list[str]) -> Undone
     """
     if not left:
         return Undone([], [])
-    own = engine.own_connection()
+    own = engine.open_own_connection()
     found = read_left(own, left, executed)
     if not found.is_all or found.changed_tables & found.tables_of_others:
         return Undone([], found.of_others)
-    with engine.short_lock_timeout(engine.job.lock_timeout):
+    with engine.shorten_lock_timeout(engine.job.lock_timeout):
         if not _drop(engine, own, found):
             return Undone([], found.of_others)
         for words, name in found.objects:
@@ -182,9 +182,9 @@ def _drop(engine: MariaDBSession, own: OwnConnection, found: LeftObjects) -> boo
     try:
         if tables:
             _run_locked(engine, own, "lock tables " + ", ".join(f"{quote_name(table)} write" for table in tables))
-        if _holds_something(own, engine.name_on_server, found):
+        if _has_content(own, engine.name_on_server, found):
             return False
-        for statement in _statements(engine.name_on_server, found):
+        for statement in _build_statements(engine.name_on_server, found):
             run_sql(own, statement)
     except Exception:  # noqa: BLE001 - what cannot be undone so is restored, or held
         return False
@@ -198,13 +198,13 @@ def _drop(engine: MariaDBSession, own: OwnConnection, found: LeftObjects) -> boo
 
 def _run_locked(engine: MariaDBSession, own: OwnConnection, statement: str) -> None:
     """Execute a statement that waits for others, without making them wait behind it for long."""
-    until_locked(engine.job.lock_wait, lambda: run_sql(own, statement), engine.is_lock_timeout)
+    retry_until_locked(engine.job.lock_wait, lambda: run_sql(own, statement), engine.is_lock_timeout)
 
 
-def _holds_something(own: OwnConnection, schema: str, found: LeftObjects) -> bool:
+def _has_content(own: OwnConnection, schema: str, found: LeftObjects) -> bool:
     """Return whether there is a row in a table that is new, a value in a column, or a foreign key from elsewhere."""
-    columns = columns_of(own, schema)
-    for is_here, child, parent, key in own.rows(_BONDS, schema=schema):
+    columns = read_columns(own, schema)
+    for is_here, child, parent, key in own.query_rows(_BONDS, schema=schema):
         is_ours = is_here and (child in found.tables or (child, "drop foreign key", key) in found.parts)
         if parent in found.tables and not is_ours:
             return True
@@ -215,7 +215,7 @@ def _holds_something(own: OwnConnection, schema: str, found: LeftObjects) -> boo
     )
 
 
-def _statements(schema: str, found: LeftObjects) -> list[str]:
+def _build_statements(schema: str, found: LeftObjects) -> list[str]:
     changes: dict[str, list[str]] = {}
     for table, words, name in sorted(found.parts, key=lambda part: list(_PARTS).index(part[1])):
         changes.setdefault(table, []).append(f"{words} {quote_name(name)}")

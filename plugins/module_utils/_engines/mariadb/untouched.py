@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Failed, first_of
+from ..._core.errors import Failed, describe_first
 from .catalog import read_fingerprint
 from .same_name import TABLE_IS_HERE
 
@@ -38,8 +38,8 @@ class Untouched:
     @classmethod
     def of(cls, engine: MariaDBSession) -> Untouched:
         """Read it."""
-        own = engine.own_connection()
-        written = {str(name): str(moment) for name, moment in own.rows(_WRITTEN)}
+        own = engine.open_own_connection()
+        written = {str(name): str(moment) for name, moment in own.query_rows(_WRITTEN)}
         return cls(own.run(read_fingerprint, frozenset()), written)
 
     def check(self, engine: MariaDBSession) -> list[str]:
@@ -62,7 +62,7 @@ class Untouched:
         if not names:
             return []
         words = (
-            f"while it was rehearsed, rows were written in the database itself ({first_of(names, _MOST_NAMED)}):"
+            f"while it was rehearsed, rows were written in the database itself ({describe_first(names, _MOST_NAMED)}):"
             " by its applications, or by what a revision has hidden from this rehearsal"
         )
         return [words]

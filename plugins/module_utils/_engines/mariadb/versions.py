@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 
-def version_number(version: str) -> tuple[int, int]:
+def parse_version(version: str) -> tuple[int, int]:
     """Return the major and minor version in what a server or a program says of itself, (0, 0) if there is none."""
     found = re.search(r"(\d+)\.(\d+)", version)
     return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -18,8 +18,8 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .not_transactional import not_transactional
-from .session_counters import Counts, count_growth, counts
+from .not_transactional import read_not_transactional
+from .session_counters import Counts, count_growth, read_counters
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -39,7 +39,7 @@ COUNTS, AGE, READ = "counts", "age", "read_at"
 def may_vouch(own: OwnConnection) -> bool:
     """Return whether what the server had counted right before vouches for what a dump has."""
     try:
-        if own.run(not_transactional):  # of these a dump has what was there at another moment
+        if own.run(read_not_transactional):  # of these a dump has what was there at another moment
             return False
         # After the counters: what is written from now on they show, what was written before must be committed by now.
         return _has_no_open_rows(own)
@@ -54,25 +54,25 @@ def _has_no_open_rows(own: OwnConnection) -> bool:
     many times a second, the server never shows anything new: then it is unknown.
     """
     for pause in _PAUSES:
-        own.rows(f"do sleep({pause})")
-        own.rows("start transaction with consistent snapshot, read only")
+        own.query_rows(f"do sleep({pause})")
+        own.query_rows("start transaction with consistent snapshot, read only")
         try:
-            [(is_of_now, have_written)] = own.rows(_OPEN.format(mark=secrets.token_hex(8)))
+            [(is_of_now, have_written)] = own.query_rows(_OPEN.format(mark=secrets.token_hex(8)))
         finally:
-            own.rows("commit")
+            own.query_rows("commit")
         if is_of_now:
             return not have_written
     return False
 
 
-def reading(own: OwnConnection) -> dict[str, Any]:
+def read_server_counters(own: OwnConnection) -> dict[str, Any]:
     """Return what the server has counted until now, and for how long it counts."""
-    age = int(own.rows(_AGE)[0][0])
-    now = int(own.rows("select unix_timestamp()")[0][0])
-    return {COUNTS: own.run(counts, "global"), AGE: age, READ: now}
+    age = int(own.query_rows(_AGE)[0][0])
+    now = int(own.query_rows("select unix_timestamp()")[0][0])
+    return {COUNTS: own.run(read_counters, "global"), AGE: age, READ: now}
 
 
-def accounts_for(before: Mapping[str, Any], now: Mapping[str, Any], ours: Counts) -> bool:
+def is_only_ours(before: Mapping[str, Any], now: Mapping[str, Any], ours: Counts) -> bool:
     """Return whether what was counted between two readings is what our own sessions have written."""
     if not before or COUNTS not in before or not now:
         return False

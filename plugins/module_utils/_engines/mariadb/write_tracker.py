@@ -19,21 +19,28 @@ from ..._core.errors import Refused
 from ..comparison import Comparison
 from ..data import ANY_TABLE, Archive, Counted, Writes, WrittenRows
 from ..interface import Report
-from ..parts import restorer_of
+from ..parts import find_restorer
 from ..write_tracker import NoteTouched, WriteTracker
 from . import client_input
-from .beside import Beside, cannot_compare
-from .compare import WrittenTables, both_definitions, compare, compare_definitions, doubtful_rows, doubtful_since
-from .dump_text import definitions_of
+from .beside import Beside, explain_not_compared
+from .compare import (
+    WrittenTables,
+    compare,
+    compare_definitions,
+    find_doubtful_rows,
+    find_doubtful_since,
+    read_both_definitions,
+)
+from .dump_text import parse_dump
 from .noted_names import NotedNames, listen_to_statements
 from .noted_rows import NotedRows, list_altered
 from .redefined import DEFINED, find_redefined, select_definition_counters
 from .restorer import MariaDBRestorer
 from .sent_statements import DRIVER, SENT
-from .session_counters import Counts, Sessions, add_counts, count_growth, counts
-from .taken_rows import names_taken, tables_taken
-from .write_counts import COUNTS, accounts_for, may_vouch, reading
-from .written_tables import other_schemas, read_catalog, tables_written
+from .session_counters import Counts, Sessions, add_counts, count_growth, read_counters
+from .taken_rows import list_taken_tables, select_taken_names
+from .write_counts import COUNTS, is_only_ours, may_vouch, read_server_counters
+from .written_tables import list_written_tables, read_catalog, read_other_schemas
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -63,21 +70,21 @@ class MariaDBWriteTracker(WriteTracker):
         self.sessions = Sessions()
         self._noted: NotedRows | None = None
 
-    def begins_dump(self) -> dict[str, Any]:
+    def note_dump_start(self) -> dict[str, Any]:
         """Return what the server has counted, right before a dump; from here on it is known whether others write."""
         found: dict[str, Any] = {}
         with suppress(Exception):  # then it is not known who writes or defines anything
-            found = reading(self.engine.own_connection())
+            found = read_server_counters(self.engine.open_own_connection())
         defined = {DEFINED: select_definition_counters(found)} if found else {}
-        base = found if found and may_vouch(self.engine.own_connection()) else {}
+        base = found if found and may_vouch(self.engine.open_own_connection()) else {}
         if not self._is_resumed:
             self._start(base)
         return {**base, **defined}
 
     def _start(self, base: dict[str, Any]) -> None:
-        own = self.engine.own_connection()
+        own = self.engine.open_own_connection()
         self._base, self.sessions = base, Sessions()
-        self._own_base = int(own.rows("select connection_id()")[0][0]), own.run(counts)
+        self._own_base = int(own.query_rows("select connection_id()")[0][0]), own.run(read_counters)
 
     def count_transaction(self, connection: Connection, held: bool = False) -> Counted:
         """Read what env.py's session had written before its first step; which rows, no counter says."""
@@ -92,8 +99,8 @@ class MariaDBWriteTracker(WriteTracker):
 
     def hand_over(self) -> Any:
         """Return the counters, and what env.py's sessions have written."""
-        noted = self._noted.facts() if self._noted else None
-        return {"base": self._base, "own": list(self._own_base), "sessions": self.sessions.facts(), "noted": noted}
+        noted = self._noted.as_facts() if self._noted else None
+        return {"base": self._base, "own": list(self._own_base), "sessions": self.sessions.as_facts(), "noted": noted}
 
     def take_over(self, known: Any) -> None:
         """Add what env.py's sessions have written in another process."""
@@ -102,20 +109,20 @@ class MariaDBWriteTracker(WriteTracker):
             self._own_base = int(known["own"][0]), known["own"][1]
             self.sessions.take(known["sessions"])
             if known["noted"] is not None:
-                self._noted = NotedRows(self.engine.own_connection(), self.engine.name_on_server)
+                self._noted = NotedRows(self.engine.open_own_connection(), self.engine.name_on_server)
                 self._noted.take(known["noted"])
 
     @contextmanager
-    def noting_touched(self, note: NoteTouched) -> Iterator[None]:
+    def watch_touched(self, note: NoteTouched) -> Iterator[None]:
         """Note what the statements name that the driver sends, with what others of it is not known."""
         schema = self.engine.name_on_server
         is_heard = self.engine.driver == DRIVER
         if not is_heard:
             note([], f"what the driver {self.engine.driver} sends is not heard")
         try:
-            own = self.engine.own_connection()
+            own = self.engine.open_own_connection()
             noted = NotedNames(read_catalog(own, schema), note)
-            has_capitals = int(own.rows("select @@lower_case_table_names")[0][0]) == 0
+            has_capitals = int(own.query_rows("select @@lower_case_table_names")[0][0]) == 0
         except Refused as refusal:  # another session holds a lock for long, for one
             note([], f"what there is in the database could not be read: {refusal.why}")
             yield
@@ -123,7 +130,7 @@ class MariaDBWriteTracker(WriteTracker):
         # Of another driver's statements those of SQLAlchemy show at least what they take.
         heard = listen_to_statements(noted.hear)
         if is_heard:
-            heard = SENT.listen(schema, noted.hear, noted.doubt, self.sessions, has_capitals)
+            heard = SENT.listen(schema, noted.hear, noted.note_doubt, self.sessions, has_capitals)
         with heard:
             yield
 
@@ -132,13 +139,13 @@ class MariaDBWriteTracker(WriteTracker):
         wanted = set(tables)
         if not wanted or ANY_TABLE in written_rows.touched:
             return set()
-        written = self._find_written(written_rows)(*both_definitions(self.engine, archive))
-        return set() if written is None else {name for name in wanted if self._name_in(name) not in written}
+        written = self._find_written(written_rows)(*read_both_definitions(self.engine, archive))
+        return set() if written is None else {name for name in wanted if self._strip_schema(name) not in written}
 
-    def _name_in(self, table: str) -> str:
+    def _strip_schema(self, table: str) -> str:
         return table.removeprefix(f"{self.engine.name_on_server}.")
 
-    def content(self) -> dict[str, str] | None:
+    def read_content_state(self) -> dict[str, str] | None:
         """Return what the server has counted, if only env.py has written since the dump began."""
         now = self._read_vouched()
         return {COUNTS: json.dumps(now)} if now else None
@@ -156,7 +163,7 @@ class MariaDBWriteTracker(WriteTracker):
         return find_redefined(
             executed,
             written_rows.activity.get(DEFINED, {}),
-            select_definition_counters(reading(self.engine.own_connection())),
+            select_definition_counters(read_server_counters(self.engine.open_own_connection())),
         )
 
     def _read_vouched(self, loaded: Counts | None = None) -> dict[str, Any]:
@@ -168,16 +175,16 @@ class MariaDBWriteTracker(WriteTracker):
         if not self._base:
             return {}
         with suppress(Exception):  # then it is not known
-            own = self.engine.own_connection()
-            number, ours = int(own.rows("select connection_id()")[0][0]), own.run(counts)
+            own = self.engine.open_own_connection()
+            number, ours = int(own.query_rows("select connection_id()")[0][0]), own.run(read_counters)
             if number == self._own_base[0]:
                 ours = count_growth(self._own_base[1], ours)
-            now = reading(own)
-            if accounts_for(self._base, now, add_counts(self.sessions.count_writes(), ours, loaded or {})):
+            now = read_server_counters(own)
+            if is_only_ours(self._base, now, add_counts(self.sessions.count_writes(), ours, loaded or {})):
                 return now
         return {}
 
-    def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
+    def hash_made_rows(self, written_rows: WrittenRows) -> dict[str, Any]:
         """Return whether only env.py has written since the dump began; else what a run has made is in doubt."""
         return {_ONLY_OURS: True} if self._read_vouched() else {}
 
@@ -185,49 +192,51 @@ class MariaDBWriteTracker(WriteTracker):
         """Return the tables from which statements may have taken rows, unless no one else had written until then."""
         if _has_had_no_other_writers(written_rows):
             return []
-        noted = names_taken(written_rows.touched)
+        noted = select_taken_names(written_rows.touched)
         if noted is None:
             return [_ANY]
         left_out = {name.rpartition(".")[2] for name in written_rows.version_tables}
         noted = {name for name in noted if name.partition(" ")[2] not in left_out}
         if not noted:
             return []
-        schema, own = self.engine.name_on_server, self.engine.own_connection()
+        schema, own = self.engine.name_on_server, self.engine.open_own_connection()
         if archive is None:
-            before = now = definitions_of(client_input.definitions_now(self.engine))
+            before = now = parse_dump(client_input.read_definitions(self.engine))
         else:
-            before, now = both_definitions(self.engine, archive)
-        found = tables_taken(noted, before, now, other_schemas(own, schema), schema)
+            before, now = read_both_definitions(self.engine, archive)
+        found = list_taken_tables(noted, before, now, read_other_schemas(own, schema), schema)
         return [_ANY] if found is None else [words for words in found if words.partition(" ")[2] not in left_out]
 
-    def later_writes(self, written_rows: WrittenRows) -> Writes:
+    def find_later_writes(self, written_rows: WrittenRows) -> Writes:
         """Return that what is in what the run has made may be others', unless no one else has written."""
         if self._read_vouched():
             return Writes()
-        return _doubt(
-            doubtful_since(
-                self.engine.own_connection(),
+        return _build_doubt(
+            find_doubtful_since(
+                self.engine.open_own_connection(),
                 self.engine.name_on_server,
                 written_rows.before,
                 written_rows.version_tables,
             )
         )
 
-    def writes_into_made(self, written_rows: WrittenRows) -> Writes:
+    def find_writes_into_made(self, written_rows: WrittenRows) -> Writes:
         """Return the same by the backup that the restore has loaded; it holds the restore."""
         swap = self._restorer.at_work
         if swap is None:
-            return self.later_writes(written_rows)
+            return self.find_later_writes(written_rows)
         if self._read_vouched(swap.beside.loaded):
             return Writes()
         tables = swap.beside.archive.version_tables | written_rows.version_tables
-        return _doubt(doubtful_rows(swap.beside, self.engine.own_connection(), self.engine.name_on_server, tables))
+        return _build_doubt(
+            find_doubtful_rows(swap.beside, self.engine.open_own_connection(), self.engine.name_on_server, tables)
+        )
 
     def list_touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Return that they may have written anywhere: so a backup is taken before what was committed is undone."""
         return [] if self._read_vouched() else ["others may have written since the backup"]
 
-    def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
+    def find_final_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
         """Compare the tables that may be dropped with what was noted right before all was backed up."""
         if self._noted is None or written_rows.kept_in is None or self._read_vouched():
             return Writes()
@@ -235,11 +244,11 @@ class MariaDBWriteTracker(WriteTracker):
 
     def note_rows(self, written_rows: WrittenRows, now: list[str]) -> None:
         """Note the tables that the run has made or altered."""
-        own = self.engine.own_connection()
+        own = self.engine.open_own_connection()
         self._noted = NotedRows(own, self.engine.name_on_server)
         self._noted.note(list_altered(own, self.engine.name_on_server, written_rows.before, now))
 
-    def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
+    def list_changed_by_run(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return nothing: to read it, the backup would have to be loaded, and a revert compares with it at its end."""
         return []
 
@@ -252,9 +261,9 @@ class MariaDBWriteTracker(WriteTracker):
         self._restorer.written = self._find_written(written_rows)
 
     def _find_written(self, written_rows: WrittenRows) -> WrittenTables:
-        own, schema = self.engine.own_connection(), self.engine.name_on_server
-        elsewhere = other_schemas(own, schema)
-        return lambda before, now: tables_written(written_rows.touched, before, now, elsewhere, schema)
+        own, schema = self.engine.open_own_connection(), self.engine.name_on_server
+        elsewhere = read_other_schemas(own, schema)
+        return lambda before, now: list_written_tables(written_rows.touched, before, now, elsewhere, schema)
 
     def compare_schema(
         self, archive: Archive, written_rows: WrittenRows, report: Report
@@ -263,14 +272,14 @@ class MariaDBWriteTracker(WriteTracker):
         report("compares the definitions with the backup")
         return compare_definitions(self.engine, archive, written_rows), []
 
-    def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+    def find_writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the rows, as they are once no other session can write, with those of the backup."""
         swap = self._restorer.at_work
         if swap is None:
             return Writes(unknown="the backup was not loaded, so what others wrote since is unknown")
         if self._read_vouched(swap.beside.loaded):
             return Writes()
-        return _differing(swap.beside, swap.locked_rows, swap.written)
+        return _compare_rows(swap.beside, swap.locked_rows, swap.written)
 
     def foresee_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Load the backup beside the database, and compare while others are at work."""
@@ -278,15 +287,15 @@ class MariaDBWriteTracker(WriteTracker):
         try:
             beside.load()
             beside.read()
-            return _differing(beside, beside.rows_now, None)
+            return _compare_rows(beside, beside.rows_now, None)
         except Exception as error:  # noqa: BLE001 - whatever it is: what cannot be known counts as a write
-            return Writes(unknown=cannot_compare(error))
+            return Writes(unknown=explain_not_compared(error))
         finally:
             beside.drop()
 
     @property
     def _restorer(self) -> MariaDBRestorer:
-        restorer = restorer_of(self.engine)
+        restorer = find_restorer(self.engine)
         if not isinstance(restorer, MariaDBRestorer):
             raise TypeError(type(restorer))
         return restorer
@@ -297,7 +306,7 @@ def _has_had_no_other_writers(written_rows: WrittenRows) -> bool:
     return bool(written_rows.content or written_rows.content_digest.get(_ONLY_OURS))
 
 
-def _differing(beside: Beside, rows: dict[str, str], written: set[str] | None) -> Writes:
+def _compare_rows(beside: Beside, rows: dict[str, str], written: set[str] | None) -> Writes:
     left_out = {name.rpartition(".")[2] for name in beside.archive.version_tables}
     changed = [table for table in beside.list_changed_tables(rows) if table not in left_out]
     # What was in them when they were dropped, no one can read any more.
@@ -309,5 +318,5 @@ def _differing(beside: Beside, rows: dict[str, str], written: set[str] | None) -
     return Writes(unknown="; ".join(words))
 
 
-def _doubt(found: list[str]) -> Writes:
+def _build_doubt(found: list[str]) -> Writes:
     return Writes(unknown=_IN_DOUBT.format(", ".join(found))) if found else Writes()

@@ -56,26 +56,26 @@ _COLUMN = "column "
 def read_catalog(own: OwnConnection, schema: str) -> Catalog:
     """Return the names in a database, and those of the others."""
     found = Catalog(schema=schema)
-    for name, kind, engine in own.rows(_TABLES, schema=schema):
+    for name, kind, engine in own.query_rows(_TABLES, schema=schema):
         (found.sequences if kind == "SEQUENCE" else found.tables).add(str(name))
         found.rolls_back &= kind == "SEQUENCE" or engine == _ROLLS_BACK
-    found.views = {str(name): str(text or "") for name, text in own.rows(_VIEWS, schema=schema)}
-    found.routines = {str(name) for (name,) in own.rows(_ROUTINES, schema=schema)}
-    found.other_schemas = other_schemas(own, schema)
+    found.views = {str(name): str(text or "") for name, text in own.query_rows(_VIEWS, schema=schema)}
+    found.routines = {str(name) for (name,) in own.query_rows(_ROUTINES, schema=schema)}
+    found.other_schemas = read_other_schemas(own, schema)
     return found
 
 
-def other_schemas(own: OwnConnection, schema: str) -> set[str]:
+def read_other_schemas(own: OwnConnection, schema: str) -> set[str]:
     """Return the other databases that the user may see: into others he cannot write."""
-    return {str(name) for (name,) in own.rows(_SCHEMAS, schema=schema)}
+    return {str(name) for (name,) in own.query_rows(_SCHEMAS, schema=schema)}
 
 
-def column_name(table: str, column: str) -> str:
+def build_column_name(table: str, column: str) -> str:
     """Return how a column that was dropped is journaled."""
     return f"{_COLUMN}{len(table)} {table} {column}"
 
 
-def column_of(name: str) -> tuple[str, str] | None:
+def parse_column_name(name: str) -> tuple[str, str] | None:
     """Return the table and the column that a journaled name means, None where it is that of an object."""
     length, _space, rest = name.removeprefix(_COLUMN).partition(" ")
     if not name.startswith(_COLUMN) or not length.isdigit():
@@ -83,7 +83,7 @@ def column_of(name: str) -> tuple[str, str] | None:
     return rest[: int(length)], rest[int(length) + 1 :]
 
 
-def tables_written(
+def list_written_tables(
     touched: Iterable[str], before: Definitions, now: Definitions, elsewhere: set[str], schema: str
 ) -> set[str] | None:
     """Return the tables and sequences that a run may have written, None where these may be all.
@@ -103,7 +103,7 @@ def tables_written(
     for name in touched:
         if name == ANY_TABLE:
             return None
-        found = column_of(name)
+        found = parse_column_name(name)
         if found:
             # A column that the backup has not is the run's own, and so is what was in it.
             if has_column(before, *found):
@@ -135,7 +135,7 @@ class _State:
 
     @classmethod
     def of(cls, definitions: Definitions, elsewhere: set[str], schema: str) -> _State:
-        routines = {_name_of_routine(key) for key in definitions.routines}
+        routines = {_parse_routine_name(key) for key in definitions.routines}
         catalog = Catalog(
             set(definitions.tables),
             set(definitions.sequences),
@@ -148,7 +148,7 @@ class _State:
         for name, text in catalog.views.items():
             state.bodies.setdefault(name, []).append(text)
         for key, routine in definitions.routines.items():
-            state.bodies.setdefault(_name_of_routine(key), []).append(routine.text)
+            state.bodies.setdefault(_parse_routine_name(key), []).append(routine.text)
         for child, text in definitions.tables.items():
             state._add_keys(child, text)
         return state
@@ -162,7 +162,7 @@ class _State:
         for parent in find_names_in(keys, self.catalog.tables):
             self.children.setdefault(parent.casefold(), set()).add(child)
 
-    def behind(self, name: str) -> set[str] | None:
+    def find_written_behind(self, name: str) -> set[str] | None:
         """Return what may be written where something is written through a name, None where it may be anything."""
         found = set(self.of_others)
         for table, text in self.tables.items():
@@ -173,12 +173,12 @@ class _State:
             if not engines <= _PLAIN_ENGINES:
                 return None
             for trigger in self.triggers.get(table, ()):
-                if self.catalog.leads_away(trigger.text):
+                if self.catalog.may_write_elsewhere(trigger.text):
                     return None
                 found |= find_names_in(trigger.text, self.catalog.all_names)
         for body, texts in self.bodies.items():
             for text in texts if body.casefold() == name else ():
-                if self.catalog.leads_away(text):
+                if self.catalog.may_write_elsewhere(text):
                     return None
                 found |= find_names_in(text, self.catalog.all_names)
         return found
@@ -216,7 +216,7 @@ class Search:
             for state in self._states:
                 rows = state.catalog.tables | state.catalog.sequences
                 self.found |= {each for each in rows if each.casefold() == name}
-                behind = state.behind(name)
+                behind = state.find_written_behind(name)
                 if behind is None:
                     return False
                 for each in behind:
@@ -224,5 +224,5 @@ class Search:
         return True
 
 
-def _name_of_routine(key: str) -> str:
+def _parse_routine_name(key: str) -> str:
     return key[13:] if key.startswith("package body ") else key.partition(" ")[2]

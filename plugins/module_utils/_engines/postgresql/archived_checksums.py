@@ -73,7 +73,7 @@ def read_archived_rows(archive: Path, lines: Iterable[str]) -> dict[bytes, Archi
         toc = archive / "toc.dat"
         if toc.stat().st_size > _LARGEST:
             return None
-        entries = _data_entries(toc.read_bytes())
+        entries = _parse_data_entries(toc.read_bytes())
         found: dict[bytes, ArchivedRows] = {}
         for line in lines:
             entry = entries[int(line.partition(";")[0])]
@@ -83,13 +83,13 @@ def read_archived_rows(archive: Path, lines: Iterable[str]) -> dict[bytes, Archi
                 or not _FILE.fullmatch(entry.file)
             ):
                 return None
-            found[entry.statement] = _rows_of(archive / os.fsdecode(entry.file), entry.table)
+            found[entry.statement] = _read_gzip_trailer(archive / os.fsdecode(entry.file), entry.table)
         return found
     except (OSError, LookupError, ValueError, _NotUnderstood):
         return None
 
 
-def second_half(rows: Iterable[ArchivedRows]) -> list[str]:
+def select_half(rows: Iterable[ArchivedRows]) -> list[str]:
     """Return tables that hold about half of all bytes, as patterns of pg_dump, each of which means one table alone.
 
     A name is a pattern in the encoding of the session, which is that of the archive for ASCII at least.
@@ -103,7 +103,7 @@ def second_half(rows: Iterable[ArchivedRows]) -> list[str]:
     return chosen
 
 
-def _rows_of(plain: Path, table: tuple[bytes, bytes]) -> ArchivedRows:
+def _read_gzip_trailer(plain: Path, table: tuple[bytes, bytes]) -> ArchivedRows:
     """Return what gzip says of a file's content."""
     if plain.exists():  # pg_restore takes this one
         raise _NotUnderstood
@@ -123,12 +123,12 @@ class _Entry:
     file: bytes
 
 
-def _data_entries(content: bytes) -> dict[int, _Entry]:
+def _parse_data_entries(content: bytes) -> dict[int, _Entry]:
     """Return the entries of tables' rows by their numbers."""
     reader = _Reader(content)
     version = _read_head(reader)
     entries = {}
-    for _each in range(reader.integer()):
+    for _each in range(reader.read_integer()):
         number, kind, *facts = _read_entry(reader, version)
         if kind == b"TABLE DATA":
             schema, name, statement, file = facts
@@ -142,20 +142,20 @@ def _data_entries(content: bytes) -> dict[int, _Entry]:
 
 def _read_head(reader: _Reader) -> tuple[int, ...]:
     """Read all that comes before the entries, and return the version of the format."""
-    if reader.bytes_of(len(_MAGIC)) != _MAGIC:
+    if reader.read_next(len(_MAGIC)) != _MAGIC:
         raise _NotUnderstood
-    version = tuple(reader.bytes_of(3))[:2]
+    version = tuple(reader.read_next(3))[:2]
     if version not in _VERSIONS:
         raise _NotUnderstood
-    reader.integer_size, _offset_size, _format = reader.bytes_of(3)
+    reader.integer_size, _offset_size, _format = reader.read_next(3)
     if version < (1, 15):
-        reader.integer()  # how much it is compressed
+        reader.read_integer()  # how much it is compressed
     else:
-        reader.bytes_of(1)  # by what it is compressed
+        reader.read_next(1)  # by what it is compressed
     for _part in range(7):  # when it was made
-        reader.integer()
+        reader.read_integer()
     for _name in range(3):  # of the database, and the versions of the server and of pg_dump
-        reader.text()
+        reader.read_text()
     return version
 
 
@@ -163,18 +163,18 @@ def _read_entry(
     reader: _Reader, version: tuple[int, ...]
 ) -> tuple[int, bytes | None, bytes | None, bytes | None, bytes | None, bytes | None]:
     """Return the number, the kind, the schema, the name, the COPY statement and the file of the next entry."""
-    number, _has_data = reader.integer(), reader.integer()
-    _table_oid, _oid, name, kind = (reader.text() for _each in range(4))
-    reader.integer()  # the section
-    _made, _dropped, statement = (reader.text() for _each in range(3))
-    schema, _tablespace, _access_method = (reader.text() for _each in range(3))
+    number, _has_data = reader.read_integer(), reader.read_integer()
+    _table_oid, _oid, name, kind = (reader.read_text() for _each in range(4))
+    reader.read_integer()  # the section
+    _made, _dropped, statement = (reader.read_text() for _each in range(3))
+    schema, _tablespace, _access_method = (reader.read_text() for _each in range(3))
     if version >= (1, 16):
-        reader.integer()  # the kind of relation
+        reader.read_integer()  # the kind of relation
     for _each in range(2):  # the owner, and whether rows have numbers, which they had before 12
-        reader.text()
-    while reader.text() is not None:  # what it depends on
+        reader.read_text()
+    while reader.read_text() is not None:  # what it depends on
         pass
-    return number, kind, schema, name, statement, reader.text()
+    return number, kind, schema, name, statement, reader.read_text()
 
 
 class _Reader:
@@ -191,20 +191,20 @@ class _Reader:
         """Return how many bytes were not read yet."""
         return len(self._content) - self._at
 
-    def bytes_of(self, count: int) -> bytes:
+    def read_next(self, count: int) -> bytes:
         """Return the next bytes."""
         if not 0 <= count <= self.rest:
             raise _NotUnderstood
         self._at += count
         return self._content[self._at - count : self._at]
 
-    def integer(self) -> int:
+    def read_integer(self) -> int:
         """Return the next number."""
-        sign, *digits = self.bytes_of(1 + self.integer_size)
+        sign, *digits = self.read_next(1 + self.integer_size)
         value = int.from_bytes(bytes(digits), "little")
         return -value if sign else value
 
-    def text(self) -> bytes | None:
+    def read_text(self) -> bytes | None:
         """Return the next text, None where there is none."""
-        length = self.integer()
-        return None if length < 0 else self.bytes_of(length)
+        length = self.read_integer()
+        return None if length < 0 else self.read_next(length)

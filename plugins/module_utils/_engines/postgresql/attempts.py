@@ -18,7 +18,7 @@ from .psql import Contents
 from .restore_in_place import InPlace
 from .restore_method import BY_HAND
 from .restore_swap import Swap
-from .session import major_version
+from .session import read_major_version
 
 if TYPE_CHECKING:
     from .session import PostgreSQLSession
@@ -41,9 +41,9 @@ def restore_by(
         Refused, Failed: as ``Restorer.restore``.
     """
     there = _list_subscriptions(engine)
-    path = str(archive.activity.get("search_path") or engine.own_connection().rows("show search_path")[0][0])
+    path = str(archive.activity.get("search_path") or engine.open_own_connection().query_rows("show search_path")[0][0])
     reason, last = "", Failed(f"Database {engine.database.name!r} was not restored", code="restore-failed")
-    for number, (name, search_path) in enumerate(_ways(engine, method, path)):
+    for number, (name, search_path) in enumerate(_list_ways(engine, method, path)):
         way = (Swap if name == "swap" else InPlace)(engine, archive, run, report, search_path)
         if number and search_path and _NOT_FOUND not in reason:
             continue
@@ -60,10 +60,10 @@ def restore_by(
             if not reason:
                 raise
             if refusal.code not in (NOT_POSSIBLE, NOT_PERMITTED):
-                raise refusal.because(reason) from refusal
+                raise refusal.with_reason(reason) from refusal
             reason = f"{reason}; {refusal.why}"
             continue
-        left_out = method if name == method.name else restore_method.method_in_place(engine)
+        left_out = method if name == method.name else restore_method.build_in_place_method(engine)
         lost = _find_lost_subscriptions(engine, archive, there, report)
         return replace(restored, not_restored=left_out.not_restored + restored.not_restored + lost)
     if not _NOT_PERMITTED.search(reason):
@@ -72,25 +72,25 @@ def restore_by(
 
 
 def _list_subscriptions(engine: PostgreSQLSession) -> set[str]:
-    own = engine.own_connection()
-    found = catalog_queries.subscriptions(own.run(major_version))
-    return {str(name) for (name,) in own.rows(f"select s.subname from {found} s")}
+    own = engine.open_own_connection()
+    found = catalog_queries.build_subscriptions_query(own.run(read_major_version))
+    return {str(name) for (name,) in own.query_rows(f"select s.subname from {found} s")}
 
 
 def _find_lost_subscriptions(engine: PostgreSQLSession, archive: Archive, there: set[str], report: Report) -> list[str]:
     """Return in words which subscriptions the backup has and the database had not any more: no restore makes one."""
-    version = engine.own_connection().run(major_version)
-    tools = client_tools.usable(engine.job.pg_bin, engine.database.name, version, archive.path)
-    lines = Contents.of(tools, archive.path, report).only(["SUBSCRIPTION"])
+    version = engine.open_own_connection().run(read_major_version)
+    tools = client_tools.choose_tools(engine.job.pg_bin, engine.database.name, version, archive.path)
+    lines = Contents.of(tools, archive.path, report).select_lines(["SUBSCRIPTION"])
     names = {line.partition(" SUBSCRIPTION - ")[2].rpartition(" ")[0] for line in lines}
     lost = ", ".join(sorted(names - there))
     return [f"subscriptions, which were dropped since the backup, and which no restore makes: {lost}"] if lost else []
 
 
-def _ways(engine: PostgreSQLSession, method: RestoreMethod, search_path: str) -> list[tuple[str, str]]:
+def _list_ways(engine: PostgreSQLSession, method: RestoreMethod, search_path: str) -> list[tuple[str, str]]:
     ways = [(method.name, ""), (method.name, search_path)]
     may_choose = method.name == "swap" and engine.job.restore_method == "auto"
-    in_place = restore_method.method_in_place(engine) if may_choose else None
+    in_place = restore_method.build_in_place_method(engine) if may_choose else None
     if in_place and in_place.obstacle is None and not in_place.loses:
         ways += [("in_place", ""), ("in_place", search_path)]
     return ways

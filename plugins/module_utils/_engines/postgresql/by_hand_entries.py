@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import Failed
 from . import client_tools, ownership
-from .catalog_queries import ours
+from .catalog_queries import is_own
 from .psql import Contents
 from .replay import LAST, OF_DATABASE, SUPERUSERS_FIRST, list_untrusted_extensions
-from .session import major_version
+from .session import read_major_version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ select rolname, exists (select from pg_roles s where s.rolsuper and pg_has_role(
 _UNTRUSTED = f"""
 select cast(f.oid as text) from pg_proc f join pg_namespace n on n.oid = f.pronamespace
   join pg_language l on l.oid = f.prolang
- where not l.lanpltrusted and l.lanname <> 'sql' and f.prokind <> 'a' and {ours("pg_proc", "f.oid")}
+ where not l.lanpltrusted and l.lanname <> 'sql' and f.prokind <> 'a' and {is_own("pg_proc", "f.oid")}
 """
 _ENTRY = re.compile(r"^(\d+); (\d+) (\d+) ")
 _PROC = "1255"
@@ -115,50 +115,50 @@ class Entries:
         return [*self.first, *(number for group in self.between for number in group), *self.last]
 
 
-def entries_by_role(engine: PostgreSQLSession, dump: Path) -> Entries:
+def group_entries(engine: PostgreSQLSession, dump: Path) -> Entries:
     """Return how the entries of an archive are shared; where it cannot be read, all are the owner's."""
-    own, found = engine.own_connection(), Entries()
-    roles = {name: (bool(superuser), bool(member)) for name, superuser, member in own.rows(_ROLES)}
-    user = str(own.rows("select current_user")[0][0])
+    own, found = engine.open_own_connection(), Entries()
+    roles = {name: (bool(superuser), bool(member)) for name, superuser, member in own.query_rows(_ROLES)}
+    user = str(own.query_rows("select current_user")[0][0])
     contents = Contents([])
     with suppress(Failed):
-        tools = client_tools.usable(engine.job.pg_bin, engine.database.name, own.run(major_version), dump)
+        tools = client_tools.choose_tools(engine.job.pg_bin, engine.database.name, own.run(read_major_version), dump)
         contents = Contents.of(tools, dump, lambda _words: None)
     if roles[user][0]:
         return found  # all of it is a superuser's own
     whole = not engine.database.schema
-    found.no_owner = (not whole and bool(own.rows(ownership.SUPERUSERS))) or bool(own.rows(NEEDS_OTHERS))
+    found.no_owner = (not whole and bool(own.query_rows(ownership.SUPERUSERS))) or bool(own.query_rows(NEEDS_OTHERS))
     untrusted = list_untrusted_extensions(own, contents) if whole else []
     first = [
         *(f"{of} {name}" for name in untrusted for of in ("EXTENSION -", "COMMENT - EXTENSION")),
         *SUPERUSERS_FIRST,
     ]
-    kinds = _Kinds(first, {oid for (oid,) in own.rows(_UNTRUSTED)}, whole, not found.no_owner)
-    schemas = contents.only(["SCHEMA -", "COMMENT - SCHEMA"])
+    kinds = _Kinds(first, {oid for (oid,) in own.query_rows(_UNTRUSTED)}, whole, not found.no_owner)
+    schemas = contents.select_lines(["SCHEMA -", "COMMENT - SCHEMA"])
     events: list[str] = []
     previous = False
-    for line in contents.without(OF_DATABASE):
-        owner = _owner(line, roles)
-        place = "" if line in schemas else kinds.place(line, owner != user, roles.get(owner, (False, True))[0])
+    for line in contents.select_other_lines(OF_DATABASE):
+        owner = _find_owner(line, roles)
+        place = "" if line in schemas else kinds.choose_place(line, owner != user, roles.get(owner, (False, True))[0])
         if place == "first":
-            found.first.append(_number(line))
+            found.first.append(_parse_number(line))
         elif place == "between":
             found.between = found.between if previous else [*found.between, []]
-            found.between[-1].append(_number(line))
+            found.between[-1].append(_parse_number(line))
         elif place == "last":
             # Whatever an administrator does after them would call their functions.
-            (events if Contents([line]).only(_EVENT_TRIGGERS) else found.last).append(_number(line))
+            (events if Contents([line]).select_lines(_EVENT_TRIGGERS) else found.last).append(_parse_number(line))
         elif not roles.get(owner, (True, True))[0] and not roles[owner][1] and owner not in found.members:
             found.members.append(owner)
         previous = place == "between"
     found.last += events
-    found.schemas = [_number(line) for line in schemas]
-    names = (line.partition(" SCHEMA - ")[2].removesuffix(f" {_owner(line, roles)}") for line in schemas)
+    found.schemas = [_parse_number(line) for line in schemas]
+    names = (line.partition(" SCHEMA - ")[2].removesuffix(f" {_find_owner(line, roles)}") for line in schemas)
     found.schema_names += [name for name in names if name != "public"]
-    if whole and (found.first or found.members or any(_owner(line, roles) != user for line in schemas)):
+    if whole and (found.first or found.members or any(_find_owner(line, roles) != user for line in schemas)):
         # Those of a superuser are in them, and only he makes the schemas of others.
         numbers = {*found.first, *found.schemas}
-        found.first = [number for number in map(_number, contents.lines) if number in numbers]
+        found.first = [number for number in map(_parse_number, contents.lines) if number in numbers]
     return found
 
 
@@ -169,26 +169,26 @@ class _Kinds:
     whole: bool
     by_owner: bool
 
-    def place(self, line: str, others: bool, superusers: bool) -> str:
+    def choose_place(self, line: str, others: bool, superusers: bool) -> str:
         """Return when an administrator restores an entry; nothing if its owner does."""
         one, entry = Contents([line]), _ENTRY.match(line)
         kinds_last = [*LAST, "SUBSCRIPTION", *_OF_DEFINED, *(["DEFAULT ACL"] if others else [])]
-        if one.only(kinds_last) or (superusers and one.only(_PUBLIC)):
+        if one.select_lines(kinds_last) or (superusers and one.select_lines(_PUBLIC)):
             return "last"
-        if self.whole and one.only(self.first):
+        if self.whole and one.select_lines(self.first):
             return "first"
-        if one.only(_DEFINED_ALONE):
+        if one.select_lines(_DEFINED_ALONE):
             return "between"
         if superusers and self.by_owner:
             return "first"
         return "between" if entry and entry[2] == _PROC and entry[3] in self.untrusted else ""
 
 
-def _number(line: str) -> str:
+def _parse_number(line: str) -> str:
     return line.partition(";")[0]
 
 
-def _owner(line: str, roles: dict[str, tuple[bool, bool]]) -> str:
+def _find_owner(line: str, roles: dict[str, tuple[bool, bool]]) -> str:
     """Return the role that a line ends with. A longer name is taken: a name can end as another one does."""
     words = line.split(" ")
     ends = (" ".join(words[place:]) for place in range(4, len(words)))

@@ -19,8 +19,8 @@ from ..connection import execute
 from ..data import Counted, WrittenRows
 from ..sql import escape_colons
 from .other_sessions import AT_WORK
-from .relations import Relation, relations_of
-from .system_catalogs import OURS, catalogs_of, not_of
+from .relations import Relation, read_relations
+from .system_catalogs import OURS, build_exclusion, list_catalogs
 from .transaction_numbers import NEXT, NUMBERS, XMIN, is_one_of, is_since, is_within
 from .write_counters import UNKNOWN
 
@@ -61,7 +61,7 @@ def read_catalog_rows(connection: Connection) -> CatalogRows:
     """Return the rows that there are now."""
     parts = [
         f"select '{catalog}' as catalog, t.xmin writer from {catalog} t where {which}"
-        for catalog, _described, which in catalogs_of(connection)
+        for catalog, _described, which in list_catalogs(connection)
     ]
     rows = " union all ".join(parts)
     counted = f"{OURS} select catalog, writer::text, count(*) from ({rows}) r group by catalog, writer"
@@ -100,17 +100,17 @@ def read_if_quiet(connection: Connection) -> tuple[int, CatalogRows, dict[str, R
     ((first, still_open, following),) = execute(connection, _NEXT)
     if still_open or int(first) % NUMBERS != int(following) % NUMBERS:
         return None
-    return int(first), read_catalog_rows(connection), relations_of(connection)
+    return int(first), read_catalog_rows(connection), read_relations(connection)
 
 
-def files_since(connection: Connection, before: dict[str, Relation]) -> tuple[list[str], dict[str, int]]:
+def list_files_since(connection: Connection, before: dict[str, Relation]) -> tuple[list[str], dict[str, int]]:
     """Return the files that tables have got since, as a TRUNCATE gives one, and what was counted of tables now gone.
 
     Args:
         connection: our own.
         before: the tables, read before, by number.
     """
-    now = relations_of(connection)
+    now = read_relations(connection)
     files = [here.file for oid, here in now.items() if oid not in before or before[oid].file != here.file]
     gone = {oid: was.count for oid, was in before.items() if oid not in now}
     if gone and execute(connection, f"select exists ({AT_WORK})")[0][0]:
@@ -118,7 +118,7 @@ def files_since(connection: Connection, before: dict[str, Relation]) -> tuple[li
     return files, gone
 
 
-def without_rows(before: CatalogRows, now: CatalogRows) -> CatalogRows:
+def subtract_rows(before: CatalogRows, now: CatalogRows) -> CatalogRows:
     """Return the rows that are gone."""
     gone = {
         catalog: {writer: count - now.get(catalog, {}).get(writer, 0) for writer, count in rows.items()}
@@ -172,8 +172,9 @@ def _of_tables(connection: Connection, written_rows: WrittenRows, tables: list[i
     number = f"t.{XMIN}"
     strange = f"{is_since(number, written_rows.activity)} and not {is_one_of(number, written_rows.transactions)}"
     parts = [
-        f"select '{catalog}', count(*) from {catalog} t where {which} and {strange} and not {not_of(described, tables)}"
-        for catalog, described, which in catalogs_of(connection)
+        f"select '{catalog}', count(*) from {catalog} t where {which} and {strange}"
+        f" and not {build_exclusion(described, tables)}"
+        for catalog, described, which in list_catalogs(connection)
     ]
     return {catalog: int(count) for catalog, count in execute(connection, _union(parts))}
 
@@ -181,7 +182,7 @@ def _of_tables(connection: Connection, written_rows: WrittenRows, tables: list[i
 def _count_marked(connection: Connection, catalogs: list[str], marked: str) -> CatalogRows:
     parts = [
         f"select '{catalog}', t.xmin::text, count(*) from {catalog} t where {which} and {marked} group by 2"
-        for catalog, _described, which in catalogs_of(connection)
+        for catalog, _described, which in list_catalogs(connection)
         if catalog in catalogs
     ]
     return _count_rows(execute(connection, _union(parts))) if parts else {}
@@ -190,7 +191,7 @@ def _count_marked(connection: Connection, catalogs: list[str], marked: str) -> C
 def _read_marked(connection: Connection, catalogs: list[str], marked: str) -> list[_Row]:
     parts = [
         f"select '{catalog}', t.ctid::text, t.xmin::text from {catalog} t where {which} and {marked}"
-        for catalog, _described, which in catalogs_of(connection)
+        for catalog, _described, which in list_catalogs(connection)
         if catalog in catalogs
     ]
     rows = execute(connection, _union(parts)) if parts else []

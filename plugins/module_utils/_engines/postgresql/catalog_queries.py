@@ -6,30 +6,30 @@
 
 from __future__ import annotations
 
-from .scope import WHOLE, in_scope
+from .scope import WHOLE, match_scope
 
 # Objects that belong to an extension come and go with it, so they are not the migration's; nor is what a restore has
 # retained.
 _OURS = f"""
-  {in_scope("{schema}")}
+  {match_scope("{schema}")}
   and {{schema}} not like 'pg\\_%' and {{schema}} <> 'information_schema' and {{schema}} not like 'alembic\\_aside\\_%'
   and not exists (select from pg_depend e
                    where e.classid = '{{catalog}}'::regclass and e.objid = {{oid}} and e.deptype = 'e')
 """
 
 
-def _acl(kind: str, owner: str, acl: str) -> str:
+def _build_acl(kind: str, owner: str, acl: str) -> str:
     """Return privileges as text: none granted means the built-in ones, and their order means nothing."""
     items = f"unnest(coalesce({acl}, acldefault({kind}, {owner})))"
     return f"(select string_agg(a::text, ',' order by a::text) from {items} a)"
 
 
-_RELATION_ACL = _acl("(case c.relkind when 'S' then 's' else 'r' end)::\"char\"", "c.relowner", "c.relacl")
-_ROUTINE_ACL = _acl("'f'", "f.proowner", "f.proacl")
-_SCHEMA_ACL = _acl("'n'", "n.nspowner", "n.nspacl")
+_RELATION_ACL = _build_acl("(case c.relkind when 'S' then 's' else 'r' end)::\"char\"", "c.relowner", "c.relacl")
+_ROUTINE_ACL = _build_acl("'f'", "f.proowner", "f.proacl")
+_SCHEMA_ACL = _build_acl("'n'", "n.nspowner", "n.nspacl")
 
 
-def ours(catalog: str, oid: str, schema: str = "n.nspname") -> str:
+def is_own(catalog: str, oid: str, schema: str = "n.nspname") -> str:
     return _OURS.format(catalog=catalog, oid=oid, schema=schema)
 
 
@@ -45,7 +45,7 @@ select n.nspname || '.' || c.relname,
               c.relrowsecurity, c.relforcerowsecurity)
        || case when c.relkind in ('v', 'm') then ' as ' || pg_get_viewdef(c.oid) else '' end
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and {ours("pg_class", "c.oid")}
+ where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and {is_own("pg_class", "c.oid")}
 union all
 select n.nspname || '.' || c.relname,
        format('column %I.%I.%I %s null %s default %s identity %s generated %s collation %s',
@@ -56,7 +56,7 @@ select n.nspname || '.' || c.relname,
   join pg_class c on c.oid = a.attrelid
   join pg_namespace n on n.oid = c.relnamespace
   left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
- where c.relkind in ('r', 'p', 'v', 'm', 'f') and a.attnum > 0 and not a.attisdropped and {ours("pg_class", "c.oid")}
+ where c.relkind in ('r', 'p', 'v', 'm', 'f') and a.attnum > 0 and not a.attisdropped and {is_own("pg_class", "c.oid")}
 union all
 select n.nspname || '.' || coalesce(c.relname, ''),
        format('constraint %I.%I.%I %s validated %s', n.nspname,
@@ -65,20 +65,20 @@ select n.nspname || '.' || coalesce(c.relname, ''),
   from pg_constraint k
   join pg_namespace n on n.oid = k.connamespace
   left join pg_class c on c.oid = k.conrelid
- where {ours("pg_constraint", "k.oid")} and {ours("pg_class", "coalesce(c.oid, 0)")} and k.conparentid = 0
+ where {is_own("pg_constraint", "k.oid")} and {is_own("pg_class", "coalesce(c.oid, 0)")} and k.conparentid = 0
 union all
 select n.nspname || '.' || c.relname,
        format('index %s valid %s ready %s', pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisready)
   from pg_index i
   join pg_class c on c.oid = i.indrelid
   join pg_namespace n on n.oid = c.relnamespace
- where {ours("pg_class", "c.oid")}
+ where {is_own("pg_class", "c.oid")}
 union all
 select n.nspname || '.' || c.relname, format('trigger %s enabled %s', pg_get_triggerdef(t.oid), t.tgenabled)
   from pg_trigger t
   join pg_class c on c.oid = t.tgrelid
   join pg_namespace n on n.oid = c.relnamespace
- where not t.tgisinternal and {ours("pg_class", "c.oid")}
+ where not t.tgisinternal and {is_own("pg_class", "c.oid")}
 union all
 select n.nspname || '.' || c.relname,
        format('policy %I on %I.%I %s %s roles %s using %s check %s', p.polname, n.nspname, c.relname, p.polcmd,
@@ -87,14 +87,14 @@ select n.nspname || '.' || c.relname,
   from pg_policy p
   join pg_class c on c.oid = p.polrelid
   join pg_namespace n on n.oid = c.relnamespace
- where {ours("pg_class", "c.oid")}
+ where {is_own("pg_class", "c.oid")}
 union all
 select n.nspname || '.',
        format('routine %I.%I(%s) owner %s acl %s ', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid),
               pg_get_userbyid(f.proowner), {_ROUTINE_ACL})
        || case when f.prokind = 'a' then 'aggregate' else pg_get_functiondef(f.oid) end
   from pg_proc f join pg_namespace n on n.oid = f.pronamespace
- where {ours("pg_proc", "f.oid")}
+ where {is_own("pg_proc", "f.oid")}
 union all
 select n.nspname || '.',
        format('type %I.%I %s owner %s labels %s base %s', n.nspname, t.typname, t.typtype, pg_get_userbyid(t.typowner),
@@ -102,10 +102,10 @@ select n.nspname || '.',
                  from pg_enum e where e.enumtypid = t.oid),
               case when t.typbasetype <> 0 then format_type(t.typbasetype, t.typtypmod) end)
   from pg_type t join pg_namespace n on n.oid = t.typnamespace
- where t.typtype in ('e', 'd', 'r') and {ours("pg_type", "t.oid")}
+ where t.typtype in ('e', 'd', 'r') and {is_own("pg_type", "t.oid")}
 union all
 select n.nspname || '.', format('schema %I owner %s acl %s', n.nspname, pg_get_userbyid(n.nspowner), {_SCHEMA_ACL})
-  from pg_namespace n where {ours("pg_namespace", "n.oid")}
+  from pg_namespace n where {is_own("pg_namespace", "n.oid")}
 union all
 select '.', format('extension %I', x.extname) from pg_extension x where {WHOLE}
 union all
@@ -120,7 +120,7 @@ select n.nspname, x.relname,
   join pg_class x on x.oid = i.indexrelid
   join pg_class c on c.oid = i.indrelid
   join pg_namespace n on n.oid = c.relnamespace
- where not i.indisvalid and c.relkind <> 'p' and {ours("pg_class", "c.oid")}
+ where not i.indisvalid and c.relkind <> 'p' and {is_own("pg_class", "c.oid")}
    and not exists (select from pg_locks l where l.relation = i.indrelid and l.mode = 'ShareUpdateExclusiveLock'
                       and l.granted and l.pid <> pg_backend_pid())
 """
@@ -129,7 +129,7 @@ select n.nspname, x.relname,
 TABLES = f"""
 select n.nspname, c.relname, has_table_privilege(c.oid, 'select'), c.relkind = 'r'
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where c.relkind in ('r', 'p') and {ours("pg_class", "c.oid")}
+ where c.relkind in ('r', 'p') and {is_own("pg_class", "c.oid")}
  order by 1, 2
 """
 
@@ -137,7 +137,7 @@ select n.nspname, c.relname, has_table_privilege(c.oid, 'select'), c.relkind = '
 TABLES_WITH_ROWS = f"""
 select n.nspname, c.relname
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where c.relkind = 'r' and has_table_privilege(c.oid, 'select') and {ours("pg_class", "c.oid")}
+ where c.relkind = 'r' and has_table_privilege(c.oid, 'select') and {is_own("pg_class", "c.oid")}
  order by 1, 2
 """
 
@@ -145,7 +145,7 @@ select n.nspname, c.relname
 HIDING_ROWS = f"""
 select n.nspname, c.relname
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where c.relkind in ('r', 'p') and c.relrowsecurity and row_security_active(c.oid) and {ours("pg_class", "c.oid")}
+ where c.relkind in ('r', 'p') and c.relrowsecurity and row_security_active(c.oid) and {is_own("pg_class", "c.oid")}
  order by 1, 2
 """
 
@@ -153,7 +153,7 @@ select n.nspname, c.relname
 MAY_CREATE = f"""
 select {WHOLE} and has_database_privilege(current_database(), 'create') or exists (
   select from pg_namespace where nspname not like 'pg\\_%' and nspname <> 'information_schema'
-     and {in_scope("nspname")} and has_schema_privilege(oid, 'create'))
+     and {match_scope("nspname")} and has_schema_privilege(oid, 'create'))
 """
 
 #: Which of some version tables (schema.table) are not there yet although their schema is, closed to the user.
@@ -176,7 +176,7 @@ TABLE_BYTES = f"""
 select coalesce(sum(pg_table_size(c.oid)), 0)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'm') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
-   and n.nspname not like 'alembic\\_aside\\_%' and {in_scope()}
+   and n.nspname not like 'alembic\\_aside\\_%' and {match_scope()}
 """
 
 #: Bytes of all, indexes included; of one schema as the last VACUUM or ANALYZE found it, since nothing else that counts
@@ -185,7 +185,7 @@ SIZE = f"""
 select case when {WHOLE} then pg_database_size(current_database()) else
   (select coalesce(sum(greatest(c.relpages, 0) + greatest(coalesce(t.relpages, 0), 0)), 0)
      from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_class t on t.oid = c.reltoastrelid
-    where {in_scope()}) * current_setting('block_size')::bigint end
+    where {match_scope()}) * current_setting('block_size')::bigint end
 """
 
 #: The schema in which a name without one is found, or else made.
@@ -207,14 +207,14 @@ select case when has_function_privilege('pg_control_system()', 'execute')
 #: session works for is not there.
 MADE = f"""
 select case when {WHOLE} then d.oid::text else
-         (select 'schema ' || d.oid || '.' || n.oid from pg_namespace n where {in_scope()}) end
+         (select 'schema ' || d.oid || '.' || n.oid from pg_namespace n where {match_scope()}) end
   from pg_database d where d.datname = current_database()
 """
 
 _SUBSCRIPTIONS_SINCE = 14
 
 
-def subscriptions(version: int) -> str:
+def build_subscriptions_query(version: int) -> str:
     """Return a subquery of the subscriptions of this database, by number and name.
 
     Args:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import CHECK_DISK, CORRECT_IT, Failed
 from ..._core.processes import has_ended
-from .libpq_options import program_options
-from .service_file import SERVICE, hand_over_variables, service_options, with_service
+from .libpq_options import build_program_options
+from .service_file import SERVICE, hand_over_variables, select_service_options, with_service
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -48,7 +48,7 @@ class Tools:
         """Return the major version, which may not be below the server's."""
         return int(self.version.partition(".")[0])
 
-    def writes_for(self, server: int) -> bool:
+    def is_understood_by(self, server: int) -> bool:
         """Return whether a server of a major version understands all that pg_restore says to it by itself."""
         return self.major < _TRANSACTION_TIMEOUT_SINCE or server >= _TRANSACTION_TIMEOUT_SINCE
 
@@ -63,19 +63,19 @@ def find_tools(folder: str, server: int = 0) -> Tools | None:
     else:
         on_path = shutil.which("pg_dump")
         candidates = [path / "bin" for path in _DEBIAN.glob("*")] + ([Path(on_path).parent] if on_path else [])
-    found = [tools for tools in map(_tools_in, candidates) if tools]
+    found = [tools for tools in map(_read_tools, candidates) if tools]
     found = [tools for tools in found if tools.major == server] or found
     return max(found, key=lambda tools: [int(part) for part in re.findall(r"\d+", tools.version)], default=None)
 
 
-def usable(folder: str, database: str, server: int, archive: Path) -> Tools:
+def choose_tools(folder: str, database: str, server: int, archive: Path) -> Tools:
     """Return the client programs that can read an archive, those of the server's version if they can.
 
     Raises:
         Failed: there are none.
     """
     found = find_tools(folder, server)
-    if found is not None and not _reads(found, archive):
+    if found is not None and not _can_read(found, archive):
         found = find_tools(folder)
     if found is None or not (found.folder / "psql").exists():
         raise Failed(
@@ -87,13 +87,13 @@ def usable(folder: str, database: str, server: int, archive: Path) -> Tools:
     return found
 
 
-def _reads(found: Tools, archive: Path) -> bool:
+def _can_read(found: Tools, archive: Path) -> bool:
     command = [str(found.folder / "pg_restore"), "--list", str(archive)]
     return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 @functools.cache
-def _tools_in(folder: Path) -> Tools | None:
+def _read_tools(folder: Path) -> Tools | None:
     if not (folder / "pg_dump").exists() or not (folder / "pg_restore").exists():
         return None
     answer = subprocess.run([folder / "pg_dump", "--version"], capture_output=True, text=True, check=False)
@@ -101,22 +101,22 @@ def _tools_in(folder: Path) -> Tools | None:
     return Tools(folder, version[0]) if answer.returncode == 0 and version else None
 
 
-def conninfo(url: URL) -> str:
+def build_conninfo(url: URL) -> str:
     """Return a libpq connection string without secrets, which travel in the environment and in a service file."""
-    service = f" service='{SERVICE}'" if service_options(url) else ""
-    return conninfo_by_hand(url) + service
+    service = f" service='{SERVICE}'" if select_service_options(url) else ""
+    return build_manual_conninfo(url) + service
 
 
-def conninfo_by_hand(url: URL | PlainURL) -> str:
+def build_manual_conninfo(url: URL | PlainURL) -> str:
     """Return the same for a person, who is prompted for what is secret."""
-    return " ".join(f"{key}='{_escape_value(value)}'" for key, value in program_options(url).items())
+    return " ".join(f"{key}='{_escape_value(value)}'" for key, value in build_program_options(url).items())
 
 
 def _escape_value(value: object) -> str:
     return str(value).replace("\\", "\\\\").replace("'", "\\'")
 
 
-def environment(url: URL, application: str) -> dict[str, str]:
+def build_environment(url: URL, application: str) -> dict[str, str]:
     """Return the environment of a client program, whose session writes whatever the database's own settings are."""
     variables = {**os.environ, "PGAPPNAME": application, "LC_MESSAGES": "C"}
     if "options" not in url.query:  # those of a connection string are taken in place of these
@@ -126,7 +126,7 @@ def environment(url: URL, application: str) -> dict[str, str]:
     return with_service(url, variables)
 
 
-def plain_environment() -> dict[str, str]:
+def build_plain_environment() -> dict[str, str]:
     """Return the environment of a client program that only reads an archive."""
     return {**os.environ, "LC_MESSAGES": "C"}
 
@@ -147,7 +147,7 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, report
             )
         try:
             while not has_ended(process, 0.5):
-                report((doing or f"{size_of(folder):,} bytes dumped") + f" in {time.monotonic() - begun:.0f} s")
+                report((doing or f"{measure_folder(folder):,} bytes dumped") + f" in {time.monotonic() - begun:.0f} s")
             code = process.wait()
         except BaseException:
             process.kill()
@@ -163,7 +163,7 @@ def run_tool(command: list[str], variables: dict[str, str], folder: Path, report
         return output.read().decode(errors="surrogateescape")
 
 
-def size_of(folder: Path) -> int:
+def measure_folder(folder: Path) -> int:
     """Return the bytes of all files in a folder, also while others come and go in it."""
     total = 0
     for path in folder.iterdir():

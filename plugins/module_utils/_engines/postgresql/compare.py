@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._core.errors import Failed, Refused, first_of
+from ..._core.errors import Failed, Refused, describe_first
 from ..comparison import Comparison
 from ..data import Archive, WrittenRows
 from ..interface import Report
@@ -25,22 +25,22 @@ from . import client_tools
 from .content import Contents, TableContent, stream_output
 from .psql import Contents as Listing
 from .psql import use_list
-from .relations import Relation, keeps_columns, relations_of, size_of
+from .relations import Relation, has_same_columns, measure_size, read_relations
 from .run_sessions import close_sessions_of_run
 from .schema_entries import (
     VIEW_DATA,
     Entry,
-    differences,
+    compare_entries,
     list_filled_differently,
-    not_printed,
-    one_sided,
+    list_one_sided,
+    list_unprinted,
     parse,
     read_dump_versions,
 )
 from .scope import render_schema_options
 from .sequences import find_used_by_others, is_behind, list_used_by_dump, read_positions
-from .session import major_version
-from .write_counters import LARGE_OBJECTS, activity, counters_cannot_be_trusted
+from .session import read_major_version
+from .write_counters import LARGE_OBJECTS, explain_untrusted_counters, read_activity
 
 if TYPE_CHECKING:
     from .session import PostgreSQLSession
@@ -84,8 +84,8 @@ class ArchiveComparison:
         self._written_rows = written_rows
         self._limit = limit
         self._report = report
-        self._tools = client_tools.usable(
-            engine.job.pg_bin, engine.database.name, engine.own_connection().run(major_version), archive.path
+        self._tools = client_tools.choose_tools(
+            engine.job.pg_bin, engine.database.name, engine.open_own_connection().run(read_major_version), archive.path
         )
         self._found = _Found()
 
@@ -109,8 +109,8 @@ class ArchiveComparison:
         """Return a note about tables whose rows are in other databases, where the run has committed anything."""
         if not self._written_rows.stayed and not self._written_rows.unseen:
             return []
-        names = [str(name) for (name,) in self._engine.own_connection().rows(_FOREIGN)]
-        named = first_of(names, _MOST_NAMED)
+        names = [str(name) for (name,) in self._engine.open_own_connection().query_rows(_FOREIGN)]
+        named = describe_first(names, _MOST_NAMED)
         return [f"the rows of foreign tables are in other databases, and were not compared: {named}"] if names else []
 
     def compare_schema(self) -> list[str]:
@@ -130,39 +130,41 @@ class ArchiveComparison:
         before = self._print(["pg_restore", *what, "--file=-", str(self._archive.path)], own=True)
         schemas = render_schema_options(self._engine.database.schema)
         dump = ["pg_dump", *what, "--no-password", *self._lock_wait(), *schemas]
-        now = self._print([*dump, f"--dbname={client_tools.conninfo(self._engine.url)}"], own=False)
-        made = self._version_tables_made(before)
-        old, new = self._entries(before, made), self._entries(now, made)
+        now = self._print([*dump, f"--dbname={client_tools.build_conninfo(self._engine.url)}"], own=False)
+        made = self._list_made_version_tables(before)
+        old, new = self._parse_entries(before, made), self._parse_entries(now, made)
         filled = list_filled_differently(
-            old, new, ((str(row[0]), str(row[1])) for row in self._engine.own_connection().rows(_FILLED))
+            old, new, ((str(row[0]), str(row[1])) for row in self._engine.open_own_connection().query_rows(_FILLED))
         )
         old = [entry for entry in old if entry.kind != VIEW_DATA]
         if read_dump_versions(before) != read_dump_versions(now):
-            return one_sided(old, new, not_printed(before, now)) + filled, []
-        words, notes = differences(old, new)
+            return list_one_sided(old, new, list_unprinted(before, now)) + filled, []
+        words, notes = compare_entries(old, new)
         return words + filled, notes
 
-    def _version_tables_made(self, archived: str) -> set[str]:
+    def _list_made_version_tables(self, archived: str) -> set[str]:
         """Return the version tables that were not there: Alembic makes them, and no downgrade drops them."""
         there = {f"{entry.schema}.{entry.name}".replace('"', "") for entry in parse(archived) if entry.kind == "TABLE"}
         return set(self._written_rows.version_tables | self._archive.version_tables) - there
 
     def _print(self, command: list[str], *, own: bool) -> str:
         variables = (
-            client_tools.plain_environment()
+            client_tools.build_plain_environment()
             if own
-            else client_tools.environment(self._engine.url, self._engine.application)
+            else client_tools.build_environment(self._engine.url, self._engine.application)
         )
         words = [str(self._tools.folder / command[0]), *command[1:]]
         return client_tools.run_tool(words, variables, self._archive.path, self._report, "compares the schema")
 
-    def _entries(self, script: str, leave_out: set[str]) -> list[Entry]:
+    def _parse_entries(self, script: str, leave_out: set[str]) -> list[Entry]:
         before = self._archive.fingerprint
-        changed = list_changed_names(set(before) ^ set(self._engine.in_terms_of(before, self._written_rows.before)))
+        changed = list_changed_names(
+            set(before) ^ set(self._engine.convert_fingerprint(before, self._written_rows.before))
+        )
         return [
             entry
             for entry in parse(script)
-            if not entry.is_own and not entry.belongs_to(leave_out) and not entry.belongs_to(changed)
+            if not entry.is_own and not entry.is_of_any(leave_out) and not entry.is_of_any(changed)
         ]
 
     def _lock_wait(self) -> list[str]:
@@ -171,11 +173,11 @@ class ArchiveComparison:
     # The content
 
     def _compare_content(self, folder: Path) -> None:
-        own = self._engine.own_connection()
+        own = self._engine.open_own_connection()
         before = self._archive.activity
         # First: a session hands in what it has counted at its end for certain, and before that when it likes.
-        doubt = self._doubt(close_sessions_of_run(self._engine))
-        now = own.run(relations_of)
+        doubt = self._explain_doubt(close_sessions_of_run(self._engine))
+        now = own.run(read_relations)
         if doubt:
             self._found.notes.append(f"all tables were compared: {doubt}")
         leave_out = self._written_rows.version_tables | self._archive.version_tables
@@ -200,17 +202,19 @@ class ArchiveComparison:
         self._compare_large_objects(folder, listing, bool(doubt) or self._is_written(LARGE_OBJECTS))
         self._compare_sequences(folder, listing)
 
-    def _doubt(self, open_sessions: str) -> str:
+    def _explain_doubt(self, open_sessions: str) -> str:
         """Return why the counters do not show which tables were written; nothing if they do."""
         if self._written_rows.unseen:
             return f"the run may have written where nothing counted it ({self._written_rows.unseen[0]})"
-        return open_sessions or self._engine.own_connection().run(counters_cannot_be_trusted, self._archive.activity)
+        return open_sessions or self._engine.open_own_connection().run(
+            explain_untrusted_counters, self._archive.activity
+        )
 
     def _is_untouched(self, was: Relation, here: Relation) -> bool:
         """Return whether nothing has written to a table since; columns may have come and gone behind those of then."""
         if self._is_written(was.name, here.name) or replace(here, row_type=was.row_type) != was:
             return False
-        return self._keeps_columns(was, here)
+        return self._has_same_columns(was, here)
 
     def _is_written(self, *names: str) -> bool:
         """Return whether the run has written to a table, whatever is counted for it."""
@@ -219,7 +223,7 @@ class ArchiveComparison:
     def _is_small(self, was: Relation, here: Relation) -> bool:
         """Return whether a table is to be read; note it if not."""
         try:
-            size = self._engine.own_connection().run(size_of, here.oid)
+            size = self._engine.open_own_connection().run(measure_size, here.oid)
         except Refused as refusal:
             self._found.not_compared.append(f"table {was.name}: {refusal.why}")
             return False
@@ -231,21 +235,23 @@ class ArchiveComparison:
 
     def _compare_tables(self, folder: Path, listing: Listing, wanted: list[tuple[Relation, Relation]]) -> None:
         pairs = sorted(wanted, key=lambda pair: pair[1].name)
-        for was, here, old, new in self._rows_of(folder, listing, pairs, only_archived=False):
+        for was, here, old, new in self._read_rows(folder, listing, pairs, only_archived=False):
             self._compare_rows(was, here, old, new)
 
-    def rows_of(self, folder: Path, pairs: list[tuple[Relation, Relation]]) -> Iterator[Pair]:
+    def read_archived_rows(self, folder: Path, pairs: list[tuple[Relation, Relation]]) -> Iterator[Pair]:
         """Yield tables with what the archive and the database hold of them, by the columns that the archive has."""
         listing = Listing.of(self._tools, self._archive.path, self._report)
-        yield from self._rows_of(folder, listing, pairs, only_archived=True)
+        yield from self._read_rows(folder, listing, pairs, only_archived=True)
 
-    def _rows_of(
+    def _read_rows(
         self, folder: Path, listing: Listing, pairs: list[tuple[Relation, Relation]], *, only_archived: bool
     ) -> Iterator[Pair]:
         for start in range(0, len(pairs), _AT_ONCE):
             part = pairs[start : start + _AT_ONCE]
             chosen = [
-                line for line in listing.only(["TABLE DATA"]) if any(_is_data_of(line, was) for was, _here in part)
+                line
+                for line in listing.select_lines(["TABLE DATA"])
+                if any(_is_data_of(line, was) for was, _here in part)
             ]
             before = self._read_archive(folder, chosen)
             columns = {}
@@ -254,7 +260,7 @@ class ArchiveComparison:
                     here.quoted: before.tables[was.quoted].columns for was, here in part if was.quoted in before.tables
                 }
             now = self._read_dump(["--data-only", *(f"--table={here.quoted}" for _was, here in part)], columns)
-            self._engine.sequence_reads.update(self._engine.own_connection().run(list_used_by_dump))
+            self._engine.sequence_reads.update(self._engine.open_own_connection().run(list_used_by_dump))
             for was, here in part:
                 yield was, here, before.tables.get(was.quoted), now.tables.get(here.quoted)
 
@@ -274,24 +280,28 @@ class ArchiveComparison:
         """Return whether the run has provably not written a table, and others provably have."""
         if self._written_rows.unseen or was.name in self._written_rows.stayed or here.name in self._written_rows.stayed:
             return False
-        if here.oid != was.oid or not self._keeps_columns(was, here):
+        if here.oid != was.oid or not self._has_same_columns(was, here):
             return False
         if here.file != was.file:
             return here.file not in self._written_rows.files
         return here.count - was.count > self._written_rows.wrote.get(was.name, 0)
 
-    def _keeps_columns(self, was: Relation, here: Relation) -> bool:
+    def _has_same_columns(self, was: Relation, here: Relation) -> bool:
         columns = self._archive.activity["relations"].get(here.oid, 0)
-        return was.row_type == here.row_type or self._engine.own_connection().run(keeps_columns, here.oid, was, columns)
+        return was.row_type == here.row_type or self._engine.open_own_connection().run(
+            has_same_columns, here.oid, was, columns
+        )
 
     def _compare_large_objects(self, folder: Path, listing: Listing, doubt: bool) -> None:
         if self._engine.database.schema:
             return  # they lie in no schema
         before = self._archive.activity.get("large_objects")
-        now = self._engine.own_connection().run(activity)["large_objects"]
+        now = self._engine.open_own_connection().run(read_activity)["large_objects"]
         if not doubt and before == now:
             return
-        chosen = listing.only(["BLOBS", "BLOB", "BLOB METADATA", "COMMENT - LARGE OBJECT", "ACL - LARGE OBJECT"])
+        chosen = listing.select_lines(
+            ["BLOBS", "BLOB", "BLOB METADATA", "COMMENT - LARGE OBJECT", "ACL - LARGE OBJECT"]
+        )
         old = self._read_archive(folder, chosen) if chosen else Contents()
         new = self._read_dump(["--data-only", "--blobs", "--exclude-table=*.*"])
         changed = {number for number, _digest in set(old.large_objects.items()) ^ set(new.large_objects.items())}
@@ -302,13 +312,13 @@ class ArchiveComparison:
             self._found.add(f"large objects differ: {named}", by_others and before != now)
 
     def _compare_sequences(self, folder: Path, listing: Listing) -> None:
-        chosen = listing.only(["SEQUENCE SET"])
+        chosen = listing.select_lines(["SEQUENCE SET"])
         if not chosen:
             return
         before = self._read_archive(folder, chosen).sequences
         close_sessions_of_run(self._engine)
         try:
-            used = self._engine.own_connection().run(
+            used = self._engine.open_own_connection().run(
                 find_used_by_others, self._archive, self._written_rows, self._engine.sequence_reads
             )
             now = read_positions(self._engine)
@@ -327,10 +337,10 @@ class ArchiveComparison:
                 is_ahead = not is_behind(here[:2], (value, given), here[3])
                 self._found.add(words, not self._written_rows.unseen and name in used and is_ahead)
 
-    def positions(self, folder: Path) -> dict[str, tuple[int, bool]]:
+    def read_sequence_positions(self, folder: Path) -> dict[str, tuple[int, bool]]:
         """Return the positions of the archive's sequences."""
         listing = Listing.of(self._tools, self._archive.path, self._report)
-        return self._read_archive(folder, listing.only(["SEQUENCE SET"])).sequences
+        return self._read_archive(folder, listing.select_lines(["SEQUENCE SET"])).sequences
 
     def _read_archive(self, folder: Path, lines: list[str]) -> Contents:
         found = Contents()
@@ -338,15 +348,17 @@ class ArchiveComparison:
             return found
         chosen = use_list(folder, "chosen", lines)
         command = [str(self._tools.folder / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive.path)]
-        with stream_output(command, client_tools.plain_environment()) as stream:
+        with stream_output(command, client_tools.build_plain_environment()) as stream:
             found.read(stream, self._report)
         return found
 
     def _read_dump(self, words: list[str], columns: dict[str, list[bytes]] | None = None) -> Contents:
         found = Contents(columns=columns or {})
         command = [str(self._tools.folder / "pg_dump"), "--no-password", *self._lock_wait(), *words]
-        command += [f"--dbname={client_tools.conninfo(self._engine.url)}"]
-        with stream_output(command, client_tools.environment(self._engine.url, self._engine.application)) as stream:
+        command += [f"--dbname={client_tools.build_conninfo(self._engine.url)}"]
+        with stream_output(
+            command, client_tools.build_environment(self._engine.url, self._engine.application)
+        ) as stream:
             found.read(stream, self._report)
         return found
 
@@ -355,7 +367,7 @@ def read_archived_positions(engine: PostgreSQLSession, archive: Archive) -> dict
     """Return the positions of the sequences that an archive holds, by quoted name."""
     comparison = ArchiveComparison(engine, archive, WrittenRows([]), 0, lambda _words: None)
     with tempfile.TemporaryDirectory() as folder:
-        return comparison.positions(Path(folder))
+        return comparison.read_sequence_positions(Path(folder))
 
 
 def list_changed_names(lines: set[str]) -> set[str]:

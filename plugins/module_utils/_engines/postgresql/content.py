@@ -52,7 +52,7 @@ class TableContent:
         self.total += int.from_bytes(hashlib.blake2b(line, digest_size=16).digest(), "big")
 
 
-def differing_objects(one: dict[str, str], other: dict[str, str]) -> list[str]:
+def list_differing_objects(one: dict[str, str], other: dict[str, str]) -> list[str]:
     """Return in words the large objects that are not on both sides with one digest, by their numbers."""
     numbers = {number for number, _digest in set(one.items()) ^ set(other.items())}
     return [f"large object {number} differs" for number in sorted(numbers, key=int)]
@@ -90,14 +90,14 @@ class Contents:
             elif data:
                 digests[large].update(bytes.fromhex(data[1].decode()))
             elif position:
-                self.sequences[_text(position[1]).replace("''", "'")] = int(position[2]), position[3] == b"true"
+                self.sequences[_decode_name(position[1]).replace("''", "'")] = int(position[2]), position[3] == b"true"
             elif _LARGE_MADE.match(text):
                 self.made.add(text)
         self.large_objects.update({number: digest.hexdigest() for number, digest in digests.items()})
 
     def _read_rows(self, copied: re.Match[bytes], stream: Iterator[bytes], report: Report) -> None:
         columns = _COLUMN.findall(copied["columns"]) if "columns" in copied.groupdict() else []
-        table = _text(copied["table"])
+        table = _decode_name(copied["table"])
         known = self.columns.get(table, columns)
         chosen = [place for place, column in enumerate(columns) if column in known]
         order = sorted(chosen, key=lambda place: columns[place])
@@ -113,7 +113,7 @@ class Contents:
                 report(f"compares {table}, {content.rows:,} rows")
 
 
-def _text(name: bytes) -> str:
+def _decode_name(name: bytes) -> str:
     return name.decode(errors="surrogateescape")
 
 

@@ -23,9 +23,9 @@ from typing import IO, TYPE_CHECKING, Any
 from ..._core.errors import ANOTHER_BACKUP, Failed
 from ..interface import Report
 from . import client_tools
-from .archived_checksums import AFTER_ROWS, ArchivedRows, Checksum, read_archived_rows, second_half
+from .archived_checksums import AFTER_ROWS, ArchivedRows, Checksum, read_archived_rows, select_half
 from .arrival import refuse_what_did_not_arrive
-from .content import Contents, differing_objects, stream_output
+from .content import Contents, list_differing_objects, stream_output
 from .psql import Contents as Listing
 from .psql import use_list
 
@@ -67,47 +67,47 @@ class RestoredContent:
         Raises:
             Failed: it is not the same.
         """
-        lines = contents.only([*_ROWS, *_OTHERS])
+        lines = contents.select_lines([*_ROWS, *_OTHERS])
         if not lines:
             return
         self._report("compares what was restored with the backup")
         chosen = use_list(folder, "data", lines)
         now = [str(self._programs / "pg_dump"), "--data-only", "--no-password"]
-        now.append(f"--dbname={client_tools.conninfo(self._url)}")
+        now.append(f"--dbname={client_tools.build_conninfo(self._url)}")
         if self._has_checksums(contents, folder, now) or self._has_texts(chosen, now):
             return
         with self._open_archive(chosen) as old, self._open_dump([*now, "--blobs"]) as new:
-            differing = _differences(self._read(old), self._read(new))
+            differing = _list_differences(self._read(old), self._read(new))
         refuse_what_did_not_arrive(name, differing)
 
     def _has_checksums(self, contents: Listing, folder: Path, now: list[str]) -> bool:
         """Return whether rows have the archive's checksums, and all else its text; False where it has no checksums."""
-        rows = read_archived_rows(self._archive, contents.only(_ROWS))
+        rows = read_archived_rows(self._archive, contents.select_lines(_ROWS))
         if rows is None:
             return False
         expected = {statement: each.checksum for statement, each in rows.items()}
-        others = contents.only(_OTHERS)
-        rest: dict[bytes, Any] = {b"": _digest_of([])}
+        others = contents.select_lines(_OTHERS)
+        rest: dict[bytes, Any] = {b"": _hash_lines([])}
         if others:
             with self._open_archive(use_list(folder, "others", others)) as old:
-                rest = texts_of(old)
+                rest = hash_script(old)
         try:
-            return self._checksums(now, rows.values()) == {**expected, **rest}
+            return self._read_checksums(now, rows.values()) == {**expected, **rest}
         except Failed:  # pg_dump finds none of the tables that it is to dump; the texts show what differs
             return False
 
-    def _checksums(self, now: list[str], rows: Collection[ArchivedRows]) -> dict[bytes, Any]:
+    def _read_checksums(self, now: list[str], rows: Collection[ArchivedRows]) -> dict[bytes, Any]:
         """Return what the database prints, all but the rows as their digest; read by two sessions where it is large."""
-        chosen = second_half(rows) if sum(each.size for each in rows) > _WORTH_TWO_SESSIONS else []
+        chosen = select_half(rows) if sum(each.size for each in rows) > _WORTH_TWO_SESSIONS else []
         with self._open_dump([*now, "--blobs", *(f"--exclude-table-data={name}" for name in chosen)]) as first:
             if not chosen:
-                return texts_of(first, rows_checksum)
+                return hash_script(first, compute_rows_checksum)
             with (
                 self._open_dump([*now, *(f"--table={name}" for name in chosen)]) as second,
                 ThreadPoolExecutor(1) as pool,
             ):
-                later = pool.submit(texts_of, second, rows_checksum)
-                found = texts_of(first, rows_checksum)
+                later = pool.submit(hash_script, second, compute_rows_checksum)
+                found = hash_script(first, compute_rows_checksum)
                 # Of sequences and large objects the first one has all.
                 return {**later.result(), **found}
 
@@ -119,16 +119,16 @@ class RestoredContent:
             self._open_dump([*now, "--blobs"]) as new,
             ThreadPoolExecutor(1) as other,
         ):
-            archived = other.submit(texts_of, old)
-            restored = texts_of(new)
+            archived = other.submit(hash_script, old)
+            restored = hash_script(new)
             return archived.result() == restored
 
     def _open_archive(self, chosen: Path) -> AbstractContextManager[IO[bytes]]:
         command = [str(self._programs / "pg_restore"), f"--use-list={chosen}", "--file=-", str(self._archive)]
-        return stream_output(command, client_tools.plain_environment())
+        return stream_output(command, client_tools.build_plain_environment())
 
     def _open_dump(self, command: list[str]) -> AbstractContextManager[IO[bytes]]:
-        return stream_output(command, client_tools.environment(self._url, self._application))
+        return stream_output(command, client_tools.build_environment(self._url, self._application))
 
     def _read(self, stream: IO[bytes]) -> Contents:
         found = Contents()
@@ -136,38 +136,38 @@ class RestoredContent:
         return found
 
 
-def texts_of(stream: IO[bytes], read_rows: RowsReader | None = None) -> dict[bytes, Any]:
+def hash_script(stream: IO[bytes], read_rows: RowsReader | None = None) -> dict[bytes, Any]:
     """Return a digest of the rows below each COPY of a script, and one of its large objects and sequences."""
     found: dict[bytes, Any] = {}
     others: list[bytes] = []
     rest = b""
     while True:
-        line, rest = next_line(stream, rest)
+        line, rest = read_line(stream, rest)
         if not line:
-            found[b""] = _digest_of(others)
+            found[b""] = _hash_lines(others)
             return found
         if line.startswith(COPY):
-            line, rest = whole_statement(line, stream, rest)
-            found[line], rest = (read_rows or rows_digest)(stream, rest)
+            line, rest = read_statement(line, stream, rest)
+            found[line], rest = (read_rows or hash_rows)(stream, rest)
         elif _KEPT.match(line):
             others.append(hashlib.sha256(line).digest())
 
 
-def _digest_of(others: list[bytes]) -> bytes:
+def _hash_lines(others: list[bytes]) -> bytes:
     return hashlib.sha256(b"".join(sorted(others))).digest()
 
 
-def whole_statement(line: bytes, stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
+def read_statement(line: bytes, stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
     """Return a COPY statement from its first line on, which a name may contain the end of, and what is beyond it."""
     while not line.endswith(_STDIN):
-        more, rest = next_line(stream, rest)
+        more, rest = read_line(stream, rest)
         if not more:
-            raise _no_end()
+            raise _build_no_end_error()
         line += more
     return line, rest
 
 
-def next_line(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
+def read_line(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
     """Return the next line, and what was read beyond it."""
     parts = [rest]
     while b"\n" not in parts[-1]:
@@ -179,14 +179,14 @@ def next_line(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
     return line + end, rest
 
 
-def new_digest() -> hashlib._Hash:
+def build_digest() -> hashlib._Hash:
     """Return the digest that all rows are compared by."""
     return hashlib.sha256()
 
 
-def rows_digest(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
+def hash_rows(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
     """Return the digest of the rows until their end, and what was read beyond it."""
-    digest = new_digest()
+    digest = build_digest()
     text = b"\n" + rest  # the end of no rows is at the beginning of a line too
     while True:
         end = text.find(b"\n" + _END)
@@ -198,11 +198,11 @@ def rows_digest(stream: IO[bytes], rest: bytes) -> tuple[bytes, bytes]:
         digest.update(text[:-keep])
         piece = stream.read(_PIECE)
         if not piece:
-            raise _no_end()
+            raise _build_no_end_error()
         text = text[-keep:] + piece
 
 
-def rows_checksum(stream: IO[bytes], rest: bytes) -> tuple[Checksum, bytes]:
+def compute_rows_checksum(stream: IO[bytes], rest: bytes) -> tuple[Checksum, bytes]:
     """Return the checksum that a file with the rows until their end would have, and what was read beyond it."""
     found = Checksum()
     # Of this the first byte has been counted.
@@ -217,21 +217,21 @@ def rows_checksum(stream: IO[bytes], rest: bytes) -> tuple[Checksum, bytes]:
         found = found.with_text(memoryview(text)[1 : counted + 1])
         piece = stream.read(_PIECE)
         if not piece:
-            raise _no_end()
+            raise _build_no_end_error()
         text = text[counted:] + piece
 
 
-def _no_end() -> Failed:
+def _build_no_end_error() -> Failed:
     return Failed("A dump cannot be read", "its rows have no end", ANOTHER_BACKUP, code="dump-unreadable")
 
 
-def _differences(old: Contents, new: Contents) -> list[str]:
+def _list_differences(old: Contents, new: Contents) -> list[str]:
     found = []
     for table in sorted({*old.tables, *new.tables}):
         was, here = old.tables.get(table), new.tables.get(table)
         if was != here and ((was and was.rows) or (here and here.rows)):
             counts = f"{was.rows if was else 'no'} rows in the backup, {here.rows if here else 'no'} restored"
             found.append(f"rows of table {table} differ ({counts})")
-    found += differing_objects(old.large_objects, new.large_objects)
+    found += list_differing_objects(old.large_objects, new.large_objects)
     positions = {name for name, _at in set(old.sequences.items()) ^ set(new.sequences.items())}
     return found + [f"sequence {name} differs" for name in sorted(positions)]

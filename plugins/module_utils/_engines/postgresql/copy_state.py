@@ -15,11 +15,11 @@ from ..._core.errors import OTHER_COPY, Failed
 from ..comparison import Comparison
 from ..interface import Report
 from . import client_tools
-from .content import Contents, differing_objects, stream_output
+from .content import Contents, list_differing_objects, stream_output
 from .content_verification import RestoredContent
 from .psql import Contents as Listing
-from .schema_entries import Entry, differences, parse
-from .session import major_version
+from .schema_entries import Entry, compare_entries, parse
+from .session import read_major_version
 
 if TYPE_CHECKING:
     from ..data import Archive
@@ -43,7 +43,7 @@ def check_copy(engine: PostgreSQLSession, archive: Archive, report: Report) -> N
     Raises:
         Failed: something did not arrive.
     """
-    found = _tools(engine, archive)
+    found = _choose_tools(engine, archive)
     listing = Listing.of(found, archive.path, report)
     with tempfile.TemporaryDirectory() as folder:
         content = RestoredContent(found, archive.path, engine.url, engine.application, report)
@@ -68,14 +68,18 @@ def read_copy(
         in_full: also read the rows.
         report: is called with what is being read.
     """
-    program = str(_tools(engine, archive).folder / "pg_dump")
-    words = ["--no-password", f"--lock-wait-timeout={_LOCK_WAIT}", f"--dbname={client_tools.conninfo(engine.url)}"]
-    variables = client_tools.environment(engine.url, engine.application)
+    program = str(_choose_tools(engine, archive).folder / "pg_dump")
+    words = [
+        "--no-password",
+        f"--lock-wait-timeout={_LOCK_WAIT}",
+        f"--dbname={client_tools.build_conninfo(engine.url)}",
+    ]
+    variables = client_tools.build_environment(engine.url, engine.application)
     report("reads the copy's schema")
     script = client_tools.run_tool(
         [program, "--schema-only", *words], variables, archive.path, report, "reads the schema"
     )
-    entries = [entry for entry in parse(script) if not entry.belongs_to(leave_out)]
+    entries = [entry for entry in parse(script) if not entry.is_of_any(leave_out)]
     if not in_full:
         return CopyState(entries, None)
     contents = Contents()
@@ -86,7 +90,7 @@ def read_copy(
 
 def compare_copy(before: CopyState, now: CopyState, leave_out: frozenset[str]) -> Comparison:
     """Return how a copy differs from what it was; a sequence that has moved on is only worth a note."""
-    schema, notes = differences(before.entries, now.entries)
+    schema, notes = compare_entries(before.entries, now.entries)
     if before.contents is None or now.contents is None:
         return Comparison(schema, notes=notes)
     old, new = before.contents, now.contents
@@ -95,7 +99,7 @@ def compare_copy(before: CopyState, now: CopyState, leave_out: frozenset[str]) -
         for table in sorted({*old.tables, *new.tables})
         if table.replace('"', "") not in leave_out and old.tables.get(table) != new.tables.get(table)
     ]
-    rows += differing_objects(old.large_objects, new.large_objects)
+    rows += list_differing_objects(old.large_objects, new.large_objects)
     notes += [
         f"sequence {name} is at {new.sequences[name][0]} after the downgrades, and was at {value}"
         for name, (value, given) in sorted(old.sequences.items())
@@ -104,7 +108,7 @@ def compare_copy(before: CopyState, now: CopyState, leave_out: frozenset[str]) -
     return Comparison(schema, rows, notes=notes)
 
 
-def _tools(engine: PostgreSQLSession, archive: Archive) -> client_tools.Tools:
-    return client_tools.usable(
-        engine.job.pg_bin, engine.database.name, engine.own_connection().run(major_version), archive.path
+def _choose_tools(engine: PostgreSQLSession, archive: Archive) -> client_tools.Tools:
+    return client_tools.choose_tools(
+        engine.job.pg_bin, engine.database.name, engine.open_own_connection().run(read_major_version), archive.path
     )

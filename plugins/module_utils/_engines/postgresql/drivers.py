@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..data import Drivers
-from .libpq_options import driver_query, with_defaults
+from .libpq_options import build_driver_query, with_defaults
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 
-def _own_url(url: URL, driver: str) -> URL:
-    return url.set(drivername=f"postgresql+{driver}", query=driver_query(url, driver))
+def _build_own_url(url: URL, driver: str) -> URL:
+    return url.set(drivername=f"postgresql+{driver}", query=build_driver_query(url, driver))
 
 
 DRIVERS = Drivers(
     packages={"psycopg2": "psycopg2", "psycopg": "psycopg", "asyncpg": "asyncpg"},
     to_install="psycopg2-binary",
-    own_url=_own_url,
+    own_url=_build_own_url,
     port=5432,
     with_defaults=with_defaults,
 )

@@ -17,19 +17,19 @@ from ..._core.errors import Failed, Refused
 from ..connection import OwnConnection, execute
 from ..data import Archive, Dump, RestoreMethod
 from ..interface import ITSELF, Lock, Report
-from ..parts import restorer_of
+from ..parts import find_restorer
 from . import catalog_queries, client_tools, plan_writes, write_counters
 from .catalog_changes import (
     read_catalog_rows,
 )
-from .locks import LOCK_DATABASE, AdvisoryLock, holders_of, try_lock, wait_for_orphan
-from .preflight import obstacles
-from .read_only import changing_only, is_kept, only_reading
-from .restore_method import method
+from .locks import LOCK_DATABASE, AdvisoryLock, read_holders, try_lock, wait_for_orphan
+from .preflight import list_obstacles
+from .read_only import is_kept, keep_read_only, restrict_changes
+from .restore_method import choose_method
 from .restore_notes import restore_notes
 from .scope import render_schema_options
-from .session import PostgreSQLSession, major_version
-from .swap_state import being_swapped, is_being_swapped
+from .session import PostgreSQLSession, read_major_version
+from .swap_state import is_being_swapped, is_swap_pending
 from .timeouts import watch
 
 if TYPE_CHECKING:
@@ -55,38 +55,38 @@ class PostgreSQL(PostgreSQLSession):
         """Find the client programs, and read their versions."""
         client_tools.find_tools(job.pg_bin)
 
-    def obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
+    def list_obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
         """Return what would stop a backup and an upgrade now."""
-        return obstacles(self, own, backup_space, tables)
+        return list_obstacles(self, own, backup_space, tables)
 
     def try_lock(self) -> Lock | None:
         """Try the advisory lock on the connection of our own, which is not closed then before it is released."""
         try:
-            own = self.own_connection()
+            own = self.open_own_connection()
         except Refused as refusal:
             # A swap closes the database, and one that died has left it closed.
             if is_being_swapped(self):
                 return None
             try:
-                recovered = restorer_of(self).recover_interrupted_restore()
+                recovered = find_restorer(self).recover_interrupted_restore()
             except Refused as other:
                 if other.code == "database-being-restored":  # by a swap that has begun since
                     return None
                 raise refusal from None  # no connection is possible there either
             if not recovered:
                 raise
-            own = self.own_connection()
+            own = self.open_own_connection()
         lock = AdvisoryLock(own, self.database.name, self.database.schema)
-        if lock.attempt() and not being_swapped(own):
+        if lock.attempt() and not is_swap_pending(own):
             self.held = lock
             return lock
         lock.release()
         return None
 
-    def lock_holder(self) -> str:
+    def read_lock_holder(self) -> str:
         """Return the application, process and address of who holds it."""
         try:
-            rows = holders_of(self.own_connection(), LOCK_DATABASE, self.database.schema)
+            rows = read_holders(self.open_own_connection(), LOCK_DATABASE, self.database.schema)
         except Refused:
             return "a restore, during which the database refuses connections"
         return f"{rows[0][0]} (pid {rows[0][1]}, from {rows[0][2]})" if rows else "a session that has just ended"
@@ -107,30 +107,30 @@ class PostgreSQL(PostgreSQLSession):
 
     def end_migrating(self, patience: float, report: Report) -> None:
         """Wait for the lock on the migrating connection, which lives as long as its backend."""
-        wait_for_orphan(self.own_connection(), _LOCK_MIGRATING, self.database, patience, report)
+        wait_for_orphan(self.open_own_connection(), _LOCK_MIGRATING, self.database, patience, report)
 
-    def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
+    def keep_read_only(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have the server refuse what writes, or keep it from being committed."""
-        return only_reading(writes, uncommitted=uncommitted)
+        return keep_read_only(writes, uncommitted=uncommitted)
 
     @contextmanager
-    def changing_only_here(self) -> Iterator[None]:
+    def restrict_changes(self) -> Iterator[None]:
         """Have the server refuse what writes to another database."""
         self._is_kept_here = True
-        with changing_only(str(self.url.database)):
+        with restrict_changes(str(self.url.database)):
             yield
 
     def explain_error(self, error: BaseException) -> BaseException:
         """Return why a statement was refused, if it was to write to another database."""
         return self.describe_refusal_elsewhere(error) if self._is_kept_here and is_kept(error) else error
 
-    def state_of_writes(self) -> plan_writes.State:
+    def read_write_state(self) -> plan_writes.State:
         """Read the number of the next transaction."""
-        return self.own_connection().run(plan_writes.read_state)
+        return self.open_own_connection().run(plan_writes.read_state)
 
     def describe_writes_since(self, before: plan_writes.State) -> list[str]:
         """Read it again, and the catalogs where it is another one."""
-        return plan_writes.find_writes_since(self.own_connection(), before)
+        return plan_writes.find_writes_since(self.open_own_connection(), before)
 
     def was_kept(self, error: BaseException) -> bool:
         """Query the SQLSTATE."""
@@ -140,26 +140,26 @@ class PostgreSQL(PostgreSQLSession):
         """Set timeouts on every connection that is opened inside the block."""
         return watch(self.job, self.application, self.database.schema)
 
-    def blockers(self, own: OwnConnection) -> list[str]:
+    def list_blockers(self, own: OwnConnection) -> list[str]:
         """Return the sessions that our migrating connections wait for."""
-        rows = own.rows(catalog_queries.BLOCKERS, application=self.application)
+        rows = own.query_rows(catalog_queries.BLOCKERS, application=self.application)
         return [
             f"{ITSELF if row[2] == self.application else ''}"
             + "pid {} ({}, {}, {}, transaction open for {})".format(*row)
             for row in rows
         ]
 
-    def activity(self) -> dict[str, Any]:
+    def read_activity(self) -> dict[str, Any]:
         """Query the server's counters and catalogs; older counts would make rows of before others' of after."""
-        self.own_connection().run(write_counters.await_counters)
+        self.open_own_connection().run(write_counters.await_counters)
         return {
-            **self.own_connection().run(write_counters.activity),
-            "catalogs": self.own_connection().run(read_catalog_rows),
+            **self.open_own_connection().run(write_counters.read_activity),
+            "catalogs": self.open_own_connection().run(read_catalog_rows),
         }
 
     def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:
         """Run pg_dump at an exported snapshot, count rows at the same one, and read the archive back."""
-        found = client_tools.find_tools(self.job.pg_bin, self.own_connection().run(major_version))
+        found = client_tools.find_tools(self.job.pg_bin, self.open_own_connection().run(read_major_version))
         if found is None:
             raise Failed(
                 f"There is no pg_dump for database {self.database.name!r}",
@@ -168,24 +168,27 @@ class PostgreSQL(PostgreSQLSession):
                 code="client-program-missing",
             )
         target = folder / "dump"
-        activity = {**self.activity(), "search_path": self.own_connection().rows("show search_path")[0][0]}
-        with _snapshot(self.own_connection(), self.job.backup_lock_wait) as (own, snapshot):
-            tables = own.rows(catalog_queries.TABLES)
+        activity = {
+            **self.read_activity(),
+            "search_path": self.open_own_connection().query_rows("show search_path")[0][0],
+        }
+        with _hold_snapshot(self.open_own_connection(), self.job.backup_lock_wait) as (own, snapshot):
+            tables = own.query_rows(catalog_queries.TABLES)
             with_rows = [(schema, table) for schema, table, readable, has_rows in tables if readable and has_rows]
-            counts = own.run(self.row_counts, with_rows) if count_rows else None
-            size = own.run(self.size) if self.last_size is None else self.last_size
+            counts = own.run(self.count_table_rows, with_rows) if count_rows else None
+            size = own.run(self.measure_size) if self.last_size is None else self.last_size
             jobs = self.job.backup_jobs if size > _WORTH_TWO_JOBS else 1
-            self._pg_dump(found, target, jobs, snapshot, report)
+            self._run_pg_dump(found, target, jobs, snapshot, report)
         listing = client_tools.run_tool(
             [str(found.folder / "pg_restore"), "--list", str(target)],
-            client_tools.environment(self.url, ""),
+            client_tools.build_environment(self.url, ""),
             target,
             report,
         )
         client_tools.check_archive(listing, target, str(self.url.database), len(tables))
         return Dump(target, f"pg_dump {found.version}", counts, activity)
 
-    def _pg_dump(self, found: client_tools.Tools, target: Path, jobs: int, snapshot: str, report: Report) -> None:
+    def _run_pg_dump(self, found: client_tools.Tools, target: Path, jobs: int, snapshot: str, report: Report) -> None:
         command = [
             str(found.folder / "pg_dump"),
             "--format=directory",
@@ -196,27 +199,27 @@ class PostgreSQL(PostgreSQLSession):
             f"--file={target}",
             *render_schema_options(self.database.schema),
             "--no-password",
-            f"--dbname={client_tools.conninfo(self.url)}",
+            f"--dbname={client_tools.build_conninfo(self.url)}",
         ]
         target.mkdir(mode=0o700)
-        client_tools.run_tool(command, client_tools.environment(self.url, self.application), target, report)
+        client_tools.run_tool(command, client_tools.build_environment(self.url, self.application), target, report)
 
-    def restore_method(self) -> RestoreMethod:
+    def choose_restore_method(self) -> RestoreMethod:
         """Swap where a database can be made, else in place."""
-        return method(self)
+        return choose_method(self)
 
-    def restore_notes(self, method: RestoreMethod, archive: Archive | None) -> list[str]:
+    def list_restore_notes(self, method: RestoreMethod, archive: Archive | None) -> list[str]:
         """Read what the dump's functions need, and what only a superuser could make again."""
         return restore_notes(self, method, archive)
 
 
 @contextmanager
-def _snapshot(own: OwnConnection, lock_wait: float) -> Iterator[tuple[OwnConnection, str]]:
+def _hold_snapshot(own: OwnConnection, lock_wait: float) -> Iterator[tuple[OwnConnection, str]]:
     """Export a snapshot inside the block, in which the connection waits so many seconds for a lock."""
-    own.rows("begin isolation level repeatable read, read only")
+    own.query_rows("begin isolation level repeatable read, read only")
     try:
         set_local = f"set_config('lock_timeout', '{int(lock_wait * 1000)}', true)"
-        yield own, own.rows(f"select pg_export_snapshot(), {set_local}")[0][0]
+        yield own, own.query_rows(f"select pg_export_snapshot(), {set_local}")[0][0]
     finally:
         with suppress(Exception):  # the server may be gone
-            own.rows("rollback")
+            own.query_rows("rollback")

@@ -14,10 +14,10 @@ from ..._core.errors import Refused
 from .. import disk_space
 from ..data import Archive
 from . import client_tools
-from .other_sessions import in_use, not_to_be_ended, refusal_of_prepared
-from .preflight import data_directory
-from .restore_method import beside
-from .session import major_version
+from .other_sessions import build_in_use_refusal, build_prepared_refusal, read_unendable_sessions
+from .preflight import read_data_directory
+from .restore_method import open_other_database
+from .session import read_major_version
 
 if TYPE_CHECKING:
     from .session import PostgreSQLSession
@@ -25,26 +25,32 @@ if TYPE_CHECKING:
 
 def foresee_obstacles(engine: PostgreSQLSession, archive: Archive) -> list[Refused]:
     """Return what would stop a restore by the method that would be chosen."""
-    server = engine.own_connection().run(major_version)
-    client_tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
-    prepared = refusal_of_prepared(engine.own_connection(), engine.name_on_server, engine.database.name)
-    return [*([prepared] if prepared else []), *_sessions(engine), *lacking_space(engine, archive.path)]
+    server = engine.open_own_connection().run(read_major_version)
+    client_tools.choose_tools(engine.job.pg_bin, engine.database.name, server, archive.path)
+    prepared = build_prepared_refusal(engine.open_own_connection(), engine.name_on_server, engine.database.name)
+    return [
+        *([prepared] if prepared else []),
+        *_list_session_obstacles(engine),
+        *list_space_shortages(engine, archive.path),
+    ]
 
 
-def _sessions(engine: PostgreSQLSession) -> Iterator[Refused]:
+def _list_session_obstacles(engine: PostgreSQLSession) -> Iterator[Refused]:
     """Name who keeps a database from being renamed; in place, they count as those who may be writing."""
-    if engine.restore_method().name != "swap":
+    if engine.choose_restore_method().name != "swap":
         return
-    with beside(engine) as (other, _url):
-        left = not_to_be_ended(other, engine.name_on_server)
+    with open_other_database(engine) as (other, _url):
+        left = read_unendable_sessions(other, engine.name_on_server)
     if left:
-        yield in_use(engine.database.name, left)
+        yield build_in_use_refusal(engine.database.name, left)
 
 
-def lacking_space(engine: PostgreSQLSession, dump: Path) -> list[Refused]:
+def list_space_shortages(engine: PostgreSQLSession, dump: Path) -> list[Refused]:
     """Return the lack of space for what is in a dump, on a server of this host."""
-    place = data_directory(engine, engine.own_connection())
+    place = read_data_directory(engine, engine.open_own_connection())
     if place is None:
         return []
     # What is not compressed and the indexes come on top; how much that is, an archive does not say.
-    return disk_space.lacking(engine.database.name, [disk_space.Need("a restore", place, client_tools.size_of(dump))])
+    return disk_space.list_shortages(
+        engine.database.name, [disk_space.Need("a restore", place, client_tools.measure_folder(dump))]
+    )

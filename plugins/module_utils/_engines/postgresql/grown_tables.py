@@ -24,9 +24,9 @@ from ..interface import Report
 from ..sql import escape_colons
 from .compare import ArchiveComparison
 from .content import TableContent
-from .relations import Relation, relations_of, size_of
+from .relations import Relation, measure_size, read_relations
 from .transaction_numbers import XMIN, is_one_of, is_since
-from .write_counters import counters_cannot_be_trusted
+from .write_counters import explain_untrusted_counters
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -43,7 +43,7 @@ class _Rows:
     strange: int
 
 
-def without_writes_of_others(
+def find_lossless_tables(
     engine: PostgreSQLSession, archive: Archive, written_rows: WrittenRows, limit: int, report: Report
 ) -> dict[str, int]:
     """Return by number the tables in which nothing of others would be lost, with the count until which that holds.
@@ -57,22 +57,22 @@ def without_writes_of_others(
         limit: bytes of a table above which it is not read.
         report: is called with what is being compared.
     """
-    own = engine.own_connection()
-    if "files" not in archive.activity or own.run(counters_cannot_be_trusted, archive.activity):
+    own = engine.open_own_connection()
+    if "files" not in archive.activity or own.run(explain_untrusted_counters, archive.activity):
         return {}
     # Read before the rows, so that rows written meanwhile raise them above what is returned.
-    grown = list(_find_grown(archive, written_rows, own.run(relations_of)))
-    small = [(was, here) for was, here in grown if own.run(size_of, here.oid) <= limit]
+    grown = list(_find_grown(archive, written_rows, own.run(read_relations)))
+    small = [(was, here) for was, here in grown if own.run(measure_size, here.oid) <= limit]
     if not small:
         return {}
     report("compares the tables that others may have written")
     found = {}
     try:
-        with engine.short_lock_timeout():
-            rows = {here.oid: own.run(_rows_of, here, written_rows) for _was, here in small}
+        with engine.shorten_lock_timeout():
+            rows = {here.oid: own.run(_count_rows, here, written_rows) for _was, here in small}
         comparison = ArchiveComparison(engine, archive, written_rows, limit, report)
         with tempfile.TemporaryDirectory() as folder:
-            for was, here, old, new in comparison.rows_of(Path(folder), small):
+            for was, here, old, new in comparison.read_archived_rows(Path(folder), small):
                 if _is_only_added_to(was, here, old, rows[here.oid], written_rows) or _is_same(
                     was, here, old, new, written_rows
                 ):
@@ -93,11 +93,11 @@ def _find_grown(
         was, here = Relation(*facts), now.get(oid)
         if here is None or was.name in leave_out:
             continue
-        if here.count - was.count > here.rows_of_run(was.name, written_rows.wrote):
+        if here.count - was.count > here.count_run_rows(was.name, written_rows.wrote):
             yield was, here
 
 
-def _rows_of(connection: Connection, table: Relation, written_rows: WrittenRows) -> _Rows:
+def _count_rows(connection: Connection, table: Relation, written_rows: WrittenRows) -> _Rows:
     later, is_own = is_since(XMIN, written_rows.activity), is_one_of(XMIN, written_rows.transactions)
     statement = (
         f"select count(*) filter (where not ({later})), count(*) filter (where {later} and {is_own}),"

@@ -25,7 +25,7 @@ Replaced = list[tuple[Any, str, Any]]
 
 
 @contextmanager
-def guarded_drivers(but: str = "") -> Iterator[None]:
+def guard_drivers(but: str = "") -> Iterator[None]:
     """Guard what drivers connect inside the block, unless it leads to the database of this name."""
     replaced: Replaced = []
     importing = AtImport(_GUARDS, lambda module: _guard(module, replaced, but))

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from . import catalog_queries
-from .scope import WHOLE, in_scope
+from .scope import WHOLE, match_scope
 
 #: Whether the schema itself stays. A range type moves only with its schema, so then public is made anew as well; before
 #: PostgreSQL 15 it is the superuser's.
@@ -15,7 +15,7 @@ SCHEMAS = f"""
 select n.nspname, n.nspname = 'public' and (current_setting('server_version_num')::int < 150000 or not exists (
          select from pg_type t where t.typnamespace = n.oid and t.typtype = 'r'))
        or not pg_has_role(n.nspowner, 'usage') or exists (select from pg_extension x where x.extnamespace = n.oid)
-  from pg_namespace n where {catalog_queries.ours("pg_namespace", "n.oid")}
+  from pg_namespace n where {catalog_queries.is_own("pg_namespace", "n.oid")}
 """
 
 #: As each database of PostgreSQL 15 and newer has it; an archive says only what differs from that, and never makes it.
@@ -72,7 +72,7 @@ select format('drop cast (%s as %s)', format_type(k.castsource, null), format_ty
 LOCKS = f"""
 select format('lock table only %I.%I in access exclusive mode', n.nspname, c.relname)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where c.relkind in ('r', 'p') and {catalog_queries.ours("pg_class", "c.oid")} order by c.oid
+ where c.relkind in ('r', 'p') and {catalog_queries.is_own("pg_class", "c.oid")} order by c.oid
 """
 
 #: Privileges that would be added to what is made anew, and that the archive has itself.
@@ -84,7 +84,7 @@ select format('alter default privileges for role %I %s revoke all on %s from %s'
   cross join lateral (select case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then
                              'routines' when 'T' then 'types' when 'n' then 'schemas' end kind) k
   cross join lateral (select distinct grantee from aclexplode(defaclacl)) a
- where (a.grantee <> d.defaclrole or d.defaclnamespace <> 0) and ({WHOLE} or {in_scope()})
+ where (a.grantee <> d.defaclrole or d.defaclnamespace <> 0) and ({WHOLE} or {match_scope()})
 union all
 select format('alter default privileges for role %I grant all on %s to %1$I', pg_get_userbyid(defaclrole),
               case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'routines'

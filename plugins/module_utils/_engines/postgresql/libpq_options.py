@@ -57,17 +57,17 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
-def options_of(url: URL | PlainURL) -> dict[str, str]:
+def build_libpq_options(url: URL | PlainURL) -> dict[str, str]:
     """Return what libpq is given to connect to where a URL leads; the password is among it."""
-    query = {key: _last(value) for key, value in url.query.items() if key not in ("host", "port")}
+    query = {key: _choose_last(value) for key, value in url.query.items() if key not in ("host", "port")}
     found = {key: value for key, value in query.items() if key in KEYWORDS and value}
     if "sslmode" not in found and query.get("ssl"):  # asyncpg's name for it
-        found["sslmode"] = _sslmode(query["ssl"])
+        found["sslmode"] = _convert_sslmode(query["ssl"])
     if query.get("direct_tls", "").lower() in _TRUE:  # asyncpg's as well
         found["sslnegotiation"] = "direct"
     if query.get("unix_sock"):  # pg8000 names the socket, libpq its folder
         found["host"] = str(Path(query["unix_sock"]).parent)
-    hosts, ports = _hosts_and_ports(url)
+    hosts, ports = _join_hosts_and_ports(url)
     named = {
         "host": hosts,
         "port": ports,
@@ -79,16 +79,16 @@ def options_of(url: URL | PlainURL) -> dict[str, str]:
     return found
 
 
-def program_options(url: URL | PlainURL) -> dict[str, str]:
+def build_program_options(url: URL | PlainURL) -> dict[str, str]:
     """Return what a client program gets on its command line: nothing secret, nothing that it sets by itself."""
-    return {key: value for key, value in options_of(url).items() if key not in SECRETS | _OF_THE_PROGRAM}
+    return {key: value for key, value in build_libpq_options(url).items() if key not in SECRETS | _OF_THE_PROGRAM}
 
 
-def driver_query(url: URL, driver: str) -> dict[str, Any]:
+def build_driver_query(url: URL, driver: str) -> dict[str, Any]:
     """Return the options of a URL as another driver takes them; those that only the first one knows are left out."""
     if driver == "asyncpg":
-        return dict(url.query) if url.get_driver_name() == "asyncpg" else _for_asyncpg(dict(url.query))
-    options = options_of(url)
+        return dict(url.query) if url.get_driver_name() == "asyncpg" else _build_asyncpg_query(dict(url.query))
+    options = build_libpq_options(url)
     for key in ("user", "password", "dbname"):
         options.pop(key, None)
     hosts = {key: options.pop(key, None) for key in ("host", "port")}
@@ -101,7 +101,7 @@ def driver_query(url: URL, driver: str) -> dict[str, Any]:
 
 def is_local(url: URL) -> bool:
     """Return whether a URL leads to this very host for certain."""
-    options = options_of(url)
+    options = build_libpq_options(url)
     hosts = (options.get("hostaddr") or options.get("host") or "").split(",")
     return all(host in ("", "localhost", "127.0.0.1", "::1") or host.startswith(("/", "@")) for host in hosts)
 
@@ -114,19 +114,19 @@ def with_defaults(url: URL, variables: Mapping[str, str], given: Mapping[str, st
         variables: the environment that the migration will have.
         given: what of it the database's entry gives, which no process but that of env.py may have.
     """
-    service = _last(url.query.get("service", "")) or variables.get("PGSERVICE", "")
+    service = _choose_last(url.query.get("service", "")) or variables.get("PGSERVICE", "")
     if service:
         url = _with_service(url, service, variables)
     url = _with_variables(url, given)
     if url.database is None:
         user = url.username or variables.get("PGUSER") or getpass.getuser()
-        url = url.set(database=variables.get("PGDATABASE") or _last(url.query.get("dbname", "")) or user)
+        url = url.set(database=variables.get("PGDATABASE") or _choose_last(url.query.get("dbname", "")) or user)
     return url.difference_update_query(["dbname"])
 
 
 def _with_variables(url: URL, given: Mapping[str, str]) -> URL:
     """Fill in what variables of an entry say and the URL does not; what a driver has no name for, it reads itself."""
-    written = options_of(url)
+    written = build_libpq_options(url)
     named = {keyword: given[name] for name, keyword in VARIABLES.items() if given.get(name)}
     missing = {keyword: value for keyword, value in named.items() if keyword not in written}
     for keyword, part in (("user", "username"), ("password", "password")):
@@ -144,10 +144,10 @@ def _with_variables(url: URL, given: Mapping[str, str]) -> URL:
 
 def _with_service(url: URL, service: str, variables: Mapping[str, str]) -> URL:
     """Fill in what a service says and the URL does not; a service that is not found is left for libpq to name."""
-    found = _service(service, _last(url.query.get("servicefile", "")), variables)
+    found = _read_service(service, _choose_last(url.query.get("servicefile", "")), variables)
     if found is None:
         return url
-    written = options_of(url)
+    written = build_libpq_options(url)
     missing = {key: value for key, value in found.items() if key in KEYWORDS and key not in written}
     parts = {"user": "username", "password": "password", "dbname": "database"}
     named: dict[str, Any] = {parts[key]: missing.pop(key) for key in list(missing) if key in parts}
@@ -158,7 +158,7 @@ def _with_service(url: URL, service: str, variables: Mapping[str, str]) -> URL:
     return url.update_query_dict(missing).difference_update_query(["service", "servicefile"])
 
 
-def _service(name: str, file: str, variables: Mapping[str, str]) -> dict[str, str] | None:
+def _read_service(name: str, file: str, variables: Mapping[str, str]) -> dict[str, str] | None:
     own = (
         file
         or variables.get("PGSERVICEFILE")
@@ -176,7 +176,7 @@ def _service(name: str, file: str, variables: Mapping[str, str]) -> dict[str, st
     return None
 
 
-def _hosts_and_ports(url: URL | PlainURL) -> tuple[str, str]:
+def _join_hosts_and_ports(url: URL | PlainURL) -> tuple[str, str]:
     """Return hosts and ports as libpq lists them, from each of the ways in which SQLAlchemy takes them."""
     if "host" not in url.query:
         ports = _split_list(url.query.get("port", ())) or ([str(url.port)] if url.port else [])
@@ -201,18 +201,18 @@ def _split_list(value: Any) -> list[str]:
     return [] if parts == [""] else parts
 
 
-def _last(value: Any) -> str:
+def _choose_last(value: Any) -> str:
     """Return the value of an option; of one that is given several times libpq takes the last."""
     return value if isinstance(value, str) else str(value[-1])
 
 
-def _sslmode(value: str) -> str:
+def _convert_sslmode(value: str) -> str:
     if value.lower() in _TRUE:
         return "require"
     return "disable" if value.lower() in _FALSE else value
 
 
-def _for_asyncpg(query: dict[str, Any]) -> dict[str, Any]:
+def _build_asyncpg_query(query: dict[str, Any]) -> dict[str, Any]:
     known = ("host", "port", "passfile", "target_session_attrs", "krbsrvname", "gsslib")
     found = {key: value for key, value in query.items() if key in known}
     mode = query.get("sslmode") or query.get("ssl")

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Failed, Refused
-from ..._core.playbook_command import playbook_command
+from ..._core.playbook_command import build_playbook_command
 from ..connection import OwnConnection
 from ..interface import Lock, Report
 from . import catalog_queries
@@ -45,7 +45,7 @@ select case when pg_try_advisory_lock_shared(:key)
             then case when pg_try_advisory_lock(:of_schema) then true else not pg_advisory_unlock_shared(:key) end
             else false end
 """
-    return statement, {"key": key, "of_schema": key_of_schema(key, schema)}
+    return statement, {"key": key, "of_schema": compute_schema_key(key, schema)}
 
 
 def unlock(key: int, schema: str) -> tuple[str, dict[str, int]]:
@@ -53,22 +53,24 @@ def unlock(key: int, schema: str) -> tuple[str, dict[str, int]]:
     if not schema:
         return "select pg_advisory_unlock(:key)", {"key": key}
     statement = "select pg_advisory_unlock(:of_schema), pg_advisory_unlock_shared(:key)"
-    return statement, {"key": key, "of_schema": key_of_schema(key, schema)}
+    return statement, {"key": key, "of_schema": compute_schema_key(key, schema)}
 
 
-def key_of_schema(key: int, schema: str) -> int:
+def compute_schema_key(key: int, schema: str) -> int:
     """Return the number of a schema's lock; it is part of the protocol as that of the database is."""
     digest = hashlib.sha256(f"{key} {schema}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def holders_of(own: OwnConnection, key: int, schema: str) -> list[tuple[Any, ...]]:
+def read_holders(own: OwnConnection, key: int, schema: str) -> list[tuple[Any, ...]]:
     """Return who keeps others from a lock: application, process and address of each."""
     holders = (
-        own.rows(catalog_queries.LOCK_HOLDER, key=key_of_schema(key, schema), mode="ExclusiveLock") if schema else []
+        own.query_rows(catalog_queries.LOCK_HOLDER, key=compute_schema_key(key, schema), mode="ExclusiveLock")
+        if schema
+        else []
     )
     mode = "ExclusiveLock" if schema else "%"
-    return holders or own.rows(catalog_queries.LOCK_HOLDER, key=key, mode=mode)
+    return holders or own.query_rows(catalog_queries.LOCK_HOLDER, key=key, mode=mode)
 
 
 class AdvisoryLock(Lock):
@@ -84,15 +86,15 @@ class AdvisoryLock(Lock):
     def attempt(self) -> bool:
         """Try to get it."""
         statement, keys = try_lock(LOCK_DATABASE, self._schema)
-        return bool(self._own.rows(statement, **keys)[0][0])
+        return bool(self._own.query_rows(statement, **keys)[0][0])
 
     def is_on(self, own: OwnConnection | None) -> bool:
         """Return whether a connection holds it."""
         return own is self._own and not (self._released or self.is_suspended)
 
-    def pid(self) -> int:
+    def read_pid(self) -> int:
         """Return the backend that holds it, 0 once it was given back."""
-        return 0 if self._released or self.is_suspended else int(self._own.rows("select pg_backend_pid()")[0][0])
+        return 0 if self._released or self.is_suspended else int(self._own.query_rows("select pg_backend_pid()")[0][0])
 
     def suspend(self) -> None:
         """Close its connection for a while."""
@@ -117,7 +119,7 @@ class AdvisoryLock(Lock):
             raise Failed(
                 f"The lock on database {self._name!r} was lost",
                 "another run has taken it while the database was being replaced",
-                f"This shows its last run: {playbook_command('status')}",
+                f"This shows its last run: {build_playbook_command('status')}",
                 code="lock-lost",
             )
 
@@ -153,8 +155,8 @@ def wait_for_orphan(own: OwnConnection, key: int, database: Database, patience: 
     deadline = time.monotonic() + patience
     reported = False
     name, (statement, keys) = database.name, try_lock(key, database.schema)
-    while not own.rows(statement, **keys)[0][0]:
-        holders = holders_of(own, key, database.schema)
+    while not own.query_rows(statement, **keys)[0][0]:
+        holders = read_holders(own, key, database.schema)
         who = f"{holders[0][0]} (pid {holders[0][1]})" if holders else "a session that has just ended"
         report(f"waits for the backend of a dead run, {who}")
         if time.monotonic() >= deadline:
@@ -162,23 +164,23 @@ def wait_for_orphan(own: OwnConnection, key: int, database: Database, patience: 
                 _end(own, holders[0][1], name, who)
                 reported, deadline = True, time.monotonic() + _TO_END
             elif reported:
-                raise _works_on(name, who, "it was sent the signal to end and has not")
+                raise _build_orphan_refusal(name, who, "it was sent the signal to end and has not")
         time.sleep(_POLL_INTERVAL)
     statement, keys = unlock(key, database.schema)
-    own.rows(statement, **keys)
+    own.query_rows(statement, **keys)
 
 
 def _end(own: OwnConnection, pid: int, name: str, who: str) -> None:
     try:
         end_session(own, pid)
     except Exception as error:
-        raise _works_on(name, who, str(getattr(error, "orig", error)).strip()) from error
+        raise _build_orphan_refusal(name, who, str(getattr(error, "orig", error)).strip()) from error
 
 
-def _works_on(name: str, who: str, why: str) -> Refused:
+def _build_orphan_refusal(name: str, who: str, why: str) -> Refused:
     return Refused(
         f"A backend of a dead run still works in database {name!r}: {who}",
         why,
-        f"Have it ended by pg_terminate_backend, then recover: {playbook_command('recover')}",
+        f"Have it ended by pg_terminate_backend, then recover: {build_playbook_command('recover')}",
         code="backend-still-works",
     )

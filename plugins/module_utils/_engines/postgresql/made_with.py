@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..connection import OwnConnection
-from .restore_statements import literal
+from .restore_statements import quote_literal
 
 #: The row of a database in the catalog, whose columns differ between versions, and the name of its encoding.
 _FACTS = """
@@ -35,7 +35,7 @@ _PROVIDER = "locale_provider"
 _PROVIDERS_SINCE = 15
 
 
-def options_of(facts: dict[str, Any], encoding: str) -> dict[str, str]:
+def build_options(facts: dict[str, Any], encoding: str) -> dict[str, str]:
     """Return the options of CREATE DATABASE that make a database like one of the catalog.
 
     The provider is always named where there is a choice: a new database has the one of template0, which is the one that
@@ -62,7 +62,7 @@ def options_of(facts: dict[str, Any], encoding: str) -> dict[str, str]:
 
 def as_sql(options: dict[str, str]) -> str:
     """Return options as CREATE DATABASE has them."""
-    return " ".join(f"{name} {literal(value)}" for name, value in options.items())
+    return " ".join(f"{name} {quote_literal(value)}" for name, value in options.items())
 
 
 def as_words(options: dict[str, str]) -> list[str]:
@@ -70,18 +70,18 @@ def as_words(options: dict[str, str]) -> list[str]:
     return [f"--{_WORDS[name]}={value}" for name, value in options.items() if name in _WORDS]
 
 
-def unlike_template(own: OwnConnection, name: str) -> dict[str, str]:
+def read_options_unlike_template(own: OwnConnection, name: str) -> dict[str, str]:
     """Return those options of a database that one which is made of template0 has not by itself."""
-    its, template = (options_in_catalog(own, each) for each in (name, "template0"))
+    its, template = (read_options(own, each) for each in (name, "template0"))
     unlike = {option: value for option, value in its.items() if template.get(option) != value}
     # A locale of a provider is one only beside its name.
     return {**unlike, _PROVIDER: its[_PROVIDER]} if unlike and _PROVIDER in its else unlike
 
 
-def options_in_catalog(own: OwnConnection, name: str) -> dict[str, str]:
+def read_options(own: OwnConnection, name: str) -> dict[str, str]:
     """Return the options of CREATE DATABASE that make a database like another one of the server."""
-    text, encoding = own.rows(_FACTS, name=name)[0]
-    return options_of(json.loads(text), encoding)
+    text, encoding = own.query_rows(_FACTS, name=name)[0]
+    return build_options(json.loads(text), encoding)
 
 
 def translate_options(options: Iterable[tuple[str, str]], server: int) -> dict[str, str]:

@@ -74,14 +74,14 @@ class _Trigger:
     text: str
 
 
-def in_terms_of(before: list[str], now: list[str]) -> list[str]:
+def convert_fingerprint(before: list[str], now: list[str]) -> list[str]:
     """Return the later of two fingerprints of a database as the server of the earlier one would have given it.
 
     Args:
         before: the earlier fingerprint.
         now: the later one.
     """
-    old, new = _server_of(before), _server_of(now)
+    old, new = _parse_server(before), _parse_server(now)
     kept = [line for line in before if _SERVER.fullmatch(line)]
     lines = [line for line in now if not _SERVER.fullmatch(line)]
     if old.version < new.version:
@@ -89,7 +89,7 @@ def in_terms_of(before: list[str], now: list[str]) -> list[str]:
     return sorted({*kept, *lines})
 
 
-def _server_of(fingerprint: Iterable[str]) -> _Server:
+def _parse_server(fingerprint: Iterable[str]) -> _Server:
     """Return what a fingerprint says of its server, or in an early one, what only servers since some version show."""
     version = 0
     for line in fingerprint:
@@ -111,11 +111,11 @@ def _translate_lines(before: list[str], now: list[str], old: _Server, new: int) 
         return old.version < version <= new
 
     there, without = set(before), {as_dumped(line): line for line in before}
-    relations, others = _relations_of(before), _relations_of(now)
+    relations, others = _parse_relations(before), _parse_relations(now)
     known = {found[1] for found in map(_NAMED.match, (*before, *now)) if found}
     tables = {_unquote_name(_PART.findall(name)[-1]) for name in others}
     partitioned = {name for name, found in relations.items() if found["kind"] == "partitioned table"}
-    triggers = {trigger.text for trigger in map(_trigger, before) if trigger and trigger.table in partitioned}
+    triggers = {trigger.text for trigger in map(_parse_trigger, before) if trigger and trigger.table in partitioned}
     if old.superuser:
         # No dump brings these along (see ``rendering.render_as_restored``). An early fingerprint may be of this server.
         yield from filter(is_invalid, before)
@@ -124,7 +124,7 @@ def _translate_lines(before: list[str], now: list[str], old: _Server, new: int) 
         if line in there:
             yield line
         elif relation:
-            text = _privileges(relation, is_since(17))
+            text = _list_privileges(relation, is_since(17))
             yield _as_it_was(relation, text, relations.get(relation["name"]), known if is_since(16) else None)
         elif is_since(15) and line.startswith("schema public "):
             yield next((was for was in before if _is_public_of(was, line, old.superuser)), line)
@@ -136,11 +136,11 @@ def _translate_lines(before: list[str], now: list[str], old: _Server, new: int) 
             yield without.get(as_dumped(line), line)
 
 
-def _relations_of(lines: Iterable[str]) -> Relations:
+def _parse_relations(lines: Iterable[str]) -> Relations:
     return {found["name"]: found for found in map(_RELATION.fullmatch, lines) if found}
 
 
-def _privileges(relation: re.Match[str], is_new: bool) -> list[str]:
+def _list_privileges(relation: re.Match[str], is_new: bool) -> list[str]:
     """Return the privileges on a relation, without MAINTAIN where that came with the version.
 
     The owner has it unless it is taken from him by its name, and who had all privileges has it where they were restored
@@ -181,18 +181,18 @@ def _is_same_view(before: str, now: str, known: set[str]) -> bool:
     """
     chains = (_PART.findall(token) for token in _TOKEN.findall(before) if not token.startswith("'"))
     names = {parts[0] for parts in chains if len(parts) > 1}
-    return any(_without(name, before, known) == _without(name, now, known) for name in names)
+    return any(_unqualify_columns(name, before, known) == _unqualify_columns(name, now, known) for name in names)
 
 
-def _without(name: str, text: str, known: set[str]) -> str:
+def _unqualify_columns(name: str, text: str, known: set[str]) -> str:
     """Return the text of a view without a relation's name before columns."""
 
-    def column(token: re.Match[str]) -> str:
+    def unqualify_column(token: re.Match[str]) -> str:
         parts = _PART.findall(token[0]) if not token[0].startswith("'") else []
         is_column = len(parts) > 1 and parts[0] == name and parts[1] != "*" and ".".join(parts[:2]) not in known
         return token[0][len(name) + 1 :] if is_column else token[0]
 
-    return _TOKEN.sub(column, text)
+    return _TOKEN.sub(unqualify_column, text)
 
 
 def _is_public_of(before: str, now: str, superuser: str) -> bool:
@@ -226,11 +226,11 @@ def _is_of_partition(line: str, triggers: set[str]) -> bool:
         line: a later line that is not among the earlier.
         triggers: the earlier texts of triggers on partitioned tables.
     """
-    found = _trigger(line)
+    found = _parse_trigger(line)
     return found is not None and found.text in triggers
 
 
-def _trigger(line: str) -> _Trigger | None:
+def _parse_trigger(line: str) -> _Trigger | None:
     found = _TRIGGER.fullmatch(line)
     return _Trigger(found["table"], f"{found['head']} {found['rest']}") if found else None
 

@@ -14,15 +14,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..._core.errors import first_of
+from ..._core.errors import describe_first
 from ..connection import execute
 from ..data import Archive, WrittenRows
 from ..sql import escape_colons
 from .catalog_changes import describe_changes_of_others
-from .relations import Relation, relations_of
-from .system_catalogs import OURS, catalogs_of, not_of
+from .relations import Relation, read_relations
+from .system_catalogs import OURS, build_exclusion, list_catalogs
 from .transaction_numbers import XMIN, is_one_of, is_since
-from .write_counters import COMMENTS, LARGE_OBJECTS, MAPPINGS, UNKNOWN, activity, counters_cannot_be_trusted
+from .write_counters import COMMENTS, LARGE_OBJECTS, MAPPINGS, UNKNOWN, explain_untrusted_counters, read_activity
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MOST_NAMED = 5
 
 
-def changes_of_others(connection: Connection, archive: Archive, written_rows: WrittenRows) -> list[str]:
+def list_changes_by_others(connection: Connection, archive: Archive, written_rows: WrittenRows) -> list[str]:
     """Return in words what others changed since a backup, or may have, but for sequences.
 
     Args:
@@ -43,12 +43,12 @@ def changes_of_others(connection: Connection, archive: Archive, written_rows: Wr
         return ["the backup does not say which tables there were"]
     leave_out = written_rows.version_tables | archive.version_tables
     found = []
-    doubt = counters_cannot_be_trusted(connection, before)
+    doubt = explain_untrusted_counters(connection, before)
     if doubt:
         found.append(f"{doubt}, so it is unknown what others wrote")
-    here = relations_of(connection)
-    found += _tables(before["files"], here, written_rows, leave_out)
-    now = activity(connection)
+    here = read_relations(connection)
+    found += _list_table_changes(before["files"], here, written_rows, leave_out)
+    now = read_activity(connection)
     # Its row in the catalog is written by a restore, which closes it to others.
     if now["database"] != before["database"]:
         found.append("the owner or the privileges of the database were changed")
@@ -56,19 +56,19 @@ def changes_of_others(connection: Connection, archive: Archive, written_rows: Wr
     written = now["large_objects"] - before["large_objects"]
     if written > written_rows.wrote.get(LARGE_OBJECTS, 0) + written_rows.wrote.get(f"{LARGE_OBJECTS}_metadata", 0):
         found.append("large objects were written")
-    return found + schema_changes_of_others(connection, archive, written_rows)
+    return found + list_schema_changes_by_others(connection, archive, written_rows)
 
 
-def schema_changes_of_others(connection: Connection, archive: Archive, written_rows: WrittenRows) -> list[str]:
+def list_schema_changes_by_others(connection: Connection, archive: Archive, written_rows: WrittenRows) -> list[str]:
     """Return in words what others changed in the schema since a backup, or may have."""
     if "catalogs" not in archive.activity:
         return ["the backup does not say what was in the catalogs"]
-    numbers = _numbers_of(relations_of(connection), written_rows.version_tables | archive.version_tables)
+    numbers = _select_numbers(read_relations(connection), written_rows.version_tables | archive.version_tables)
     gone = describe_changes_of_others(connection, archive.activity["catalogs"], written_rows, numbers)
     found = [f"the schema was changed by others: {', '.join(gone)}"] if gone else []
-    named = sorted(set(_catalogs(connection, written_rows, numbers)))
+    named = sorted(set(_read_catalog_changes(connection, written_rows, numbers)))
     if named:
-        found.append(f"the schema was changed: {first_of(named, _MOST_NAMED)}")
+        found.append(f"the schema was changed: {describe_first(named, _MOST_NAMED)}")
     return found
 
 
@@ -84,7 +84,7 @@ def _find_counted_changes(before: dict[str, Any], now: dict[str, Any], written_r
             yield f"{words} changed, and it is unknown who has changed that"
 
 
-def _tables(
+def _list_table_changes(
     before: dict[str, list[object]], now: dict[str, Relation], written_rows: WrittenRows, leave_out: frozenset[str]
 ) -> Iterator[str]:
     names = {relation.name for relation in now.values()}
@@ -105,18 +105,18 @@ def _tables(
             yield f"table {was.name} was emptied or rewritten, and not by the run as far as is known"
 
 
-def _numbers_of(here: dict[str, Relation], tables: frozenset[str]) -> list[int]:
+def _select_numbers(here: dict[str, Relation], tables: frozenset[str]) -> list[int]:
     """Return the numbers of some tables, as schema.table."""
     return sorted(int(oid) for oid, table in here.items() if table.name in tables)
 
 
-def _catalogs(connection: Connection, written_rows: WrittenRows, leave_out: list[int]) -> Iterator[str]:
+def _read_catalog_changes(connection: Connection, written_rows: WrittenRows, leave_out: list[int]) -> Iterator[str]:
     number = f"t.{XMIN}"
     strange = f"{is_since(number, written_rows.activity)} and not {is_one_of(number, written_rows.transactions)}"
     parts = [
         f"select pg_describe_object({described}) from {catalog} t where {which} and {strange}"
-        + (f" and {not_of(described, leave_out)}" if leave_out else "")
-        for catalog, described, which in catalogs_of(connection)
+        + (f" and {build_exclusion(described, leave_out)}" if leave_out else "")
+        for catalog, described, which in list_catalogs(connection)
     ]
     for (name,) in execute(connection, escape_colons(OURS + " union all ".join(parts))):
         if name:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import Refused
 from ..connection import execute
-from .scope import WHOLE, in_scope
+from .scope import WHOLE, match_scope
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -46,7 +46,7 @@ select pid, coalesce(usename, '?'), application_name from pg_stat_activity a
  where datname = current_database() and {IS_CLIENT} and pid <> pg_backend_pid() and application_name <> :application
    and ({WHOLE} or exists (
      select from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
-      where l.pid = a.pid and l.database = a.datid and {in_scope()}))
+      where l.pid = a.pid and l.database = a.datid and {match_scope()}))
 """
 
 #: The same of those that may have written and not have handed in yet what they have counted, where they are not ended.
@@ -60,7 +60,7 @@ _PREPARED = "select gid from pg_prepared_xacts where database = :database"
 _MOST_NAMED = 5
 
 
-def refusal_of_prepared(own: OwnConnection, database: str, name: str) -> Refused | None:
+def build_prepared_refusal(own: OwnConnection, database: str, name: str) -> Refused | None:
     """Return why a database cannot be replaced that holds prepared transactions.
 
     Args:
@@ -68,7 +68,7 @@ def refusal_of_prepared(own: OwnConnection, database: str, name: str) -> Refused
         database: its name there.
         name: its name for people.
     """
-    prepared = own.rows(_PREPARED, database=database)
+    prepared = own.query_rows(_PREPARED, database=database)
     if not prepared:
         return None
     return Refused(
@@ -79,7 +79,7 @@ def refusal_of_prepared(own: OwnConnection, database: str, name: str) -> Refused
     )
 
 
-def in_use(name: str, sessions: list[str]) -> Refused:
+def build_in_use_refusal(name: str, sessions: list[str]) -> Refused:
     """Return that sessions, which cannot be ended, keep a database from being replaced."""
     return Refused(
         f"Database {name!r} is in use, so it cannot be replaced",
@@ -89,20 +89,22 @@ def in_use(name: str, sessions: list[str]) -> Refused:
     )
 
 
-def not_to_be_ended(own: OwnConnection, database: str) -> list[str]:
+def read_unendable_sessions(own: OwnConnection, database: str) -> list[str]:
     """Return the sessions in a database that the role of a connection may not end, as text."""
-    return [f"pid {pid} ({user}, {application})" for pid, user, application in own.rows(_TO_STAY, database=database)]
+    return [
+        f"pid {pid} ({user}, {application})" for pid, user, application in own.query_rows(_TO_STAY, database=database)
+    ]
 
 
-def not_ended(engine: PostgreSQLSession) -> list[str]:
+def read_remaining_sessions(engine: PostgreSQLSession) -> list[str]:
     """Return the sessions that a restore leaves, as text: for one schema, those that work elsewhere."""
-    own = engine.own_connection()
+    own = engine.open_own_connection()
     if engine.database.schema:
-        return [f"pid {pid} ({user}, {application})" for pid, user, application in own.rows(_MAY_WRITE)]
-    return not_to_be_ended(own, engine.name_on_server)
+        return [f"pid {pid} ({user}, {application})" for pid, user, application in own.query_rows(_MAY_WRITE)]
+    return read_unendable_sessions(own, engine.name_on_server)
 
 
-def other_sessions(connection: Connection, application: str) -> list[str]:
+def read_other_sessions(connection: Connection, application: str) -> list[str]:
     """Return the sessions of others in a database, as text.
 
     A session of ours has no name for a moment when it begins: one without a name is read again for a second.

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from ..connection import OwnConnection, execute
 from ..sql import escape_colons
-from .scope import in_scope
+from .scope import match_scope
 from .transaction_numbers import NUMBERS, XMIN
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-_ELSEWHERE = f"not ({in_scope()}) and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'"
+_ELSEWHERE = f"not ({match_scope()}) and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'"
 #: The rows of a table of the server's own, by words for people.
 _SHARED = {
     "pg_catalog.pg_largeobject": "large objects",
@@ -87,9 +87,9 @@ def find_changes_outside(
         return rows
     numbers = {"numbers": [relation for (relation,) in execute(connection, _LOCKED)]}
     made = execute(connection, _RELATIONS, numbers) if numbers["numbers"] else []
-    dropped = own.rows(_RELATIONS, **numbers) if numbers["numbers"] else []
+    dropped = own.query_rows(_RELATIONS, **numbers) if numbers["numbers"] else []
     made += execute(connection, _render_marked_query(XMIN, number))
-    dropped += own.rows(_render_marked_query(XMIN.replace("xmin", "xmax"), number))
+    dropped += own.query_rows(_render_marked_query(XMIN.replace("xmin", "xmax"), number))
     return sorted({str(name) for (name,) in [*made, *dropped] if name})
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..connection import execute
 from ..sql import escape_colons
-from .system_catalogs import CATALOGS, OURS, catalogs_of
+from .system_catalogs import CATALOGS, OURS, list_catalogs
 from .transaction_numbers import NUMBERS, XMIN, is_within
 
 if TYPE_CHECKING:
@@ -93,14 +93,14 @@ def read_own_of_statement(connection: Connection, first: int, end: int, statemen
         return sorted({int(number) for number, *names in rows if words & set(names)})
     parts = [
         f"select t.{XMIN}, o.identity from {catalog} t, pg_identify_object({described}) o where {which} and {within}"
-        for catalog, described, which in catalogs_of(connection)
+        for catalog, described, which in list_catalogs(connection)
     ]
     rows = execute(connection, escape_colons(OURS + " union ".join(parts)))
-    found = {int(number) for number, identity in rows if words & _names(identity or "")}
+    found = {int(number) for number, identity in rows if words & _parse_names(identity or "")}
     return sorted(found) if len(found) == 1 else []
 
 
-def _names(identity: str) -> set[str]:
+def _parse_names(identity: str) -> set[str]:
     """Return the names in an object's identity, without its schema's."""
     names = [quoted.replace('""', '"') or word for quoted, word in _WORDS.findall(identity)]
     return set(names[1:] or names)

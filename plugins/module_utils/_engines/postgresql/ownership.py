@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from . import catalog_queries
-from .scope import WHOLE, in_scope
+from .scope import WHOLE, match_scope
 
 
 def may_act_as(role: str) -> str:
@@ -20,27 +20,27 @@ def may_act_as(role: str) -> str:
     return f"(pg_has_role({role}, 'usage') and pg_has_role({role}, {given}))"
 
 
-def _owners(objects: str, owner: str, schema: str, only: str = "true") -> str:
+def _build_owners_query(objects: str, owner: str, schema: str, only: str = "true") -> str:
     """A query for the owners of objects of one catalog that are in the database and no extension's."""
     return f"""
   select o.{owner}, '{objects}'::regclass, o.oid from {objects} o join pg_namespace n on n.oid = o.{schema}
-   where {only} and {catalog_queries.ours(objects, "o.oid")}"""
+   where {only} and {catalog_queries.is_own(objects, "o.oid")}"""
 
 
 #: Constructors of range types, which are the first superuser's.
 _NO_CONSTRUCTOR = """not exists (select from pg_depend i
      where i.classid = 'pg_proc'::regclass and i.objid = o.oid and i.deptype = 'i')"""
 _OWNERS = (
-    _owners("pg_class", "relowner", "relnamespace", "o.relkind in ('r', 'p', 'v', 'm', 'S', 'f')"),
-    _owners("pg_proc", "proowner", "pronamespace", _NO_CONSTRUCTOR),
-    _owners("pg_type", "typowner", "typnamespace", "o.typtype in ('e', 'd', 'r')"),
-    _owners("pg_statistic_ext", "stxowner", "stxnamespace"),
-    _owners("pg_operator", "oprowner", "oprnamespace"),
-    _owners("pg_collation", "collowner", "collnamespace"),
-    _owners("pg_conversion", "conowner", "connamespace"),
-    _owners("pg_ts_config", "cfgowner", "cfgnamespace"),
-    _owners("pg_ts_dict", "dictowner", "dictnamespace"),
-    _owners("pg_namespace", "nspowner", "oid", "n.nspname <> 'public'"),
+    _build_owners_query("pg_class", "relowner", "relnamespace", "o.relkind in ('r', 'p', 'v', 'm', 'S', 'f')"),
+    _build_owners_query("pg_proc", "proowner", "pronamespace", _NO_CONSTRUCTOR),
+    _build_owners_query("pg_type", "typowner", "typnamespace", "o.typtype in ('e', 'd', 'r')"),
+    _build_owners_query("pg_statistic_ext", "stxowner", "stxnamespace"),
+    _build_owners_query("pg_operator", "oprowner", "oprnamespace"),
+    _build_owners_query("pg_collation", "collowner", "collnamespace"),
+    _build_owners_query("pg_conversion", "conowner", "connamespace"),
+    _build_owners_query("pg_ts_config", "cfgowner", "cfgnamespace"),
+    _build_owners_query("pg_ts_dict", "dictowner", "dictnamespace"),
+    _build_owners_query("pg_namespace", "nspowner", "oid", "n.nspname <> 'public'"),
     f"select lomowner, 'pg_largeobject'::regclass, oid from pg_largeobject_metadata where {WHOLE}",
 )
 #: The owner, the catalog and the number of each object.
@@ -75,7 +75,7 @@ select format('ALTER %s %s OWNER TO %I', upper(case i.type when 'statistics obje
 #: in the way where their schema stays.
 RANGES = f"""
 select format('%I.%I', n.nspname, t.typname) from pg_type t join pg_namespace n on n.oid = t.typnamespace
- where t.typtype = 'r' and {catalog_queries.ours("pg_type", "t.oid")}
+ where t.typtype = 'r' and {catalog_queries.is_own("pg_type", "t.oid")}
    and (n.nspname = 'public' and current_setting('server_version_num')::int < 150000
         or not pg_has_role(n.nspowner, 'usage') or exists (select from pg_extension x where x.extnamespace = n.oid))
 """
@@ -97,27 +97,27 @@ _FIRST_OF_USERS = 16384
 #: What only a superuser can make anew, and what the owner's own objects need in the middle of the work.
 NEVER = f"""
 select 'operator class ' || c.opcname from pg_opclass c join pg_namespace n on n.oid = c.opcnamespace
- where {catalog_queries.ours("pg_opclass", "c.oid")}
+ where {catalog_queries.is_own("pg_opclass", "c.oid")}
 union all
 select 'operator family ' || c.opfname from pg_opfamily c join pg_namespace n on n.oid = c.opfnamespace
- where {catalog_queries.ours("pg_opfamily", "c.oid")}
+ where {catalog_queries.is_own("pg_opfamily", "c.oid")}
 union all
 select 'text search parser ' || c.prsname from pg_ts_parser c join pg_namespace n on n.oid = c.prsnamespace
- where {catalog_queries.ours("pg_ts_parser", "c.oid")}
+ where {catalog_queries.is_own("pg_ts_parser", "c.oid")}
 union all
 select 'text search template ' || c.tmplname from pg_ts_template c join pg_namespace n on n.oid = c.tmplnamespace
- where {catalog_queries.ours("pg_ts_template", "c.oid")}
+ where {catalog_queries.is_own("pg_ts_template", "c.oid")}
 union all
 select 'function ' || f.proname from pg_proc f join pg_namespace n on n.oid = f.pronamespace
   join pg_language l on l.oid = f.prolang
- where not l.lanpltrusted and l.lanname <> 'sql' and f.prokind <> 'a' and {catalog_queries.ours("pg_proc", "f.oid")}
+ where not l.lanpltrusted and l.lanname <> 'sql' and f.prokind <> 'a' and {catalog_queries.is_own("pg_proc", "f.oid")}
    and not exists (
      select from pg_depend i where i.classid = 'pg_proc'::regclass and i.objid = f.oid and i.deptype = 'i')
 union all
 select format('foreign table %I, whose server %I its owner may not use', c.relname, s.srvname)
   from pg_foreign_table f join pg_class c on c.oid = f.ftrelid join pg_foreign_server s on s.oid = f.ftserver
   join pg_namespace n on n.oid = c.relnamespace
- where not has_server_privilege(s.oid, 'usage') and {catalog_queries.ours("pg_class", "c.oid")}
+ where not has_server_privilege(s.oid, 'usage') and {catalog_queries.is_own("pg_class", "c.oid")}
 union all
 select format('cast (%s as %s)', format_type(k.castsource, null), format_type(k.casttarget, null))
   from pg_cast k join pg_type s on s.oid = k.castsource join pg_type t on t.oid = k.casttarget
@@ -128,7 +128,7 @@ select format('cast (%s as %s)', format_type(k.castsource, null), format_type(k.
 union all
 select distinct 'default privileges of role ' || pg_get_userbyid(defaclrole)
   from pg_default_acl left join pg_namespace n on n.oid = defaclnamespace
- where not pg_has_role(defaclrole, 'usage') and ({WHOLE} or {in_scope()})
+ where not pg_has_role(defaclrole, 'usage') and ({WHOLE} or {match_scope()})
 """
 
 #: The statements that let the calling role act as others. Those that a membership lacks are named: it may be there.

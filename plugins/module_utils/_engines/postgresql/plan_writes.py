@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from ..connection import execute
 from ..sql import escape_colons
 from .other_sessions import AT_WORK
-from .system_catalogs import OURS, catalogs_of
+from .system_catalogs import OURS, list_catalogs
 from .transaction_numbers import NEXT, NUMBERS, XMIN, is_within
-from .write_counters import await_counters, next_transaction
+from .write_counters import await_counters, read_next_transaction
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -54,7 +54,7 @@ class State:
 
 def read_state(connection: Connection) -> State:
     """Return the state of now."""
-    catalogs = sorted({catalog for catalog, _described, _which in catalogs_of(connection)})
+    catalogs = sorted({catalog for catalog, _described, _which in list_catalogs(connection)})
     following, rows, in_catalogs, busy = execute(connection, _STATE, {"catalogs": ",".join(catalogs)})[0]
     return State(int(following) % NUMBERS, int(rows), int(in_catalogs), bool(busy))
 
@@ -66,7 +66,7 @@ def find_writes_since(own: OwnConnection, before: State) -> list[str]:
         own: our own connection, which sees what is committed.
         before: the state.
     """
-    if own.run(next_transaction) == before.following:
+    if own.run(read_next_transaction) == before.following:
         return []
     own.run(await_counters)
     now = own.run(read_state)
@@ -98,7 +98,7 @@ def _list_changed_objects(connection: Connection, first: int, end: int) -> list[
     within = is_within(f"t.{XMIN}", first, end)
     parts = [
         f"select pg_describe_object({described}) from {catalog} t where {which} and {within}"
-        for catalog, described, which in catalogs_of(connection)
+        for catalog, described, which in list_catalogs(connection)
     ]
     rows = execute(connection, escape_colons(OURS + " union ".join(parts)))
     return sorted(str(name) for (name,) in rows if name)

@@ -15,14 +15,14 @@ from .. import disk_space
 from ..connection import OwnConnection
 from ..sql import quote_name
 from . import catalog_queries, client_tools
-from .libpq_options import is_local, options_of
-from .session import major_version
+from .libpq_options import build_libpq_options, is_local
+from .session import read_major_version
 
 if TYPE_CHECKING:
     from .session import PostgreSQLSession
 
 
-def obstacles(
+def list_obstacles(
     engine: PostgreSQLSession, own: OwnConnection, backup_space: Path, tables: Sequence[str]
 ) -> list[Refused]:
     """Return what would stop a backup and an upgrade now.
@@ -33,24 +33,24 @@ def obstacles(
         backup_space: a folder on the disk that a backup goes to.
         tables: the version tables (schema.table), as far as they are known.
     """
-    checks = (_standby, _no_such_schema, _client_programs, _readable, _check_hidden_rows)
+    checks = (_check_standby, _check_schema, _check_client_programs, _check_readable, _check_hidden_rows)
     found = [obstacle for check in checks for obstacle in check(engine, own)]
-    return found + list(_creatable(engine, own, tables)) + _space(engine, own, backup_space)
+    return found + list(_check_creatable(engine, own, tables)) + _check_space(engine, own, backup_space)
 
 
-def _standby(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
-    if own.rows("select pg_is_in_recovery()")[0][0]:
+def _check_standby(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
+    if own.query_rows("select pg_is_in_recovery()")[0][0]:
         yield Refused(
             f"Database {engine.database.name!r} is on a standby, which cannot be written",
-            f"{options_of(engine.url).get('host', 'the server')} is in recovery",
+            f"{build_libpq_options(engine.url).get('host', 'the server')} is in recovery",
             "Name the primary in its url",
             code="server-is-standby",
         )
 
 
-def _no_such_schema(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
+def _check_schema(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
     schema = engine.database.schema
-    if schema and not own.rows("select 1 from pg_namespace where nspname = :schema", schema=schema):
+    if schema and not own.query_rows("select 1 from pg_namespace where nspname = :schema", schema=schema):
         yield Refused(
             f"There is no schema {schema!r} in the database of {engine.database.name!r}",
             "what is backed up and migrated is that schema alone",
@@ -59,8 +59,8 @@ def _no_such_schema(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[R
         )
 
 
-def _client_programs(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
-    major = own.run(major_version)
+def _check_client_programs(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
+    major = own.run(read_major_version)
     found = client_tools.find_tools(engine.job.pg_bin, major)
     where = engine.job.pg_bin or "PATH and /usr/lib/postgresql"
     remedy = f"Install postgresql-client-{major} or newer on the host, or set migrate_pg_bin"
@@ -80,9 +80,11 @@ def _client_programs(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[
         )
 
 
-def _readable(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
+def _check_readable(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
     closed = [
-        f"{schema}.{table}" for schema, table, readable, _has_rows in own.rows(catalog_queries.TABLES) if not readable
+        f"{schema}.{table}"
+        for schema, table, readable, _has_rows in own.query_rows(catalog_queries.TABLES)
+        if not readable
     ]
     if closed:
         yield Refused(
@@ -95,7 +97,7 @@ def _readable(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused
 
 def _check_hidden_rows(engine: PostgreSQLSession, own: OwnConnection) -> Iterator[Refused]:
     """Name what pg_dump would stop at: a dump without the rows that a policy hides is none."""
-    hiding = [f"{schema}.{table}" for schema, table in own.rows(catalog_queries.HIDING_ROWS)]
+    hiding = [f"{schema}.{table}" for schema, table in own.query_rows(catalog_queries.HIDING_ROWS)]
     if hiding:
         user = engine.url.username
         yield Refused(
@@ -107,9 +109,9 @@ def _check_hidden_rows(engine: PostgreSQLSession, own: OwnConnection) -> Iterato
         )
 
 
-def _creatable(engine: PostgreSQLSession, own: OwnConnection, tables: Sequence[str]) -> Iterator[Refused]:
-    closed = [row[0] for row in own.rows(catalog_queries.CLOSED_SCHEMAS, tables=list(tables))]
-    if closed or not own.rows(catalog_queries.MAY_CREATE)[0][0]:
+def _check_creatable(engine: PostgreSQLSession, own: OwnConnection, tables: Sequence[str]) -> Iterator[Refused]:
+    closed = [row[0] for row in own.query_rows(catalog_queries.CLOSED_SCHEMAS, tables=list(tables))]
+    if closed or not own.query_rows(catalog_queries.MAY_CREATE)[0][0]:
         yield Refused(
             f"Database {engine.database.name!r} cannot be migrated by its user",
             f"{engine.url.username} may not create tables in " + (f"schema {closed[0]}" if closed else "any schema"),
@@ -118,26 +120,26 @@ def _creatable(engine: PostgreSQLSession, own: OwnConnection, tables: Sequence[s
         )
 
 
-def _space(engine: PostgreSQLSession, own: OwnConnection, backup_space: Path) -> list[Refused]:
+def _check_space(engine: PostgreSQLSession, own: OwnConnection, backup_space: Path) -> list[Refused]:
     try:
-        with engine.short_lock_timeout():
-            dump = int(own.rows(catalog_queries.TABLE_BYTES)[0][0])
+        with engine.shorten_lock_timeout():
+            dump = int(own.query_rows(catalog_queries.TABLE_BYTES)[0][0])
     except Exception as error:
         if not engine.is_lock_timeout(error):
             raise
         return []  # a table is locked, so its size is unknown now; the backup will wait for it
-    needs = [disk_space.backup(engine.job, backup_space, dump)]
-    data = data_directory(engine, own)
+    needs = [disk_space.build_backup_need(engine.job, backup_space, dump)]
+    data = read_data_directory(engine, own)
     if data:
-        needs += disk_space.restore(engine.job, data, own.run(engine.size))
-    return disk_space.lacking(engine.database.name, needs)
+        needs += disk_space.build_restore_need(engine.job, data, own.run(engine.measure_size))
+    return disk_space.list_shortages(engine.database.name, needs)
 
 
-def data_directory(engine: PostgreSQLSession, own: OwnConnection) -> Path | None:
+def read_data_directory(engine: PostgreSQLSession, own: OwnConnection) -> Path | None:
     """Return where a server on this very host keeps its data; None where that is unknown."""
     if not is_local(engine.url):
         return None
-    rows = own.rows("select current_setting('data_directory') where pg_has_role('pg_read_all_settings', 'usage')")
+    rows = own.query_rows("select current_setting('data_directory') where pg_has_role('pg_read_all_settings', 'usage')")
     if not rows:
         return None
     try:

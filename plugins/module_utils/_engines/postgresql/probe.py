@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..data import ConnectOptions, Identity, Probe
 from ..sql import qualify_name
 from . import catalog_queries
-from .scope import setting_of
+from .scope import build_scope_setting
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -57,7 +57,7 @@ def read_probe(connect_options: ConnectOptions, password: str | None, table: str
         instance=catalog_queries.INSTANCE,
         made=catalog_queries.MADE,
     )
-    settings = f"set lock_timeout = {_LOCK_TIMEOUT}; {setting_of(connect_options.get('schema', ''))}"
+    settings = f"set lock_timeout = {_LOCK_TIMEOUT}; {build_scope_setting(connect_options.get('schema', ''))}"
     read = _query_asyncpg if connect_options["driver"] == "asyncpg" else _query
     given, (pid, version, server, database, instance, made, heads) = read(
         connect_options["driver"], options, settings, question
@@ -83,7 +83,9 @@ def _query(driver: str, options: ConnectOptions, settings: str, question: str) -
         question: the query.
     """
     connect = importlib.import_module(driver).connect
-    with closing(connect(**options, connect_timeout=_CONNECT_TIMEOUT, application_name=_name())) as connection:
+    with closing(
+        connect(**options, connect_timeout=_CONNECT_TIMEOUT, application_name=_build_application_name())
+    ) as connection:
         cursor = connection.cursor()
         cursor.execute(f"{settings} {question}")
         while cursor.description is None:  # psycopg keeps the answer of each statement, and begins with the first
@@ -97,7 +99,7 @@ def _query_asyncpg(driver: str, options: ConnectOptions, settings: str, question
     connect = importlib.import_module(driver).connect
 
     async def query() -> tuple[int, Any]:
-        named = {"application_name": _name()}
+        named = {"application_name": _build_application_name()}
         connection = await connect(**options, timeout=_CONNECT_TIMEOUT, server_settings=named)
         try:
             await connection.execute(settings)
@@ -108,5 +110,5 @@ def _query_asyncpg(driver: str, options: ConnectOptions, settings: str, question
     return asyncio.run(query())
 
 
-def _name() -> str:
+def _build_application_name() -> str:
     return f"hosting.alembic plan {socket.gethostname()}"[:63]

@@ -26,7 +26,7 @@ from ..._core.errors import ANOTHER_BACKUP, Failed
 from ..._core.processes import has_ended
 from ..interface import Report
 from . import client_tools
-from .scope import setting_of
+from .scope import build_scope_setting
 from .service_file import hand_over_variables
 
 if TYPE_CHECKING:
@@ -70,13 +70,13 @@ class Psql:
         self._encoding = encoding
         self._schema = schema
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the session
-        variables = {**client_tools.environment(url, application), "PGCLIENTENCODING": encoding}
+        variables = {**client_tools.build_environment(url, application), "PGCLIENTENCODING": encoding}
         with hand_over_variables(variables) as handed:
             self._process = subprocess.Popen(
                 [
                     str(found.folder / "psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only",
                     "--no-password", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose",
-                    f"--dbname={client_tools.conninfo(url)}",
+                    f"--dbname={client_tools.build_conninfo(url)}",
                 ],
                 **handed,
                 stdin=subprocess.PIPE,
@@ -87,7 +87,7 @@ class Psql:
         self._lines: Queue[str | None] = Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.write(f"{setting_of(schema)}\n".encode(encoding, "surrogateescape"))
+        self.write(f"{build_scope_setting(schema)}\n".encode(encoding, "surrogateescape"))
 
     def reset(self) -> None:
         """Have it forget all settings but the schema that it works for.
@@ -95,7 +95,7 @@ class Psql:
         Raises:
             PsqlError: it has ended.
         """
-        self.execute(f"reset all;\n{setting_of(self._schema)}")
+        self.execute(f"reset all;\n{build_scope_setting(self._schema)}")
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
@@ -121,7 +121,7 @@ class Psql:
             self.stdin.write(f"{script}\n\\echo {mark}\n".encode(self._encoding, "surrogateescape"))
             self.stdin.flush()
         except OSError as error:
-            raise PsqlError(self.errors()) from error
+            raise PsqlError(self.read_errors()) from error
         lines: list[str] = []
         while True:
             try:
@@ -131,7 +131,7 @@ class Psql:
                     report(f"{doing} for {time.monotonic() - begun:.0f} s")
                 continue
             if line is None:
-                raise PsqlError(self.errors())
+                raise PsqlError(self.read_errors())
             if line == mark:
                 return lines
             lines.append(line)
@@ -154,7 +154,7 @@ class Psql:
             while True:
                 if not waiting.poll(500):
                     if self._process.poll() is not None:
-                        raise PsqlError(self.errors())
+                        raise PsqlError(self.read_errors())
                     continue
                 piece = os.read(descriptor, _PIECE)
                 if not piece:
@@ -173,7 +173,7 @@ class Psql:
         try:
             self.stdin.write(line)
         except OSError as error:
-            raise PsqlError(self.errors()) from error
+            raise PsqlError(self.read_errors()) from error
 
     def replay(self, command: list[str], report: Report, header: dict[bytes, bytes] | None = None) -> None:
         """Feed it what a command prints, with lines replaced in what comes before the first entry of an archive.
@@ -185,7 +185,11 @@ class Psql:
         with tempfile.TemporaryFile() as errors:
             filtered = subprocess.PIPE if header else self.stdin
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=filtered, stderr=errors, env=client_tools.plain_environment()
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=filtered,
+                stderr=errors,
+                env=client_tools.build_plain_environment(),
             )
             try:
                 if process.stdout is not None:
@@ -198,7 +202,7 @@ class Psql:
                 raise
             if process.returncode:
                 if self._has_ended():
-                    raise PsqlError(self.errors())
+                    raise PsqlError(self.read_errors())
                 errors.seek(0)
                 raise Failed(
                     "The dump cannot be read",
@@ -224,13 +228,13 @@ class Psql:
             return False
         return True
 
-    def errors(self) -> str:
+    def read_errors(self) -> str:
         """Return its standard error."""
         self._has_ended()
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")
 
-    def refusals(self) -> list[tuple[str, str]]:
+    def read_refusals(self) -> list[tuple[str, str]]:
         """Return the errors so far, as SQLSTATE and words, where statements were allowed to fail."""
         self._errors.seek(0)
         return list(_STATE.findall(self._errors.read().decode(errors="replace")))
@@ -268,35 +272,35 @@ class Contents:
             Failed: it cannot be read.
         """
         command = [str(found.folder / "pg_restore"), "--list", "--create", str(dump)]
-        listing = client_tools.run_tool(command, client_tools.plain_environment(), dump, report)
+        listing = client_tools.run_tool(command, client_tools.build_plain_environment(), dump, report)
         # A name may hold what else Python takes for the end of a line, and after it what looks like an entry.
         return cls([line for line in listing.split("\n") if _ENTRY.match(line)])
 
-    def only(self, kinds: Iterable[str]) -> list[str]:
+    def select_lines(self, kinds: Iterable[str]) -> list[str]:
         """Return the lines of entries that begin with one of some kinds."""
-        return [line for line in self.lines if _begins(line, kinds)]
+        return [line for line in self.lines if _is_of_kind(line, kinds)]
 
-    def without(self, kinds: Iterable[str]) -> list[str]:
+    def select_other_lines(self, kinds: Iterable[str]) -> list[str]:
         """Return the lines of all other entries."""
-        return [line for line in self.lines if not _begins(line, kinds)]
+        return [line for line in self.lines if not _is_of_kind(line, kinds)]
 
     def has(self, kind: str) -> bool:
         """Return whether there is an entry that begins so."""
-        return bool(self.only([kind]))
+        return bool(self.select_lines([kind]))
 
     @property
     def extensions(self) -> list[str]:
         """Return the names of the extensions in it."""
-        return [line.partition("EXTENSION - ")[2].strip() for line in self.only(["EXTENSION -"])]
+        return [line.partition("EXTENSION - ")[2].strip() for line in self.select_lines(["EXTENSION -"])]
 
-    def owner(self, database: str) -> str:
+    def find_owner(self, database: str) -> str:
         """Return whose the database was."""
-        for line in self.only([f"DATABASE - {database}"]):
+        for line in self.select_lines([f"DATABASE - {database}"]):
             return line.partition(f"DATABASE - {database} ")[2]
         return ""
 
 
-def _begins(line: str, kinds: Iterable[str]) -> bool:
+def _is_of_kind(line: str, kinds: Iterable[str]) -> bool:
     entry = _ENTRY.match(line)
     return bool(entry) and any(f"{entry[1]} ".startswith(f"{kind} ") for kind in kinds)  # type: ignore[index]
 
@@ -308,16 +312,16 @@ def use_list(folder: Path, name: str, lines: list[str]) -> Path:
     return path
 
 
-def database_facts(found: client_tools.Tools, dump: Path, contents: Contents, folder: Path, report: Report) -> str:
+def read_database_facts(found: client_tools.Tools, dump: Path, contents: Contents, folder: Path, report: Report) -> str:
     """Return the statements that give a database its settings, privileges and comment, from its own archive."""
-    lines = contents.only(
+    lines = contents.select_lines(
         ["DATABASE PROPERTIES -", "ACL - DATABASE", "COMMENT - DATABASE", "SECURITY LABEL - DATABASE"]
     )
     if not lines:
         return ""
     chosen = use_list(folder, "facts", lines)
     command = [str(found.folder / "pg_restore"), "--create", f"--use-list={chosen}", "--file=-", str(dump)]
-    script = client_tools.run_tool(command, client_tools.plain_environment(), dump, report)
+    script = client_tools.run_tool(command, client_tools.build_plain_environment(), dump, report)
     # It begins by making the database, chosen or not, and connects to it more than once.
     printed = script.split("\n")
     begin = next((number for number, line in enumerate(printed) if line.startswith("\\connect ")), len(printed))

@@ -24,7 +24,7 @@ ROLES = f"select rolname, 1 from pg_roles where {may_act_as('oid')}"
 DROP = f"select format('drop publication %I', pubname) from pg_publication where {may_act_as('pubowner')}"
 
 
-def own_entries(contents: Contents, roles: Iterable[str]) -> list[str]:
+def select_own_entries(contents: Contents, roles: Iterable[str]) -> list[str]:
     """Return the lines of an archive's table of contents about publications of some roles, in their order."""
     ends = tuple(f" {role}" for role in roles)
-    return [line for line in contents.only(ENTRIES) if line.endswith(ends)]
+    return [line for line in contents.select_lines(ENTRIES) if line.endswith(ends)]

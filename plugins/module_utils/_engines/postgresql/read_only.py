@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..connection import OPENING_OWN, sqlstate
+from ..connection import OPENING_OWN, find_sqlstate
 from ..read_only import commit_nothing, shorten_refused
-from ..sqlalchemy_import import listening, sa
-from .guarded_drivers import guarded_drivers
+from ..sqlalchemy_import import register_listeners, sa
+from .guarded_drivers import guard_drivers
 from .session import is_postgresql, make_read_only
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _DRIVERS = ("psycopg2", "psycopg", "asyncpg", "pg8000")
 
 
 @contextmanager
-def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None]:
+def keep_read_only(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None]:
     """Keep connections that are opened inside the block from changing anything.
 
     Args:
@@ -36,43 +36,43 @@ def only_reading(writes: list[str], *, uncommitted: bool) -> Iterator[URL | None
         uncommitted: let what writes run by SQLAlchemy, in transactions that are never committed.
     """
 
-    def opened(connection: Any, _record: object) -> None:
+    def handle_connect(connection: Any, _record: object) -> None:
         if not OPENING_OWN.get() and is_postgresql(connection):
             make_read_only(connection)
 
-    def failed(context: Any) -> None:
-        if context.original_exception is not None and sqlstate(context.original_exception) in _KEPT:
+    def record_refused(context: Any) -> None:
+        if context.original_exception is not None and find_sqlstate(context.original_exception) in _KEPT:
             writes.append(shorten_refused(context.statement))
 
-    def begins(connection: Any) -> None:
+    def handle_begin(connection: Any) -> None:
         if connection.dialect.name == "postgresql":
             cursor = connection.connection.cursor()
             cursor.execute("set transaction read write")
             cursor.close()
 
     listeners: list[tuple[Any, str, Any]] = [
-        (sa.pool.Pool, "connect", opened),
-        (sa.engine.Engine, "handle_error", failed),
+        (sa.pool.Pool, "connect", handle_connect),
+        (sa.engine.Engine, "handle_error", record_refused),
     ]
     if uncommitted:
-        listeners.append((sa.engine.Engine, "begin", begins))
+        listeners.append((sa.engine.Engine, "begin", handle_begin))
         commit_nothing("sqlalchemy.dialects.postgresql", _DRIVERS, "READ COMMITTED")
-    with listening(*listeners), guarded_drivers():
+    with register_listeners(*listeners), guard_drivers():
         yield None
 
 
 @contextmanager
-def changing_only(database: str) -> Iterator[None]:
+def restrict_changes(database: str) -> Iterator[None]:
     """Keep connections that are opened inside the block from changing another database than the one of this name."""
 
-    def opened(connection: Any, _record: object) -> None:
+    def handle_connect(connection: Any, _record: object) -> None:
         if not OPENING_OWN.get() and is_postgresql(connection):
             make_read_only(connection, database)
 
-    with listening((sa.pool.Pool, "connect", opened)), guarded_drivers(database):
+    with register_listeners((sa.pool.Pool, "connect", handle_connect)), guard_drivers(database):
         yield
 
 
 def is_kept(error: BaseException) -> bool:
     """Return whether the server refused a statement for what is set here."""
-    return sqlstate(error) in _KEPT
+    return find_sqlstate(error) in _KEPT

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
-from .scope import in_scope
+from .scope import match_scope
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -30,7 +30,7 @@ select c.oid::text, c.relnatts, n.nspname || '.' || c.relname, c.relfilenode::te
     select {_ROW_TYPE}
       from pg_attribute where attrelid = c.oid and attnum > 0) a(row_type)
  where c.relkind in ('r', 'p') and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
-   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%' and {in_scope()}
+   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%' and {match_scope()}
 """
 
 
@@ -45,16 +45,16 @@ class Relation:
     oid: str = field(default="", compare=False)
     quoted: str = field(default="", compare=False)
 
-    def facts(self) -> list[Any]:
+    def as_facts(self) -> list[Any]:
         """Return what a backup keeps of it."""
         return [self.name, self.file, self.row_type, self.count, self.oid, self.quoted]
 
-    def rows_of_run(self, earlier: str, wrote: dict[str, int]) -> int:
+    def count_run_rows(self, earlier: str, wrote: dict[str, int]) -> int:
         """Return how many rows the run has written to it, under the name that it has and the one that it had."""
         return sum(wrote.get(name, 0) for name in sorted({earlier, self.name}))
 
 
-def relations_of(connection: Connection) -> dict[str, Relation]:
+def read_relations(connection: Connection) -> dict[str, Relation]:
     """Return the tables that have rows of their own by number; no lock on any of them is waited for."""
     return {
         oid: Relation(name, file, row_type, int(count), oid, quoted)
@@ -63,7 +63,7 @@ def relations_of(connection: Connection) -> dict[str, Relation]:
     }
 
 
-def keeps_columns(connection: Connection, oid: str, was: Relation, columns: int) -> bool:
+def has_same_columns(connection: Connection, oid: str, was: Relation, columns: int) -> bool:
     """Return whether the first columns of a table are still those that it had: more may have come and gone since.
 
     Args:
@@ -76,6 +76,6 @@ def keeps_columns(connection: Connection, oid: str, was: Relation, columns: int)
     return bool(execute(connection, statement)[0][0] == was.row_type)
 
 
-def size_of(connection: Connection, oid: str) -> int:
+def measure_size(connection: Connection, oid: str) -> int:
     """Return the bytes of a table; waits for the process that has locked it for themselves."""
     return int(execute(connection, f"select coalesce(pg_table_size({int(oid)}), 0)")[0][0])

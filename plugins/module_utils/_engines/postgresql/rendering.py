@@ -39,7 +39,7 @@ _AROUND = re.compile(r"\s*([\[\],])\s*")
 
 
 @contextmanager
-def fixed_rendering(connection: Connection) -> Iterator[None]:
+def fix_rendering(connection: Connection) -> Iterator[None]:
     """Render the catalog's texts in one way inside the block, and leave the connection's settings as they were.
 
     A connection of env.py's is in a transaction, where the settings are local and a SET LOCAL of its own stays one;

@@ -21,7 +21,7 @@ from ..interface import Report
 from ..sql import escape_colons, quote_name
 from . import client_tools
 from .psql import SEARCH_PATH, TRANSACTION_TIMEOUT, Contents, Psql, use_list
-from .restore_statements import literal
+from .restore_statements import quote_literal
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -54,11 +54,11 @@ LAST = [
 ]  # fmt: skip
 
 
-def header(search_path: str) -> dict[bytes, bytes]:
+def build_header(search_path: str) -> dict[bytes, bytes]:
     """Return what takes the place of lines in the beginning of an archive's script."""
     lines = {TRANSACTION_TIMEOUT: b""}
     if search_path:
-        lines[SEARCH_PATH] = SEARCH_PATH.replace(b"''", literal(search_path).encode())
+        lines[SEARCH_PATH] = SEARCH_PATH.replace(b"''", quote_literal(search_path).encode())
     return lines
 
 
@@ -81,16 +81,21 @@ class Replay:
             Failed: a statement failed.
         """
         program = [str(self.found.folder / "pg_restore"), "--exit-on-error", *options]
-        if self.found.writes_for(self.server) and not search_path:
-            target = [f"--jobs={jobs}", "--no-password", f"--dbname={client_tools.conninfo(url)}", str(self.archive)]
-            variables = client_tools.environment(url, self.application)
+        if self.found.is_understood_by(self.server) and not search_path:
+            target = [
+                f"--jobs={jobs}",
+                "--no-password",
+                f"--dbname={client_tools.build_conninfo(url)}",
+                str(self.archive),
+            ]
+            variables = client_tools.build_environment(url, self.application)
             client_tools.run_tool(
                 [*program, *target], variables, self.archive, self.report, "restored into a new database"
             )
             return
         with Psql(self.found, url, self.application, self.encoding) as psql:
             psql.execute("\\o /dev/null")
-            psql.replay([*program, "--file=-", str(self.archive)], self.report, header(search_path))
+            psql.replay([*program, "--file=-", str(self.archive)], self.report, build_header(search_path))
             psql.execute("\\o", self.report, "replays the dump")
 
     def make_extensions(self, admin: OwnConnection, url: URL, contents: Contents, folder: Path) -> list[str]:
@@ -101,35 +106,35 @@ class Replay:
         """
         names = list_untrusted_extensions(admin, contents)
         made = [f"{of} {name}" for of in ("EXTENSION -", "COMMENT - EXTENSION") for name in names] + SUPERUSERS_FIRST
-        if not contents.only(made):
+        if not contents.select_lines(made):
             return []
         made += ["SCHEMA -", "COMMENT - SCHEMA"]
-        self._only(url, contents, made, folder)
+        self._make_kinds(url, contents, made, folder)
         # Their tables belong to the extension alone, so they have no triggers but those of the extension.
         data = [
             f"{kind} {schema} {table}"
             for kind in ("TABLE DATA", "SEQUENCE SET")
-            for schema, table in admin.rows(_TABLES, names=names)
+            for schema, table in admin.query_rows(_TABLES, names=names)
         ]
-        self._only(url, contents, data, folder)
+        self._make_kinds(url, contents, data, folder)
         return made + data
 
     def make_last(self, url: URL, contents: Contents, folder: Path) -> None:
         """Create as a superuser what only that may and what runs nothing of the owner's while it is created."""
-        self._only(url, contents, LAST, folder)
+        self._make_kinds(url, contents, LAST, folder)
 
-    def _only(self, url: URL, contents: Contents, kinds: list[str], folder: Path) -> None:
-        lines = contents.only(kinds)
+    def _make_kinds(self, url: URL, contents: Contents, kinds: list[str], folder: Path) -> None:
+        lines = contents.select_lines(kinds)
         if lines:
             self.run(url, [f"--use-list={use_list(folder, 'some', lines)}"])
 
 
 def list_untrusted_extensions(own: OwnConnection, contents: Contents) -> list[str]:
     """Return the extensions of an archive that only a superuser may create."""
-    trusted = {name for (name,) in own.rows(_TRUSTED)}
+    trusted = {name for (name,) in own.query_rows(_TRUSTED)}
     return [name for name in contents.extensions if name not in trusted and name != "plpgsql"]
 
 
 def let_in(other: OwnConnection, name: str) -> None:
     """Let others than superusers connect to a database that was made without."""
-    other.rows(escape_colons(f"alter database {quote_name(name)} connection limit -1"))
+    other.query_rows(escape_colons(f"alter database {quote_name(name)} connection limit -1"))

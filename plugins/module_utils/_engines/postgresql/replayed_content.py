@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from ..interface import Report
 from . import client_tools
 from .arrival import refuse_what_did_not_arrive
-from .content import Contents, TableContent, differing_objects, stream_output
-from .content_verification import COPY, new_digest, next_line, rows_digest, whole_statement
+from .content import Contents, TableContent, list_differing_objects, stream_output
+from .content_verification import COPY, build_digest, hash_rows, read_line, read_statement
 from .psql import Contents as Listing
 from .psql import use_list
 
@@ -63,37 +63,37 @@ class ReplayedContent:
         """
         self._report("compares what was restored with the backup")
         listing = Listing(lines)
-        rows, positions = listing.only(["TABLE DATA"]), listing.only(["SEQUENCE SET"])
-        differing = self._tables(rows) if rows else []
-        differing += self._sequences(self._read(positions)) if positions else []
-        differing += self._large_objects(self._read(blobs)) if blobs else []
+        rows, positions = listing.select_lines(["TABLE DATA"]), listing.select_lines(["SEQUENCE SET"])
+        differing = self._compare_tables(rows) if rows else []
+        differing += self._compare_sequences(self._read(positions)) if positions else []
+        differing += self._compare_large_objects(self._read(blobs)) if blobs else []
         refuse_what_did_not_arrive(name, differing)
 
-    def _command(self, lines: list[str]) -> list[str]:
+    def _build_command(self, lines: list[str]) -> list[str]:
         chosen = use_list(self._folder, "compared", lines)
         return [self._restore, f"--use-list={chosen}", "--file=-", str(self._archive)]
 
     def _read(self, lines: list[str]) -> Contents:
         found = Contents()
-        with stream_output(self._command(lines), client_tools.plain_environment()) as stream:
+        with stream_output(self._build_command(lines), client_tools.build_plain_environment()) as stream:
             found.read(stream, self._report)
         return found
 
-    def _tables(self, lines: list[str]) -> list[str]:
+    def _compare_tables(self, lines: list[str]) -> list[str]:
         """Return the tables whose rows differ, in words."""
         differing: list[bytes] = []
         rest = b""
-        with stream_output(self._command(lines), client_tools.plain_environment()) as stream:
+        with stream_output(self._build_command(lines), client_tools.build_plain_environment()) as stream:
             while True:
-                line, rest = next_line(stream, rest)
+                line, rest = read_line(stream, rest)
                 if not line:
                     break
                 if line.startswith(_ENCODING):
                     self._psql.write(_SETTINGS + line)
                 elif line.startswith(COPY):
-                    line, rest = whole_statement(line, stream, rest)
-                    digest, rest = rows_digest(stream, rest)
-                    if digest != _digest_of(self._copy_out(line)):
+                    line, rest = read_statement(line, stream, rest)
+                    digest, rest = hash_rows(stream, rest)
+                    if digest != _hash_rows(self._copy_out(line)):
                         differing.append(line)
         return self._compare_rows(lines, differing) if differing else []
 
@@ -106,14 +106,14 @@ class ReplayedContent:
         found = []
         for line in differing:
             now = Contents()
-            now.read(chain(io.BytesIO(line), _lines(self._copy_out(line)), [b"\\.\n"]), self._report)
+            now.read(chain(io.BytesIO(line), _split_lines(self._copy_out(line)), [b"\\.\n"]), self._report)
             for table, here in now.tables.items():
                 was = archived.tables.get(table, TableContent([]))
                 if (was.rows, was.total) != (here.rows, here.total):
                     found.append(f"rows of table {table} differ ({was.rows} in the backup, {here.rows} restored)")
         return found
 
-    def _sequences(self, archived: Contents) -> list[str]:
+    def _compare_sequences(self, archived: Contents) -> list[str]:
         found, names = [], sorted(archived.sequences)
         for start in range(0, len(names), _AT_ONCE):
             part = names[start : start + _AT_ONCE]
@@ -125,14 +125,14 @@ class ReplayedContent:
                     found.append(f"sequence {name} differs")
         return found
 
-    def _large_objects(self, archived: Contents) -> list[str]:
+    def _compare_large_objects(self, archived: Contents) -> list[str]:
         here = dict(line.split(" ", 1) for line in self._psql.execute(_LARGE_OBJECTS))
-        return differing_objects(archived.large_objects, here)
+        return list_differing_objects(archived.large_objects, here)
 
 
-def _digest_of(pieces: Iterable[bytes]) -> bytes:
-    """Return the digest of rows as ``rows_digest`` makes it: each with the end of a line before it, not after it."""
-    digest = new_digest()
+def _hash_rows(pieces: Iterable[bytes]) -> bytes:
+    """Return the digest of rows as ``hash_rows`` makes it: each with the end of a line before it, not after it."""
+    digest = build_digest()
     held = b"\n"
     for piece in pieces:
         digest.update(held)
@@ -141,7 +141,7 @@ def _digest_of(pieces: Iterable[bytes]) -> bytes:
     return digest.digest()
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     rest = b""
     for piece in pieces:
         rest += piece

@@ -21,22 +21,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import CORRECT_IT, Failed, Refused
-from ..connection import client_encoding, execute
+from ..connection import choose_client_encoding, execute
 from ..data import Archive, Restored
 from ..interface import Guard, Report
 from ..sql import quote_name
 from . import catalog_queries, client_tools, defaults, publications
 from .in_place_queries import CASTS, DEFAULT_PRIVILEGES, EXTENSION_TABLES, LOCKS, MOVES, OWNED, PUBLIC, SCHEMAS
 from .other_sessions import OTHERS
-from .psql import LOCK_TIMEOUT, TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, database_facts, use_list
+from .psql import LOCK_TIMEOUT, TRANSACTION_TIMEOUT, Contents, Psql, PsqlError, read_database_facts, use_list
 from .rendering import normalise_line, render_fixed_settings
-from .replay import header
+from .replay import build_header
 from .replayed_content import ReplayedContent
 from .restore_method import verify
-from .restore_statements import RETAINED_SCHEMA, end_sessions, fit_name, free_name, literal, mark, now
+from .restore_statements import RETAINED_SCHEMA, end_sessions, find_free_name, fit_name, format_now, mark, quote_literal
 from .run_sessions import close_sessions_of_run
 from .schema_verification import refuse_in_place, refuse_what_stays
-from .session import major_version
+from .session import read_major_version
 from .unlocked import Unlocked
 from .write_counters import WRITTEN_IN_CATALOGS
 
@@ -79,8 +79,8 @@ class InPlace:
         self._archive = archive
         self._run = run
         self._report = report
-        server = engine.own_connection().run(major_version)
-        self._tools = client_tools.usable(engine.job.pg_bin, engine.database.name, server, archive.path)
+        server = engine.open_own_connection().run(read_major_version)
+        self._tools = client_tools.choose_tools(engine.job.pg_bin, engine.database.name, server, archive.path)
 
     def restore(self, guard: Guard) -> Restored:
         """Restore the archive and return where the replaced objects lie.
@@ -106,11 +106,11 @@ class InPlace:
         deadline = time.monotonic() + self._engine.job.lock_wait
         with tempfile.TemporaryDirectory() as folder:
             while True:
-                with self._psql() as psql:
+                with self._open_psql() as psql:
                     if not self._lock_tables(psql, deadline):
                         continue
                     seen = self._read_unlocked(psql)
-                    with self._reading(psql):
+                    with self._read_in_session(psql):
                         guard()
                     retained = self._replace(psql, contents, Path(folder))
                     self._restore_database_facts(psql, contents, Path(folder))
@@ -129,21 +129,21 @@ class InPlace:
 
     def _count(self, psql: Psql) -> None:
         """Note what the session has written until now; a statement that fails next is not known to have written."""
-        self._wrote = Counter({table: int(count) for table, count in self._rows(psql, WRITTEN_IN_CATALOGS)})
+        self._wrote = Counter({table: int(count) for table, count in self._query_rows(psql, WRITTEN_IN_CATALOGS)})
 
     @contextmanager
-    def _reading(self, psql: Psql) -> Iterator[None]:
+    def _read_in_session(self, psql: Psql) -> Iterator[None]:
         """Have the engine read in the session that has locked the tables, inside of the block."""
-        ((self._pid,),) = self._json(psql, "select pg_backend_pid()")
+        ((self._pid,),) = self._query_json(psql, "select pg_backend_pid()")
         self._engine.own_pids.add(self._pid)
-        self._engine.read_locked = partial(self._rows, psql)
+        self._engine.read_locked = partial(self._query_rows, psql)
         try:
             yield
         finally:
             self._engine.read_locked = None
 
-    def _psql(self) -> Psql:
-        encoding = self._engine.own_connection().run(client_encoding)
+    def _open_psql(self) -> Psql:
+        encoding = self._engine.open_own_connection().run(choose_client_encoding)
         return Psql(self._tools, self._engine.url, self._engine.application, encoding, self._schema)
 
     def _lock_tables(self, psql: Psql, deadline: float) -> bool:
@@ -180,29 +180,31 @@ class InPlace:
         return True
 
     def _read_unlocked(self, psql: Psql) -> Unlocked:
-        found = Unlocked.read(self._engine.own_connection(), partial(self._rows, psql))
+        found = Unlocked.read(self._engine.open_own_connection(), partial(self._query_rows, psql))
         self._reads.update(list(found.sequences))
         return found
 
     def _end_sessions(self) -> list[str]:
-        own = self._engine.own_connection()
-        found = end_sessions(own, own.rows(OTHERS, application=self._engine.application))
+        own = self._engine.open_own_connection()
+        found = end_sessions(own, own.query_rows(OTHERS, application=self._engine.application))
         for _try in range(20):
-            if not own.rows(OTHERS, application=self._engine.application):
+            if not own.query_rows(OTHERS, application=self._engine.application):
                 break
             time.sleep(0.05)
         return found
 
     def _replace(self, psql: Psql, contents: Contents, folder: Path) -> str:
         """Move the present objects away, replay the archive and verify it, and return the name of what is retained."""
-        schemas = {str(name): bool(kept) for name, kept in self._json(psql, SCHEMAS)}
-        group = self._free_name(psql)
+        schemas = {str(name): bool(kept) for name, kept in self._query_json(psql, SCHEMAS)}
+        group = self._find_free_name(psql)
         names = self._name_retained(group, schemas)
         self._report(MOVES_AWAY)
         psql.execute(self._retain_current(group, names, schemas))
         if not schemas.get("public", True):
             psql.execute(PUBLIC)
-        pairs = ", ".join(f"({literal(name)}, {literal(names[name])})" for name, kept in schemas.items() if kept)
+        pairs = ", ".join(
+            f"({quote_literal(name)}, {quote_literal(names[name])})" for name, kept in schemas.items() if kept
+        )
         if pairs:
             psql.execute(f"{MOVES.format(pairs=pairs)}\n\\gexec")
         if not self._schema:
@@ -215,8 +217,8 @@ class InPlace:
         kept = {name for name, stays in schemas.items() if stays}
         lines = self._choose_entries(psql, contents, kept)
         # Large objects apart, at the end: until then it is known how much was written of them.
-        self._replay(psql, folder, Contents(lines).without(_LARGE_OBJECTS), [])
-        self._replay(psql, folder, Contents(lines).only(_LARGE_OBJECTS), contents.only(["BLOBS"]))
+        self._replay(psql, folder, Contents(lines).select_other_lines(_LARGE_OBJECTS), [])
+        self._replay(psql, folder, Contents(lines).select_lines(_LARGE_OBJECTS), contents.select_lines(["BLOBS"]))
         self._count(psql)
         self._restore_kept_schemas(psql, folder, contents, kept)
         # The archive's prologue has made settings of its own, for the session.
@@ -224,7 +226,7 @@ class InPlace:
         psql.execute(f"set row_security = off;\n{render_fixed_settings()}")
         self._verify(psql)
         content = ReplayedContent(psql, self._tools, self._archive.path, folder, self._report)
-        content.refuse_differences(lines, contents.only(["BLOBS"]), self._engine.database.name)
+        content.refuse_differences(lines, contents.select_lines(["BLOBS"]), self._engine.database.name)
         psql.reset()
         return group
 
@@ -235,9 +237,11 @@ class InPlace:
         names = {name: group if name == "public" else fit_name(group, f"_{name}") for name in schemas}
         return names if "public" in names else {**names, "": group}
 
-    def _free_name(self, psql: Psql) -> str:
+    def _find_free_name(self, psql: Psql) -> str:
         statement = "select 1 from pg_namespace where nspname = {};"
-        return free_name(RETAINED_SCHEMA, self._run, lambda name: bool(psql.execute(statement.format(literal(name)))))
+        return find_free_name(
+            RETAINED_SCHEMA, self._run, lambda name: bool(psql.execute(statement.format(quote_literal(name))))
+        )
 
     def _retain_current(self, group: str, names: dict[str, str], schemas: dict[str, bool]) -> str:
         statements = []
@@ -246,8 +250,8 @@ class InPlace:
                 statements.append(f"create schema {quote_name(target)};")
             else:
                 statements.append(f"alter schema {quote_name(name)} rename to {quote_name(target)};")
-            comment = mark(group=group, aside_of=name, run=self._run, made=now())
-            statements.append(f"comment on schema {quote_name(target)} is {literal(comment)};")
+            comment = mark(group=group, aside_of=name, run=self._run, made=format_now())
+            statements.append(f"comment on schema {quote_name(target)} is {quote_literal(comment)};")
         return "\n".join(statements)
 
     def _retain_large_objects(self, psql: Psql, group: str) -> None:
@@ -263,13 +267,13 @@ class InPlace:
         """Give the database itself the settings, the privileges and the comment that it had."""
         if self._schema or not contents.has(f"DATABASE - {self._engine.name_on_server}"):
             return  # it is of one schema, or of a database of another name
-        facts = database_facts(self._tools, self._archive.path, contents, folder, self._report)
+        facts = read_database_facts(self._tools, self._archive.path, contents, folder, self._report)
         psql.reset()
         psql.execute(f"\\o /dev/null\n{defaults.DATABASE}\n\\gexec")
         psql.execute("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
         psql.execute(f"{facts}\n\\o")
         psql.execute("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
-        for state, words in psql.refusals():
+        for state, words in psql.read_refusals():
             if state != "42501":
                 raise Failed(
                     "What the backup says of the database itself cannot be set",
@@ -282,27 +286,27 @@ class InPlace:
     def _choose_entries(self, psql: Psql, contents: Contents, kept: set[str]) -> list[str]:
         """Return the entries to replay: without what stays, and without what belongs to extensions."""
         left_out = list(_LEFT_OUT)
-        left_out += [f"SCHEMA - {name}" for name in kept] + _facts_of(kept)
-        for schema, table in self._json(psql, EXTENSION_TABLES):
+        left_out += [f"SCHEMA - {name}" for name in kept] + _list_entry_prefixes(kept)
+        for schema, table in self._query_json(psql, EXTENSION_TABLES):
             left_out += [f"{kind} {schema} {table}" for kind in ("TABLE DATA", "SEQUENCE SET")]
-        there = [row[0] for row in self._json(psql, "select extname, 1 from pg_extension")]
+        there = [row[0] for row in self._query_json(psql, "select extname, 1 from pg_extension")]
         left_out += [f"EXTENSION - {name}" for name in there]
         for name in there:
             if not self._schema and name != "plpgsql" and not contents.has(f"EXTENSION - {name}"):
                 psql.execute(f"drop extension {quote_name(name)};")
-        roles = [row[0] for row in self._json(psql, publications.ROLES)]
-        return contents.without(left_out) + publications.own_entries(contents, roles)
+        roles = [row[0] for row in self._query_json(psql, publications.ROLES)]
+        return contents.select_other_lines(left_out) + publications.select_own_entries(contents, roles)
 
     def _restore_kept_schemas(self, psql: Psql, folder: Path, contents: Contents, kept: set[str]) -> None:
         """Give schemas that stay the privileges and comments that they had, where they are ours.
 
         At the end: others own what was replayed only if they may create it there, and a dump does not say so before.
         """
-        names = f"array[{', '.join(map(literal, sorted(kept)))}]::text[]"
+        names = f"array[{', '.join(map(quote_literal, sorted(kept)))}]::text[]"
         psql.reset()
         psql.execute(f"{defaults.SCHEMAS.format(kept=names)}\n\\gexec")
-        mine = {row[0] for row in self._json(psql, OWNED)}
-        lines = contents.only(_facts_of(kept & mine))
+        mine = {row[0] for row in self._query_json(psql, OWNED)}
+        lines = contents.select_lines(_list_entry_prefixes(kept & mine))
         if lines:
             self._replay(psql, folder, lines, [])
 
@@ -313,51 +317,53 @@ class InPlace:
         chosen = use_list(folder, "contents", lines)
         path = str(self._archive.path)
         psql.execute("\\o /dev/null")
-        psql.replay([restore, f"--use-list={chosen}", "--file=-", path], self._report, self._header())
+        psql.replay([restore, f"--use-list={chosen}", "--file=-", path], self._report, self._build_header())
         if blobs:
             # They come with a BEGIN and a COMMIT of their own; every other line of theirs is one call.
             chosen = use_list(folder, "blobs", blobs)
             script = folder / "blobs.sql"
             command = [restore, f"--use-list={chosen}", f"--file={script}", path]
-            client_tools.run_tool(command, client_tools.plain_environment(), folder, self._report, "read large objects")
+            client_tools.run_tool(
+                command, client_tools.build_plain_environment(), folder, self._report, "read large objects"
+            )
             with script.open("rb") as source:
                 for line in source:
                     if line.strip() not in (b"BEGIN;", b"COMMIT;", TRANSACTION_TIMEOUT.strip()):
                         psql.write(line)
         psql.execute("\\o", self._report, "replays the dump")
 
-    def _header(self) -> dict[bytes, bytes]:
+    def _build_header(self) -> dict[bytes, bytes]:
         """Return what takes the place of lines of the archive; beside other schemas no lock is waited for for ever."""
-        return {**header(self._search_path), **({LOCK_TIMEOUT: b""} if self._schema else {})}
+        return {**build_header(self._search_path), **({LOCK_TIMEOUT: b""} if self._schema else {})}
 
     def _verify(self, psql: Psql) -> None:
         self._report(VERIFIES)
-        rows = self._json(psql, catalog_queries.FINGERPRINT)
+        rows = self._query_json(psql, catalog_queries.FINGERPRINT)
         leave_out = self._archive.version_tables
         fingerprint = sorted(normalise_line(line) for table, line in rows if table not in leave_out)
         counts = None
         if self._archive.row_counts is not None:
             counts = {}
-            for schema, table in self._json(psql, catalog_queries.TABLES_WITH_ROWS):
+            for schema, table in self._query_json(psql, catalog_queries.TABLES_WITH_ROWS):
                 rows_there = psql.execute(f"select count(*) from {quote_name(schema)}.{quote_name(table)};")
                 counts[f"{schema}.{table}"] = int(rows_there[0])
         verify(self._archive, fingerprint, counts, self._engine.database.name)
 
-    def _rows(self, psql: Psql, query: str) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in self._json(psql, query)]
+    def _query_rows(self, psql: Psql, query: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self._query_json(psql, query)]
 
-    def _json(self, psql: Psql, query: str) -> list[list[Any]]:
+    def _query_json(self, psql: Psql, query: str) -> list[list[Any]]:
         """Return the rows of a query, which may hold anything."""
         lines = psql.execute(f"select coalesce(json_agg(to_json(t)), '[]')::text from ({query}) t;")
         # A record becomes an object whose order is that of its columns, whatever they are called.
-        return [list(row) for row in json.loads("\n".join(lines), object_pairs_hook=_values)]
+        return [list(row) for row in json.loads("\n".join(lines), object_pairs_hook=_list_values)]
 
     def _analyze(self) -> None:
         self._report("analyzes what was restored")
-        self._engine.own_connection().run(_analyze)
+        self._engine.open_own_connection().run(_analyze)
 
 
-def _facts_of(schemas: set[str]) -> list[str]:
+def _list_entry_prefixes(schemas: set[str]) -> list[str]:
     """Return how the entries of schemas begin that are not the schemas themselves."""
     return [
         f"{kind} - SCHEMA {name}"
@@ -367,7 +373,7 @@ def _facts_of(schemas: set[str]) -> list[str]:
     ]
 
 
-def _values(pairs: list[tuple[str, Any]]) -> list[Any]:
+def _list_values(pairs: list[tuple[str, Any]]) -> list[Any]:
     return [value for _name, value in pairs]
 
 

@@ -11,19 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..._core.errors import NOT_POSSIBLE, Refused, first_of
+from ..._core.errors import NOT_POSSIBLE, Refused, describe_first
 from ..._core.job import Database
 from ..connection import OwnConnection
 from ..data import Archive, RestoreMethod
-from ..migration_url import migration_url
+from ..migration_url import build_migration_url
 from ..sql import quote_name
 from . import catalog_queries, ownership
 from .arrival import refuse_what_did_not_arrive
 from .bound_to_tables import list_bound_to_tables
-from .older_server import in_terms_of
+from .older_server import convert_fingerprint
 from .rendering import render_as_restored
-from .schema_bonds import hanging_on, has_default_privileges, list_needed_elsewhere, may_make_schemas
-from .session import major_version
+from .schema_bonds import has_default_privileges, list_dependents, list_needed_elsewhere, may_make_schemas
+from .session import read_major_version
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -76,7 +76,7 @@ class Powers:
         return self.superuser or (self.createdb and self.acts_as_owner)
 
 
-def admin_url(engine: PostgreSQLSession) -> URL | None:
+def build_admin_url(engine: PostgreSQLSession) -> URL | None:
     """Return the URL of who may create databases, if there is one.
 
     Raises:
@@ -85,7 +85,7 @@ def admin_url(engine: PostgreSQLSession) -> URL | None:
     if not engine.database.admin_url:
         return None
     entry = Database(engine.database.name, engine.database.admin_url, password=engine.database.admin_password)
-    url = migration_url(entry, "admin_url")
+    url = build_migration_url(entry, "admin_url")
     if url.get_backend_name() != "postgresql":
         raise Refused(
             f"The admin_url of database {entry.name!r} is not one of PostgreSQL",
@@ -97,13 +97,13 @@ def admin_url(engine: PostgreSQLSession) -> URL | None:
 
 
 @contextmanager
-def beside(engine: PostgreSQLSession) -> Iterator[tuple[OwnConnection, URL]]:
+def open_other_database(engine: PostgreSQLSession) -> Iterator[tuple[OwnConnection, URL]]:
     """Yield a connection to another database of the same server, from where this one can be renamed, and its URL.
 
     Raises:
         Refused: there is no other database that lets us in, or it is on another server.
     """
-    url = admin_url(engine) or engine.url
+    url = build_admin_url(engine) or engine.url
     names = [name for name in (url.database, "postgres", "template1") if name and name != engine.url.database]
     refusal: Refused | None = None
     for name in names:
@@ -123,13 +123,13 @@ def beside(engine: PostgreSQLSession) -> Iterator[tuple[OwnConnection, URL]]:
     )
 
 
-def powers(own: OwnConnection, database: str) -> Powers:
+def read_powers(own: OwnConnection, database: str) -> Powers:
     """Return what the role of a connection may do with a database.
 
     Raises:
         Refused: there is no such database on that server.
     """
-    rows = own.rows(_POWERS, database=database)
+    rows = own.query_rows(_POWERS, database=database)
     if not rows:
         raise Refused(
             f"There is no database {database!r} on the server", "", "Check its admin_url", code="admin-url-other-server"
@@ -138,49 +138,49 @@ def powers(own: OwnConnection, database: str) -> Powers:
     return Powers(bool(superuser), bool(createdb), bool(owner), int(oid), bool(acts))
 
 
-def method(engine: PostgreSQLSession) -> RestoreMethod:
+def choose_method(engine: PostgreSQLSession) -> RestoreMethod:
     """Return how a database can be restored with the privileges there are."""
     wanted = engine.job.restore_method
-    own = engine.own_connection()
-    mine = powers(own, engine.name_on_server)
+    own = engine.open_own_connection()
+    mine = read_powers(own, engine.name_on_server)
     if engine.database.schema:
-        return _method_of_schema(engine, mine)
+        return _build_schema_method(engine, mine)
     try:
-        swap = None if wanted == "in_place" else _obstacle_to_swap(engine, mine)
+        swap = None if wanted == "in_place" else _find_swap_obstacle(engine, mine)
     except Refused as refusal:
         swap = refusal
     if wanted != "in_place" and swap is None:
-        gone = _not_swapped(own, mine.superuser or _has_superuser(engine))
+        gone = _list_unrestored_by_swap(own, mine.superuser or _has_superuser(engine))
         if wanted == "auto" and gone:
-            kept = method_in_place(engine)
+            kept = build_in_place_method(engine)
             if kept.obstacle is None and not kept.loses:
                 return replace(kept, notes=[f"it is done in place, because a swap would lose {'; '.join(gone)}"])
         return RestoreMethod("swap", gone, loses=gone)
     if wanted == "swap":
         return RestoreMethod("swap", [], swap)
-    found = method_in_place(engine)
+    found = build_in_place_method(engine)
     notes = [f"it is done in place, because {swap.why}"] if swap and swap.why and not found.obstacle else []
     return replace(found, notes=notes)
 
 
-def method_in_place(engine: PostgreSQLSession) -> RestoreMethod:
+def build_in_place_method(engine: PostgreSQLSession) -> RestoreMethod:
     """Return how a database would be restored in place."""
-    own = engine.own_connection()
+    own = engine.open_own_connection()
     if engine.database.schema:
-        return _method_of_schema(engine, powers(own, engine.name_on_server))
-    obstacle = _obstacle_in_place(engine, powers(own, engine.name_on_server))
-    return RestoreMethod("in_place", _not_in_place(own), obstacle, loses=list_bound_to_tables(own))
+        return _build_schema_method(engine, read_powers(own, engine.name_on_server))
+    obstacle = _find_in_place_obstacle(engine, read_powers(own, engine.name_on_server))
+    return RestoreMethod("in_place", _list_unrestored_in_place(own), obstacle, loses=list_bound_to_tables(own))
 
 
-def _method_of_schema(engine: PostgreSQLSession, mine: Powers) -> RestoreMethod:
+def _build_schema_method(engine: PostgreSQLSession, mine: Powers) -> RestoreMethod:
     """Return how one schema can be restored: the others stay as they are, so nothing else is swapped or moved."""
-    own = engine.own_connection()
-    hanging = hanging_on(own)
+    own = engine.open_own_connection()
+    hanging = list_dependents(own)
     what, why, remedy = f"Schema {engine.database.schema!r} cannot be restored by itself", "", ""
     if engine.job.restore_method == "swap":
         why, remedy = "a swap replaces all of the database", "Let migrate_restore_method be auto"
     elif hanging:
-        why = f"other schemas use what is in it: {first_of(hanging, _MOST_NAMED)}"
+        why = f"other schemas use what is in it: {describe_first(hanging, _MOST_NAMED)}"
         remedy = "Move that into the schema, or restore by hand"
     elif not (mine.superuser or may_make_schemas(own)):
         why = f"{engine.url.username} may not create schemas, and what is replaced is kept in one"
@@ -190,26 +190,26 @@ def _method_of_schema(engine: PostgreSQLSession, mine: Powers) -> RestoreMethod:
     elif has_default_privileges(own):
         why = f"default privileges in all schemas would come on top of what {engine.url.username} makes anew"
         remedy = "ALTER DEFAULT PRIVILEGES IN SCHEMA instead, for each schema that is to have them"
-    obstacle = Refused(what, why, remedy, code=NOT_POSSIBLE) if why else _obstacle_of_owners(engine, mine)
+    obstacle = Refused(what, why, remedy, code=NOT_POSSIBLE) if why else _find_owner_obstacle(engine, mine)
     needed = list_needed_elsewhere(own)
-    notes = [f"it needs what stays in other schemas: {first_of(needed, _MOST_NAMED)}"] if needed else []
+    notes = [f"it needs what stays in other schemas: {describe_first(needed, _MOST_NAMED)}"] if needed else []
     return RestoreMethod("in_place", _list_slots(_find_left_out(own)), obstacle, notes, list_bound_to_tables(own))
 
 
 def _has_superuser(engine: PostgreSQLSession) -> bool:
     if not engine.database.admin_url:
         return False
-    with beside(engine) as (other, _url):
-        return powers(other, engine.name_on_server).superuser
+    with open_other_database(engine) as (other, _url):
+        return read_powers(other, engine.name_on_server).superuser
 
 
-def _obstacle_to_swap(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
+def _find_swap_obstacle(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
     what = f"Database {engine.database.name!r} cannot be restored by a swap"
     if not mine.may_swap and not engine.database.admin_url:
         lacking = "create databases" if not mine.createdb else "rename this one"
         return Refused(what, f"{engine.url.username} may not {lacking}", "Give it an admin_url", code=NOT_POSSIBLE)
-    with beside(engine) as (other, _url):
-        theirs = powers(other, engine.name_on_server)
+    with open_other_database(engine) as (other, _url):
+        theirs = read_powers(other, engine.name_on_server)
     if not theirs.may_swap:
         return Refused(
             what,
@@ -219,17 +219,19 @@ def _obstacle_to_swap(engine: PostgreSQLSession, mine: Powers) -> Refused | None
         )
     if mine.superuser:
         return None
-    own = engine.own_connection()
-    strangers = [f"owned by {name}" for (name,) in _strangers(engine, mine)]
+    own = engine.open_own_connection()
+    strangers = [f"owned by {name}" for (name,) in _read_strangers(engine, mine)]
     if strangers:
-        return Refused(what, f"some of it is {', '.join(strangers)}", _membership(engine, mine), code=NOT_POSSIBLE)
+        return Refused(
+            what, f"some of it is {', '.join(strangers)}", _describe_membership(engine, mine), code=NOT_POSSIBLE
+        )
     # All that is the owner's is restored by the owner, whichever role makes the database.
     queries = [ownership.NEVER] if theirs.superuser else [ownership.NEVER, ownership.PRIVILEGED]
-    missing = [row[0] for query in queries for row in own.rows(query)]
+    missing = [row[0] for query in queries for row in own.query_rows(query)]
     if missing:
         why = f"only a superuser can make anew: {', '.join(missing)}"
         return Refused(what, why, "Name a superuser in admin_url", code=NOT_POSSIBLE)
-    public = own.rows(ownership.PUBLIC)
+    public = own.query_rows(ownership.PUBLIC)
     return (
         Refused(
             what,
@@ -242,42 +244,45 @@ def _obstacle_to_swap(engine: PostgreSQLSession, mine: Powers) -> Refused | None
     )
 
 
-def _membership(engine: PostgreSQLSession, mine: Powers) -> str:
+def _describe_membership(engine: PostgreSQLSession, mine: Powers) -> str:
     """Return the statements that let the owner of a database restore what others own in it.
 
     Who is a member of a superuser is one himself, so no role is made one.
     """
-    own = engine.own_connection()
-    if own.rows(ownership.SUPERUSERS):
-        given = [row[0] for row in own.rows(ownership.TO_GIVE_AWAY)]
+    own = engine.open_own_connection()
+    if own.query_rows(ownership.SUPERUSERS):
+        given = [row[0] for row in own.query_rows(ownership.TO_GIVE_AWAY)]
         return (
             f"{BY_HAND}. The next one can be restored by its user after, as a"
-            f" superuser: {first_of(given, _MOST_NAMED, '; ')}"
+            f" superuser: {describe_first(given, _MOST_NAMED, '; ')}"
         )
-    statements = grants(own, [row[0] for row in _strangers(engine, mine)])
+    statements = list_grants(own, [row[0] for row in _read_strangers(engine, mine)])
     return f"As a superuser: {' '.join(f'{each};' for each in statements)}"
 
 
-def grants(own: OwnConnection, names: list[str]) -> list[str]:
+def list_grants(own: OwnConnection, names: list[str]) -> list[str]:
     """Return the statements that let the role of a connection restore what others own."""
-    return [row[0] for row in own.rows(ownership.MAKE_MEMBER, names=names)] if names else []
+    return [row[0] for row in own.query_rows(ownership.MAKE_MEMBER, names=names)] if names else []
 
 
-def _obstacle_in_place(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
+def _find_in_place_obstacle(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
     if not (mine.superuser or mine.owner):
         what = f"Database {engine.database.name!r} cannot be restored by its user"
         return Refused(what, "it belongs to another role", "Name its owner in the url", code=NOT_POSSIBLE)
-    return _obstacle_of_owners(engine, mine)
+    return _find_owner_obstacle(engine, mine)
 
 
-def _obstacle_of_owners(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
+def _find_owner_obstacle(engine: PostgreSQLSession, mine: Powers) -> Refused | None:
     """Return what of it does not belong to its user, or is not his to make anew."""
-    strangers = _strangers(engine, mine)
-    ranges = [] if mine.superuser else engine.own_connection().rows(ownership.RANGES)
-    never = [] if mine.superuser else engine.own_connection().rows(ownership.NEVER)
+    strangers = _read_strangers(engine, mine)
+    ranges = [] if mine.superuser else engine.open_own_connection().query_rows(ownership.RANGES)
+    never = [] if mine.superuser else engine.open_own_connection().query_rows(ownership.NEVER)
     remedy = BY_HAND
     if strangers:
-        why, remedy = f"some of it belongs to {', '.join(row[0] for row in strangers)}", _membership(engine, mine)
+        why, remedy = (
+            f"some of it belongs to {', '.join(row[0] for row in strangers)}",
+            _describe_membership(engine, mine),
+        )
     elif never:
         why = f"only a superuser can make anew: {', '.join(row[0] for row in never)}"
     elif ranges:
@@ -288,21 +293,21 @@ def _obstacle_of_owners(engine: PostgreSQLSession, mine: Powers) -> Refused | No
     return Refused(f"Database {engine.database.name!r} cannot be restored by its user", why, remedy, code=NOT_POSSIBLE)
 
 
-def _strangers(engine: PostgreSQLSession, mine: Powers) -> list[tuple[Any, ...]]:
-    return [] if mine.superuser else engine.own_connection().rows(ownership.STRANGERS)
+def _read_strangers(engine: PostgreSQLSession, mine: Powers) -> list[tuple[Any, ...]]:
+    return [] if mine.superuser else engine.open_own_connection().query_rows(ownership.STRANGERS)
 
 
 def _find_left_out(own: OwnConnection) -> dict[str, str]:
     found: dict[str, list[str]] = {}
-    subscriptions = catalog_queries.subscriptions(own.run(major_version))
-    for kind, name in own.rows(
+    subscriptions = catalog_queries.build_subscriptions_query(own.run(read_major_version))
+    for kind, name in own.query_rows(
         _LEFT_OUT.format(subscriptions=subscriptions, may_act_as_publisher=ownership.may_act_as("pubowner"))
     ):
         found.setdefault(kind, []).append(name)
     return {kind: ", ".join(sorted(set(names))) for kind, names in found.items()}
 
 
-def _not_swapped(own: OwnConnection, superuser: bool) -> list[str]:
+def _list_unrestored_by_swap(own: OwnConnection, superuser: bool) -> list[str]:
     found = _find_left_out(own)
     lines = []
     if "slot" in found:
@@ -318,7 +323,7 @@ def _not_swapped(own: OwnConnection, superuser: bool) -> list[str]:
     return lines
 
 
-def _not_in_place(own: OwnConnection) -> list[str]:
+def _list_unrestored_in_place(own: OwnConnection) -> list[str]:
     found = _find_left_out(own)
     lines = _list_slots(found)
     for kind, why in (
@@ -348,7 +353,7 @@ def verify(archive: Archive, fingerprint: list[str], row_counts: dict[str, int] 
     Raises:
         Failed: it is not the same.
     """
-    fingerprint = in_terms_of(archive.fingerprint, fingerprint)
+    fingerprint = convert_fingerprint(archive.fingerprint, fingerprint)
     differing = sorted(set(render_as_restored(archive.fingerprint)) ^ set(render_as_restored(fingerprint)))
     if archive.row_counts is not None and row_counts is not None:
         tables = sorted(set(archive.row_counts) | set(row_counts))

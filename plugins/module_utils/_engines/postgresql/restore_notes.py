@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..data import Archive, RestoreMethod
 from . import catalog_queries, ownership
-from .foreseen import lacking_space
+from .foreseen import list_space_shortages
 
 if TYPE_CHECKING:
     from .session import PostgreSQLSession
@@ -38,7 +38,7 @@ select format('%I.%I', n.nspname, p.proname), string_agg(distinct o.name, ', ' o
   join pg_language l on l.oid = p.prolang
   join named o on p.prosrc ~* ('\m' || regexp_replace(o.name, '([^[:alnum:]_])', '\\\1', 'g') || '\M')
   join pg_namespace s on s.oid = o.ns
- where l.lanname in ('sql', 'plpgsql') and {catalog_queries.ours("pg_proc", "p.oid")} and o.name <> p.proname
+ where l.lanname in ('sql', 'plpgsql') and {catalog_queries.is_own("pg_proc", "p.oid")} and o.name <> p.proname
    and s.nspname not like 'pg\_%' and s.nspname <> 'information_schema'
    and strpos(p.prosrc, s.nspname || '.' || o.name) = 0 and strpos(p.prosrc, '"' || s.nspname || '"."') = 0
    and not exists (select from unnest(p.proconfig) setting where setting like 'search_path=%')
@@ -62,7 +62,7 @@ def restore_notes(engine: PostgreSQLSession, method: RestoreMethod, archive: Arc
         method: how a restore would be done now.
         archive: what was dumped, where it was.
     """
-    rows = engine.own_connection().rows(_NOTES)
+    rows = engine.open_own_connection().query_rows(_NOTES)
     found = [
         f"function {function} names {names} without a schema, so a restore is replayed with this role's search_path;"
         f" ALTER FUNCTION {function} SET search_path makes it work without"
@@ -75,7 +75,7 @@ def restore_notes(engine: PostgreSQLSession, method: RestoreMethod, archive: Arc
     privileged = _of_kind(rows, "privileged")
     if method.name == "in_place" and privileged:
         found.append(f"if a revision drops it, only a superuser can make it again: {privileged}")
-    lacking = lacking_space(engine, archive.path) if archive else []
+    lacking = list_space_shortages(engine, archive.path) if archive else []
     return found + [" ".join(str(refusal).split()).rstrip(".") for refusal in lacking]
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ..connection import OwnConnection, sqlstate
+from ..connection import OwnConnection, find_sqlstate
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -29,7 +29,7 @@ RETAINED_SCHEMA = "alembic_aside_"
 SWAPPING = 0x68616C65
 
 
-def now() -> str:
+def format_now() -> str:
     """Return the time as retained copies carry it."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
@@ -44,13 +44,13 @@ def fit_name(name: str, suffix: str) -> str:
     return name.encode()[:space].decode(errors="ignore") + kept + tail
 
 
-def free_name(name: str, suffix: str, is_taken: Callable[[str], bool]) -> str:
+def find_free_name(name: str, suffix: str, is_taken: Callable[[str], bool]) -> str:
     """Return a name with a suffix, as ``fitted``, that nothing has yet: a number follows where it is taken."""
     numbered = itertools.chain([suffix], (f"{suffix}_{number}" for number in itertools.count(2)))
     return next(found for found in (fit_name(name, each) for each in numbered) if not is_taken(found))
 
 
-def literal(text: str) -> str:
+def quote_literal(text: str) -> str:
     """Return a string constant."""
     escaped = text.replace("'", "''")
     return "'" + escaped + "'" if "\\" not in text else "E'" + escaped.replace("\\", "\\\\") + "'"
@@ -58,7 +58,7 @@ def literal(text: str) -> str:
 
 def end_session(own: OwnConnection, pid: int) -> None:
     """Send a session the signal to end."""
-    own.rows("select pg_terminate_backend(:pid)", pid=pid)
+    own.query_rows("select pg_terminate_backend(:pid)", pid=pid)
 
 
 def end_sessions(own: OwnConnection, sessions: Iterable[tuple[Any, ...]]) -> list[str]:
@@ -72,7 +72,7 @@ def end_sessions(own: OwnConnection, sessions: Iterable[tuple[Any, ...]]) -> lis
         try:
             end_session(own, pid)
         except Exception as error:
-            if sqlstate(error) != _NOT_PERMITTED:
+            if find_sqlstate(error) != _NOT_PERMITTED:
                 raise
     return found
 
@@ -102,7 +102,7 @@ def run_sql(own: OwnConnection, statement: str) -> None:
     own.run(execute)
 
 
-def in_transaction(own: OwnConnection, *statements: str) -> None:
+def run_in_transaction(own: OwnConnection, *statements: str) -> None:
     """Execute statements, all or none."""
     run_sql(own, "begin")
     try:

@@ -20,20 +20,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..._core.errors import CORRECT_IT, HALF_WAY, Failed, Refused
-from ..connection import OwnConnection, client_encoding, first_line
+from ..connection import OwnConnection, choose_client_encoding, describe_error
 from ..data import Archive, Restored
 from ..interface import Guard, Report
 from ..sql import quote_name
 from . import client_tools, made_with, publications
 from .content_verification import RestoredContent
-from .other_sessions import in_use, refusal_of_prepared
-from .psql import Contents, Psql, database_facts, use_list
+from .other_sessions import build_in_use_refusal, build_prepared_refusal
+from .psql import Contents, Psql, read_database_facts, use_list
 from .replay import LAST, OF_DATABASE, Replay, let_in
-from .restore_method import beside, powers, verify
-from .restore_statements import SWAPPING, free_name, in_transaction, literal, mark, now, run_sql
+from .restore_method import open_other_database, read_powers, verify
+from .restore_statements import SWAPPING, find_free_name, format_now, mark, quote_literal, run_in_transaction, run_sql
 from .schema_verification import RestoredSchema
-from .session import major_version
-from .swap_state import DATABASE, drop_scratch, end_sessions_in, open_again, put_right, scratch_name
+from .session import read_major_version
+from .swap_state import DATABASE, build_scratch_name, drop_scratch, end_sessions_in, open_again, put_right
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -65,13 +65,13 @@ class Swap:
         self._run = run
         self._report = report
         self._name = engine.name_on_server
-        self._scratch = scratch_name(engine)
-        self._server = engine.own_connection().run(major_version)
-        self._tools = client_tools.usable(engine.job.pg_bin, engine.database.name, self._server, archive.path)
+        self._scratch = build_scratch_name(engine)
+        self._server = engine.open_own_connection().run(read_major_version)
+        self._tools = client_tools.choose_tools(engine.job.pg_bin, engine.database.name, self._server, archive.path)
         self._closed = False
         self._swapped = False
         self._oid = 0
-        self._restorer = engine.own_connection().rows("select current_user")[0][0]
+        self._restorer = engine.open_own_connection().query_rows("select current_user")[0][0]
         self.not_restored: list[str] = []
 
     def restore(self, guard: Guard) -> Restored:
@@ -80,14 +80,16 @@ class Swap:
         Raises:
             Refused, Failed: as ``Restorer.restore``.
         """
-        with beside(self._engine) as (other, url):
+        with open_other_database(self._engine) as (other, url):
             self._begin(other)
             retained = self._name_retained(other)
             try:
                 with tempfile.TemporaryDirectory() as folder:
                     self._fill(other, url, Path(folder))
                     self.filled = True
-                    facts = database_facts(self._tools, self._archive.path, self._contents, Path(folder), self._report)
+                    facts = read_database_facts(
+                        self._tools, self._archive.path, self._contents, Path(folder), self._report
+                    )
                 self._close_database(other)
                 guard()
                 self._swap(other, url, retained, facts)
@@ -96,7 +98,7 @@ class Swap:
                 if self._swapped and isinstance(error, Exception):
                     raise Failed(
                         f"Database {self._engine.database.name!r} was replaced, and its restore did not end",
-                        first_line(error),
+                        describe_error(error),
                         f"The replaced database is kept as {retained}",
                         code=HALF_WAY,
                     ) from error
@@ -104,7 +106,7 @@ class Swap:
                     raise
                 raise Failed(
                     f"The restore of {self._engine.database.name!r} failed",
-                    first_line(error),
+                    describe_error(error),
                     "The database is as it was before the restore",
                     code="restore-failed",
                 ) from error
@@ -112,9 +114,9 @@ class Swap:
 
     def _begin(self, other: OwnConnection) -> None:
         put_right(self._engine, other)
-        row = other.rows(DATABASE, name=self._name)[0]
+        row = other.query_rows(DATABASE, name=self._name)[0]
         self._comment, self._owner, self._oid = row[1], row[2], int(row[6])
-        prepared = refusal_of_prepared(other, self._name, self._engine.database.name)
+        prepared = build_prepared_refusal(other, self._name, self._engine.database.name)
         if prepared:
             raise prepared
         if not self._mark_swapping(other, self._oid):
@@ -127,18 +129,20 @@ class Swap:
     def _mark_swapping(self, other: OwnConnection, oid: int) -> bool:
         signed = oid - (1 << 32) if oid >= 1 << 31 else oid
         statement = "select pg_try_advisory_lock(cast(:swapping as int), cast(:oid as int))"
-        return bool(other.rows(statement, swapping=SWAPPING, oid=signed)[0][0])
+        return bool(other.query_rows(statement, swapping=SWAPPING, oid=signed)[0][0])
 
     def _name_retained(self, other: OwnConnection) -> str:
         statement = "select 1 from pg_database where datname = :name"
-        return free_name(self._name, f"_aside_{self._run}", lambda name: bool(other.rows(statement, name=name)))
+        return find_free_name(
+            self._name, f"_aside_{self._run}", lambda name: bool(other.query_rows(statement, name=name))
+        )
 
     def _fill(self, other: OwnConnection, url: URL, folder: Path) -> None:
         """Make the scratch database, restore into it, verify and analyze it."""
         self._contents = Contents.of(self._tools, self._archive.path, self._report)
         self._report("makes a new database")
-        mine = powers(self._engine.own_connection(), self._name)
-        self._by_superuser = powers(other, self._name).superuser and not mine.superuser
+        mine = read_powers(self._engine.open_own_connection(), self._name)
+        self._by_superuser = read_powers(other, self._name).superuser and not mine.superuser
         run_sql(other, self._create_statement(other))
         # A role that may make databases makes them, and no more: an archive is code of the database's owner.
         scratch_url = self._engine.url.set(database=self._scratch)
@@ -148,7 +152,7 @@ class Swap:
         # What is of the database itself follows when it has its name.
         left_out += OF_DATABASE
         with self._engine.connect(url.set(database=self._scratch)) as made:
-            application, encoding = self._engine.application, made.run(client_encoding)
+            application, encoding = self._engine.application, made.run(choose_client_encoding)
             replay = Replay(self._tools, self._server, self._archive.path, application, encoding, self._report)
             admin_url = url.set(database=self._scratch)
             if self._by_superuser:
@@ -157,21 +161,21 @@ class Swap:
                 left_out += LAST
             if self._archive.fingerprint and not any(map(_OF_PUBLIC.match, self._archive.fingerprint)):
                 run_sql(made, "drop schema public")
-        lines = self._contents.without(left_out)
+        lines = self._contents.select_other_lines(left_out)
         if not mine.superuser and not self._by_superuser:
-            roles = [row[0] for row in self._engine.own_connection().rows(publications.ROLES)]
-            lines += publications.own_entries(self._contents, roles)
+            roles = [row[0] for row in self._engine.open_own_connection().query_rows(publications.ROLES)]
+            lines += publications.select_own_entries(self._contents, roles)
         chosen = use_list(folder, "contents", lines)
         replay.run(scratch_url, [f"--use-list={chosen}"], max(self._engine.job.backup_jobs, 1), self._search_path)
         if self._by_superuser:
             replay.make_last(admin_url, self._contents, folder)
         with self._engine.connect(scratch_url) as restored:
-            counts = restored.run(self._engine.row_counts) if self._archive.row_counts is not None else None
-            fingerprint = restored.run(self._engine.fingerprint, self._archive.version_tables)
+            counts = restored.run(self._engine.count_table_rows) if self._archive.row_counts is not None else None
+            fingerprint = restored.run(self._engine.read_fingerprint, self._archive.version_tables)
             verify(self._archive, fingerprint, counts, self._engine.database.name)
             self._note_public(fingerprint)
         # Each of both reads all tables with one core.
-        with self._psql(scratch_url) as analyzing:
+        with self._open_psql(scratch_url) as analyzing:
             analyzing.write(_ANALYZE)
             analyzing.stdin.flush()
             content = RestoredContent(
@@ -190,44 +194,46 @@ class Swap:
                 " they are those of a new database"
             )
 
-    def _psql(self, url: URL) -> Psql:
+    def _open_psql(self, url: URL) -> Psql:
         return Psql(self._tools, url, self._engine.application)
 
     def _compare_schema(self, url: URL, everything: bool) -> None:
         """Compare what was restored with the archive, but for what no restore by this role brings."""
         engine, name = self._engine, self._engine.database.name
-        left_out, lines = ("SUBSCRIPTION",), self._contents.without([*OF_DATABASE, "SUBSCRIPTION"])
+        left_out, lines = ("SUBSCRIPTION",), self._contents.select_other_lines([*OF_DATABASE, "SUBSCRIPTION"])
         if not everything:
-            roles = [row[0] for row in engine.own_connection().rows(publications.ROLES)]
-            lines = self._contents.without([*OF_DATABASE, "SUBSCRIPTION", *publications.ENTRIES])
-            lines += publications.own_entries(self._contents, roles)
+            roles = [row[0] for row in engine.open_own_connection().query_rows(publications.ROLES)]
+            lines = self._contents.select_other_lines([*OF_DATABASE, "SUBSCRIPTION", *publications.ENTRIES])
+            lines += publications.select_own_entries(self._contents, roles)
         schema = RestoredSchema(
             self._tools, self._archive.path, engine.application, self._report, engine.job.backup_lock_wait, left_out
         )
         schema.refuse_differences(lines, url, name)
 
     def _create_statement(self, other: OwnConnection) -> str:
-        row = other.rows(DATABASE, name=self._name)[0]
+        row = other.query_rows(DATABASE, name=self._name)[0]
         options = [
             f"create database {quote_name(self._scratch)} template template0 owner {quote_name(self._restorer)}",
             f"connection limit {0 if self._by_superuser else -1}",
-            made_with.as_sql(made_with.options_of(json.loads(row[0]), row[4])),
+            made_with.as_sql(made_with.build_options(json.loads(row[0]), row[4])),
         ]
-        if row[3] != other.rows(DATABASE, name="template0")[0][3]:  # to name the template's own takes a right to it
+        if (
+            row[3] != other.query_rows(DATABASE, name="template0")[0][3]
+        ):  # to name the template's own takes a right to it
             options.append(f"tablespace {quote_name(row[3])}")
         return " ".join(options)
 
     def _close_database(self, other: OwnConnection) -> None:
         """Admit no new session and end the present ones, but for our own two connections."""
-        own = self._engine.own_connection()
-        keep = tuple(pid for pid in (_pid(own), self._engine.lock_pid()) if pid)
-        facts = mark(closed_by=self._run, at=now(), comment=self._comment)
+        own = self._engine.open_own_connection()
+        keep = tuple(pid for pid in (_read_pid(own), self._engine.lock_pid()) if pid)
+        facts = mark(closed_by=self._run, at=format_now(), comment=self._comment)
         self._report("refuses connections to the database")
         self._closed = True
-        in_transaction(
+        run_in_transaction(
             other,
             f"alter database {quote_name(self._name)} allow_connections false",
-            f"comment on database {quote_name(self._name)} is {literal(facts)}",
+            f"comment on database {quote_name(self._name)} is {quote_literal(facts)}",
         )
         self._send_away(other, keep)
 
@@ -238,32 +244,32 @@ class Swap:
             if not left:
                 return
             if time.monotonic() >= deadline:
-                raise in_use(self._engine.database.name, left)
+                raise build_in_use_refusal(self._engine.database.name, left)
             self._report(f"waits for {left[0]}")
             time.sleep(0.1)
 
     def _swap(self, other: OwnConnection, url: URL, retained: str, facts: str) -> None:
         """Rename both in one transaction, in which the new one gets what its archive says of the database itself."""
-        scratch_oid = int(other.rows(DATABASE, name=self._scratch)[0][6])
+        scratch_oid = int(other.query_rows(DATABASE, name=self._scratch)[0][6])
         # A run that gets the lock on the new database sees by this that it may not use it yet.
         self._mark_swapping(other, scratch_oid)
         self._engine.close()
         self._engine.suspend_lock()
         self._send_away(other, ())
-        note = mark(aside_of=self._name, run=self._run, made=now(), comment=self._comment)
-        owner = self._contents.owner(self._name) or self._owner
-        with self._psql(url) as psql:
+        note = mark(aside_of=self._name, run=self._run, made=format_now(), comment=self._comment)
+        owner = self._contents.find_owner(self._name) or self._owner
+        with self._open_psql(url) as psql:
             psql.execute(
                 f"begin;\nalter database {quote_name(self._scratch)} owner to {quote_name(owner)};\n"
                 f"alter database {quote_name(self._name)} rename to {quote_name(retained)};\n"
                 f"alter database {quote_name(self._scratch)} rename to {quote_name(self._name)};\n"
-                f"comment on database {quote_name(retained)} is {literal(note)};"
+                f"comment on database {quote_name(retained)} is {quote_literal(note)};"
             )
             # Each that may not be set is reported, and undone by itself.
             psql.execute("\\set ON_ERROR_STOP 0\n\\set ON_ERROR_ROLLBACK on")
             psql.execute(f"\\o /dev/null\n{facts}\n\\o")
             psql.execute("\\set ON_ERROR_STOP 1\n\\set ON_ERROR_ROLLBACK off")
-            for state, words in psql.refusals():
+            for state, words in psql.read_refusals():
                 if state != "42501":
                     raise Failed(
                         "What the backup says of the database itself cannot be set",
@@ -279,8 +285,8 @@ class Swap:
     def _leave_as_it_was(self, error: BaseException) -> None:
         """Open the database again and drop the scratch database, whatever has happened."""
         try:
-            with beside(self._engine) as (other, _url):
-                names = other.rows("select datname from pg_database where oid = cast(:oid as oid)", oid=self._oid)
+            with open_other_database(self._engine) as (other, _url):
+                names = other.query_rows("select datname from pg_database where oid = cast(:oid as oid)", oid=self._oid)
                 self._swapped = bool(names) and names[0][0] != self._name
                 if not self._swapped:
                     if self._closed:
@@ -292,12 +298,12 @@ class Swap:
                 return  # the scratch database is the next restore's to drop
             raise Failed(
                 f"Database {self._engine.database.name!r} refuses connections since a restore was interrupted",
-                f"{first_line(error)}; {first_line(failure)}",
+                f"{describe_error(error)}; {describe_error(failure)}",
                 "When the server is back, type the same restore again, or what is printed if the database is held: "
                 "each opens it first",
                 code="database-closed",
             ) from error
 
 
-def _pid(own: OwnConnection) -> int:
-    return int(own.rows("select pg_backend_pid()")[0][0])
+def _read_pid(own: OwnConnection) -> int:
+    return int(own.query_rows("select pg_backend_pid()")[0][0])

@@ -16,7 +16,7 @@ from ..restorer import Restorer
 from . import by_hand, catalog_queries, dropped, retained
 from .attempts import restore_by
 from .foreseen import foresee_obstacles
-from .rendering import fixed_rendering, normalise_line
+from .rendering import fix_rendering, normalise_line
 from .session import drop_index
 from .swap_state import recover_interrupted_restore
 
@@ -59,7 +59,7 @@ class PostgreSQLRestorer(Restorer):
         if not dropped.is_dropped(self.engine):
             return None
         user = dropped.may_make(self.engine)
-        return [dropped.refusal_to_make(self.engine, archive, user)] if user else []
+        return [dropped.build_missing_refusal(self.engine, archive, user)] if user else []
 
     def is_empty(self) -> bool:
         """Search for anything that is not a new database's own."""
@@ -67,9 +67,9 @@ class PostgreSQLRestorer(Restorer):
 
     def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:
         """Drop INVALID indexes that were not there before, valid or not: what a concurrent build leaves that failed."""
-        own = self.engine.own_connection()
+        own = self.engine.open_own_connection()
         removed = []
-        for schema, name, line in own.run(_invalid_indexes):
+        for schema, name, line in own.run(_read_invalid_indexes):
             valid = line.replace(" valid f ", " valid t ").replace(" ready f", " ready t")
             if {normalise_line(line), normalise_line(valid)} & set(before):
                 continue
@@ -83,7 +83,7 @@ class PostgreSQLRestorer(Restorer):
 
     def restore(self, archive: Archive, run: str, report: Report, guard: Guard) -> Restored:
         """Restore as ``restore_method`` says."""
-        method = self.engine.restore_method()
+        method = self.engine.choose_restore_method()
         if method.obstacle:
             raise method.obstacle
         return restore_by(self.engine, method, archive, run, report, guard)
@@ -100,15 +100,15 @@ class PostgreSQLRestorer(Restorer):
         """Drop a replaced database, or the schemas of one restore."""
         retained.drop(self.engine, copy)
 
-    def rights_for_restore(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:
+    def find_restore_rights(self, archive: Archive) -> tuple[str, dict[str, Any]] | None:
         """Return the statements that let the owner restore."""
-        return by_hand.rights_for_restore(self.engine)
+        return by_hand.find_restore_rights(self.engine)
 
-    def command_by_hand(self, archive: Archive) -> str:
+    def build_manual_command(self, archive: Archive) -> str:
         """Return the commands by which an administrator and its user put a dump in the place of the held database."""
-        return by_hand.command(self.engine, archive)
+        return by_hand.build_manual_command(self.engine, archive)
 
 
-def _invalid_indexes(connection: Connection) -> list[tuple[Any, ...]]:
-    with fixed_rendering(connection):
+def _read_invalid_indexes(connection: Connection) -> list[tuple[Any, ...]]:
+    with fix_rendering(connection):
         return execute(connection, catalog_queries.INVALID_INDEXES)

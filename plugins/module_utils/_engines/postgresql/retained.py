@@ -12,7 +12,7 @@ from ..._core.errors import Refused
 from ..connection import execute
 from ..data import RetainedCopy
 from ..sql import quote_name
-from .restore_method import beside
+from .restore_method import open_other_database
 from .restore_statements import MARK, RETAINED_SCHEMA, parse_mark, run_sql
 from .scope import SET_SCHEMA
 
@@ -37,14 +37,14 @@ select n.nspname, obj_description(n.oid, 'pg_namespace'),
 
 def of(engine: PostgreSQLSession) -> list[RetainedCopy]:
     """Return the databases and the schemas that earlier restores of this database have left."""
-    own = engine.own_connection()
+    own = engine.open_own_connection()
     found = []
-    for name, comment, size in own.rows(_RETAINED, mark=f"{MARK}%"):
+    for name, comment, size in own.query_rows(_RETAINED, mark=f"{MARK}%"):
         facts = parse_mark(comment)
         if facts.get("aside_of") == engine.name_on_server and not engine.database.schema:
             found.append(RetainedCopy(name, str(facts.get("run", "")), str(facts.get("made", "")), size and int(size)))
     schemas: dict[str, RetainedCopy] = {}
-    for name, comment, size in sorted(own.rows(_RETAINED_SCHEMAS, mark=f"{MARK}%")):
+    for name, comment, size in sorted(own.query_rows(_RETAINED_SCHEMAS, mark=f"{MARK}%")):
         facts = parse_mark(comment)
         group = str(facts.get("group", ""))
         if not group or not name.startswith(RETAINED_SCHEMA):
@@ -71,9 +71,9 @@ def drop(engine: PostgreSQLSession, retained: RetainedCopy) -> None:
         )
     try:
         if retained.name.startswith("schema "):
-            engine.own_connection().run(_drop_schemas, engine, retained.name[len("schema ") :])
+            engine.open_own_connection().run(_drop_schemas, engine, retained.name[len("schema ") :])
         else:
-            with beside(engine) as (other, _url):
+            with open_other_database(engine) as (other, _url):
                 run_sql(other, f"drop database {quote_name(retained.name)}")
     except Refused:
         raise
@@ -93,12 +93,12 @@ def _drop_schemas(connection: Connection, engine: PostgreSQLSession, group: str)
     names = [name for name, comment in rows if parse_mark(comment).get("group") == group]
     # What hangs on it may lie in any schema.
     execute(connection, SET_SCHEMA, {"schema": ""})
-    before = engine.fingerprint(connection, frozenset())
+    before = engine.read_fingerprint(connection, frozenset())
     connection.exec_driver_sql("begin")
     try:
         listed = ", ".join(map(quote_name, names)).replace("%", "%%")
         connection.exec_driver_sql(f"drop schema {listed} cascade")
-        lost = sorted(set(before) - set(engine.fingerprint(connection, frozenset())))
+        lost = sorted(set(before) - set(engine.read_fingerprint(connection, frozenset())))
         if lost:
             raise Refused(
                 f"What is retained in {group!r} is in use",

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..connection import execute
-from ..data import Writes, WrittenRows, in_doubt
+from ..data import Writes, WrittenRows, describe_doubtful_rows
 from ..sql import escape_colons, is_constant, quote_name, render_value_condition
-from .catalog_queries import ours
+from .catalog_queries import is_own
 from .rendering import normalise_line
 from .transaction_numbers import XMIN, is_one_of, is_since, is_within
 
@@ -33,7 +33,7 @@ select c.oid::text, n.nspname, c.relname, a.attname, a.attnum, pg_get_expr(d.adb
   join pg_class c on c.oid = a.attrelid
   join pg_namespace n on n.oid = c.relnamespace
   left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
- where c.relkind = 'r' and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and {ours("pg_class", "c.oid")}
+ where c.relkind = 'r' and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and {is_own("pg_class", "c.oid")}
  order by n.nspname, c.relname, a.attnum
 """
 
@@ -72,7 +72,7 @@ class _Made:
         return self.name if self.whole else f"{', '.join(self.columns)} of {self.name}"
 
 
-def reading(connection: Connection) -> Read:
+def build_reader(connection: Connection) -> Read:
     """Return how to read over a connection of SQLAlchemy, for which a colon begins a parameter."""
     return lambda statement: execute(connection, escape_colons(statement))
 
@@ -100,7 +100,7 @@ def find_others_writes(read: Read, written_rows: WrittenRows, counts: Mapping[st
         if strange:
             certain[str(made)] = strange
         elif perhaps:
-            unknown.append(in_doubt(perhaps, str(made)))
+            unknown.append(describe_doubtful_rows(perhaps, str(made)))
     return Writes(certain, "; ".join(unknown))
 
 
@@ -115,7 +115,7 @@ def lock_and_find_writes(connection: Connection, written_rows: WrittenRows) -> t
         return Writes(), set()
     since = {**(written_rows.secured or written_rows.activity), "relations": relations or {}}
     written_rows = replace(written_rows, activity=since)
-    read = reading(connection)
+    read = build_reader(connection)
     tables = [made for made in _list_made(read, written_rows) if made.whole or relations is None]
     if not tables:
         return Writes(), set()
@@ -138,10 +138,10 @@ def _list_made(read: Read, written_rows: WrittenRows) -> list[_Made]:
     for oid, schema, table, column, number, default, identity, of_table, of_column, readable in read(_COLUMNS):
         if f"{schema}.{table}" in written_rows.version_tables:
             continue
-        if (oid in relations and number <= relations[oid]) or _begins(before, f"{normalise_line(of_column)} "):
+        if (oid in relations and number <= relations[oid]) or _has_prefix(before, f"{normalise_line(of_column)} "):
             continue
         made = found.setdefault(oid, _Made(schema, table, oid, readable))
-        made.whole = oid not in relations and not _begins(before, normalise_line(of_table))
+        made.whole = oid not in relations and not _has_prefix(before, normalise_line(of_table))
         made.columns.append(column)
         # As text: not every type can be compared.
         made.filled.append(render_value_condition(column, default, "{}::text is distinct from {}::text"))
@@ -149,7 +149,7 @@ def _list_made(read: Read, written_rows: WrittenRows) -> list[_Made]:
     return list(found.values())
 
 
-def _begins(lines: list[str], prefix: str) -> bool:
+def _has_prefix(lines: list[str], prefix: str) -> bool:
     """Return whether one of some sorted lines begins so."""
     place = bisect_left(lines, prefix)
     return place < len(lines) and lines[place].startswith(prefix)

@@ -57,10 +57,10 @@ def close_sessions_of_run(engine: PostgreSQLSession) -> str:
     close_pooled()
     deadline = time.monotonic() + _PATIENCE
     while True:
-        rows = engine.own_connection().rows(_OPEN, application=engine.application)
+        rows = engine.open_own_connection().query_rows(_OPEN, application=engine.application)
         others = [pid for (pid,) in rows if pid not in engine.own_pids]
         if not others:
-            engine.own_connection().run(await_counters)
+            engine.open_own_connection().run(await_counters)
             return ""
         if time.monotonic() >= deadline:
             return f"sessions of the run are still open: {', '.join(f'pid {pid}' for pid in others[:5])}"

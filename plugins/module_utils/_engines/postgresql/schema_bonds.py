@@ -11,7 +11,7 @@ that; what the new one refers to has to be there.
 from __future__ import annotations
 
 from ..connection import OwnConnection
-from .scope import in_scope
+from .scope import match_scope
 from .system_catalogs import LIES_IN_SCHEMA, LIES_IN_TABLE
 
 #: The first number that the server gives to an object which it does not bring itself.
@@ -37,7 +37,7 @@ _SCHEMA_OF = " union all ".join(
 )
 _BONDS = f"""
 with lies (class, number, schema) as materialized ({_SCHEMA_OF}),
-     ours as (select n.oid from pg_namespace n where {in_scope()}),
+     ours as (select n.oid from pg_namespace n where {match_scope()}),
      hidden as (select oid from pg_namespace where nspname like 'pg\\_%'),
      extended (class, number, name) as (
        select e.classid, e.objid, x.extname from pg_depend e join pg_extension x on x.oid = e.refobjid
@@ -76,21 +76,21 @@ select 1 from pg_default_acl where defaclnamespace = 0 and pg_get_userbyid(defac
 _MAY_MAKE = "select has_database_privilege(current_database(), 'create')"
 
 
-def hanging_on(own: OwnConnection) -> list[str]:
+def list_dependents(own: OwnConnection) -> list[str]:
     """Return what lies elsewhere and refers to the schema of a session, as the server describes it."""
-    return [str(name) for (name,) in own.rows(_HANGING.replace("::", "\\:\\:"))]
+    return [str(name) for (name,) in own.query_rows(_HANGING.replace("::", "\\:\\:"))]
 
 
 def list_needed_elsewhere(own: OwnConnection) -> list[str]:
     """Return what the schema of a session refers to, as the server describes it."""
-    return [str(name) for (name,) in own.rows(_NEEDED.replace("::", "\\:\\:"))]
+    return [str(name) for (name,) in own.query_rows(_NEEDED.replace("::", "\\:\\:"))]
 
 
 def has_default_privileges(own: OwnConnection) -> bool:
     """Return whether what the user makes anywhere in the database gets privileges of its own."""
-    return bool(own.rows(_DEFAULT_PRIVILEGES))
+    return bool(own.query_rows(_DEFAULT_PRIVILEGES))
 
 
 def may_make_schemas(own: OwnConnection) -> bool:
     """Return whether the user may make a schema in the database."""
-    return bool(own.rows(_MAY_MAKE)[0][0])
+    return bool(own.query_rows(_MAY_MAKE)[0][0])

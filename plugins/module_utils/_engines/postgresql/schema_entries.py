@@ -65,7 +65,7 @@ class Entry:
         """Return whether it belongs to what restores have kept."""
         return self.schema.startswith(_OWN_SCHEMAS) or self.name.replace("SCHEMA ", "").startswith(_OWN_SCHEMAS)
 
-    def belongs_to(self, tables: Iterable[str]) -> bool:
+    def is_of_any(self, tables: Iterable[str]) -> bool:
         """Return whether it is an object among some, or comes and goes with one; they are named as schema.object."""
         return any(
             self._is_of(table[len(self.schema) + 1 :]) for table in tables if table.startswith(f"{self.schema}.")
@@ -73,13 +73,15 @@ class Entry:
 
     def _is_of(self, name: str) -> bool:
         names = {name, quote_name(name)}
-        if names & {self.name, self.name.partition("(")[0]} or (self.kind in _ON_TABLE and self._begins(names, " ")):
+        if names & {self.name, self.name.partition("(")[0]} or (
+            self.kind in _ON_TABLE and self._has_prefix(names, " ")
+        ):
             return True
         if self.kind in ("COMMENT", "ACL"):
             kinds = {f"{kind} {each}" for kind in _COMMENTED for each in names}
             columns = {f"COLUMN {each}" for each in names}
             hanging = any(self.name.endswith(f" ON {each}") for each in names)
-            return hanging or self.name.partition("(")[0] in kinds or self._begins(columns, ".")
+            return hanging or self.name.partition("(")[0] in kinds or self._has_prefix(columns, ".")
         return self.kind in _NAMING and any(
             before + f"{schema}.{each}{after}" in self.text
             for before, after in _NAMING[self.kind]
@@ -87,7 +89,7 @@ class Entry:
             for each in names
         )
 
-    def _begins(self, names: Iterable[str], end: str) -> bool:
+    def _has_prefix(self, names: Iterable[str], end: str) -> bool:
         return any(self.name.startswith(f"{name}{end}") for name in names)
 
 
@@ -135,13 +137,13 @@ def list_filled_differently(before: list[Entry], now: list[Entry], filled: Itera
     return [f"{new[key]} is {'empty' if key in was else 'filled'}, and was not before" for key in changed]
 
 
-def differences(before: list[Entry], now: list[Entry]) -> tuple[list[str], list[str]]:
+def compare_entries(before: list[Entry], now: list[Entry]) -> tuple[list[str], list[str]]:
     """Return how two schemas differ, and in which tables only the order of the columns does."""
     old, new = Counter(before), Counter(now)
     gone, made = list((old - new).elements()), list((new - old).elements())
     words, notes = [], []
     for entry in gone:
-        other = next((each for each in made if _same_object(each, entry)), None)
+        other = next((each for each in made if _is_same_object(each, entry)), None)
         if other is None:
             words.append(f"{entry} is gone")
             continue
@@ -149,12 +151,12 @@ def differences(before: list[Entry], now: list[Entry]) -> tuple[list[str], list[
         if entry.kind in _COLUMNS and _sort_lines(entry.text) == _sort_lines(other.text):
             notes.append(f"the columns of {entry} have another order")
         else:
-            words.append(f"{entry} has changed: {_first_difference(entry.text, other.text)}")
+            words.append(f"{entry} has changed: {_describe_difference(entry.text, other.text)}")
     words += [f"{entry} is new" for entry in made]
     return sorted(words), sorted(notes)
 
 
-def _same_object(one: Entry, other: Entry) -> bool:
+def _is_same_object(one: Entry, other: Entry) -> bool:
     return (one.kind, one.schema, one.name) == (other.kind, other.schema, other.name)
 
 
@@ -162,7 +164,7 @@ def _sort_lines(text: str) -> list[str]:
     return sorted(line.rstrip(",") for line in text.split("\n"))
 
 
-def _first_difference(before: str, now: str) -> str:
+def _describe_difference(before: str, now: str) -> str:
     """Return the first line that is another one, as it was and as it is."""
     old, new = before.split("\n"), now.split("\n")
     gone = [line.strip() for line in old if line not in new]
@@ -176,7 +178,7 @@ def read_dump_versions(script: str) -> list[tuple[str, str]]:
     return _DUMPED_BY.findall(script)
 
 
-def not_printed(*scripts: str) -> set[tuple[str, str, str]]:
+def list_unprinted(*scripts: str) -> set[tuple[str, str, str]]:
     """Return which entries the pg_dump of one of some scripts leaves out, as kind, schema and name.
 
     Before 15 it prints of ``public`` only what is not as in each new database; a fingerprint has a line of it.
@@ -185,7 +187,7 @@ def not_printed(*scripts: str) -> set[tuple[str, str, str]]:
     return {("SCHEMA", "-", "public"), ("ACL", "-", "SCHEMA public")} if versions and min(versions) < 15 else set()
 
 
-def one_sided(before: Iterable[Entry], now: Iterable[Entry], leave_out: set[tuple[str, str, str]]) -> list[str]:
+def list_one_sided(before: Iterable[Entry], now: Iterable[Entry], leave_out: set[tuple[str, str, str]]) -> list[str]:
     """Return the objects that are on one side only, whatever their text is, but for some by kind, schema and name."""
     old = {(entry.kind, entry.schema, entry.name): entry for entry in before}
     new = {(entry.kind, entry.schema, entry.name): entry for entry in now}

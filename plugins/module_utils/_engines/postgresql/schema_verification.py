@@ -25,7 +25,7 @@ from .psql import Contents as Listing
 from .psql import use_list
 from .publications import ROLES
 from .rendering import normalise_line
-from .schema_entries import VIEW_DATA, Entry, differences, not_printed, one_sided, parse, read_dump_versions
+from .schema_entries import VIEW_DATA, Entry, compare_entries, list_one_sided, list_unprinted, parse, read_dump_versions
 from .scope import render_schema_options
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class RestoredSchema:
     #: The one schema that was restored, none for all.
     schema: str = ""
 
-    def differences(self, lines: list[str], url: URL) -> list[str]:
+    def list_differences(self, lines: list[str], url: URL) -> list[str]:
         """Return how what the entries of an archive hold differs from a database.
 
         Args:
@@ -90,15 +90,15 @@ class RestoredSchema:
         with tempfile.TemporaryDirectory() as folder:
             chosen = use_list(Path(folder), "schema", lines)
             restore = ["pg_restore", "--schema-only", f"--use-list={chosen}", "--file=-", str(self.archive)]
-            archived = self._run(restore, client_tools.plain_environment())
+            archived = self._run(restore, client_tools.build_plain_environment())
         dump = ["pg_dump", "--schema-only", "--no-password", f"--lock-wait-timeout={int(self.lock_wait * 1000)}"]
-        dump += [*render_schema_options(self.schema), f"--dbname={client_tools.conninfo(url)}"]
-        dumped = self._run(dump, client_tools.environment(url, self.application))
-        before, now = self._entries(archived), self._entries(dumped)
+        dump += [*render_schema_options(self.schema), f"--dbname={client_tools.build_conninfo(url)}"]
+        dumped = self._run(dump, client_tools.build_environment(url, self.application))
+        before, now = self._parse_entries(archived), self._parse_entries(dumped)
         if read_dump_versions(archived) != read_dump_versions(dumped):
-            return one_sided(before, now, not_printed(archived, dumped))
+            return list_one_sided(before, now, list_unprinted(archived, dumped))
         before, now = _drop_rendered_alike(before, now)
-        words, _notes = differences(before, now)
+        words, _notes = compare_entries(before, now)
         return words
 
     def refuse_differences(self, lines: list[str], url: URL, name: str) -> None:
@@ -112,13 +112,13 @@ class RestoredSchema:
         Raises:
             Failed: what was restored is not what was backed up.
         """
-        refuse_what_did_not_arrive(name, self.differences(lines, url))
+        refuse_what_did_not_arrive(name, self.list_differences(lines, url))
 
     def _run(self, command: list[str], variables: dict[str, str]) -> str:
         words = [str(self.found.folder / command[0]), *command[1:]]
         return client_tools.run_tool(words, variables, self.archive, self.report, "compares the schema")
 
-    def _entries(self, script: str) -> list[Entry]:
+    def _parse_entries(self, script: str) -> list[Entry]:
         return [entry for entry in parse(script) if not entry.is_own and not self._is_left_out(entry)]
 
     def _is_left_out(self, entry: Entry) -> bool:
@@ -163,11 +163,11 @@ def refuse_what_stays(
     Raises:
         Refused: nothing was changed.
     """
-    if not contents.only(_LEFT) and not engine.own_connection().rows(_HAS_LEFT):
+    if not contents.select_lines(_LEFT) and not engine.open_own_connection().query_rows(_HAS_LEFT):
         return
     wait = engine.job.backup_lock_wait
     schema = RestoredSchema(found, archive, engine.application, report, wait, only=_LEFT)
-    words = schema.differences(contents.lines, engine.url)
+    words = schema.list_differences(contents.lines, engine.url)
     if words:
         raise Refused(
             f"Database {engine.database.name!r} cannot be restored in place",
@@ -185,14 +185,14 @@ def refuse_in_place(
     Raises:
         Failed: it is not what the archive holds; nothing is dropped.
     """
-    own = engine.own_connection()
-    roles = tuple(str(row[0]) for row in own.rows(ROLES))
-    strange = tuple(str(row[0]) for row in own.rows(_STRANGE_SCHEMAS))
+    own = engine.open_own_connection()
+    roles = tuple(str(row[0]) for row in own.query_rows(ROLES))
+    strange = tuple(str(row[0]) for row in own.query_rows(_STRANGE_SCHEMAS))
     wait = engine.job.backup_lock_wait
     schema = RestoredSchema(
         found, archive, engine.application, report, wait, _STAYS, roles, strange, schema=engine.database.schema
     )
-    words = schema.differences(contents.lines, engine.url)
+    words = schema.list_differences(contents.lines, engine.url)
     if words:
         raise Failed(
             f"What was restored of {engine.database.name!r} is not what was backed up",

@@ -27,7 +27,7 @@ SET_SCHEMA = f"select set_config('{SETTING}', :schema, false)"
 WHOLE = f"({_NAMED} is null)"
 
 
-def in_scope(schema: str = "n.nspname") -> str:
+def match_scope(schema: str = "n.nspname") -> str:
     """Return the condition that a schema is one that the session works for.
 
     Args:
@@ -36,7 +36,7 @@ def in_scope(schema: str = "n.nspname") -> str:
     return f"coalesce({_NAMED}, {schema}) = {schema}"
 
 
-def setting_of(schema: str) -> str:
+def build_scope_setting(schema: str) -> str:
     """Return the statement that has a session work for one schema, nothing for all of them."""
     escaped = schema.replace("\\", "\\\\").replace("'", "\\'")
     return f"set {SETTING} = E'{escaped}';" if schema else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.errors import Refused
 from ..connection import OwnConnection
-from ..migration_url import migration_url
+from ..migration_url import build_migration_url
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -38,7 +38,7 @@ def make_engine_for(engine: PostgreSQLSession, url: URL) -> PostgreSQLSession:
     return type(engine)(entry, url, engine.job)
 
 
-def place_of(engine: PostgreSQLSession) -> Place:
+def open_place(engine: PostgreSQLSession) -> Place:
     """Return where scratch databases are made.
 
     Raises:
@@ -46,16 +46,16 @@ def place_of(engine: PostgreSQLSession) -> Place:
     """
     entry = engine.database
     if entry.rehearse_url:
-        url = _url_of(engine, entry.rehearse_url, entry.rehearse_password, "rehearse_url")
+        url = _build_url(engine, entry.rehearse_url, entry.rehearse_password, "rehearse_url")
         place = Place(make_engine_for(engine, url).connect(), url, url)
         _refuse_superuser_here(engine, place.own)
     elif entry.admin_url:
-        admin = _url_of(engine, entry.admin_url, entry.admin_password, "admin_url")
+        admin = _build_url(engine, entry.admin_url, entry.admin_password, "admin_url")
         own = make_engine_for(engine, admin).connect()
         place = Place(own, engine.url, admin, _is_above(engine, own))
     else:
         place = Place(engine.connect(), engine.url, engine.url)
-    rows = place.own.rows("select rolcreatedb or rolsuper, rolname from pg_roles where rolname = current_user")
+    rows = place.own.query_rows("select rolcreatedb or rolsuper, rolname from pg_roles where rolname = current_user")
     if not rows[0][0]:
         place.own.close()
         raise Refused(
@@ -70,11 +70,11 @@ def place_of(engine: PostgreSQLSession) -> Place:
 def _is_above(engine: PostgreSQLSession, own: OwnConnection) -> bool:
     """Return whether a connection is a superuser's, and the database's own user is none."""
     statement = "select rolsuper from pg_roles where rolname = current_user"
-    return bool(own.rows(statement)[0][0] and not engine.own_connection().rows(statement)[0][0])
+    return bool(own.query_rows(statement)[0][0] and not engine.open_own_connection().query_rows(statement)[0][0])
 
 
 def _refuse_superuser_here(engine: PostgreSQLSession, own: OwnConnection) -> None:
-    if _is_above(engine, own) and own.run(engine.identity).server == engine.own_identity().server:
+    if _is_above(engine, own) and own.run(engine.read_identity).server == engine.read_own_identity().server:
         own.close()
         raise Refused(
             f"The rehearse_url of database {engine.database.name!r} is a superuser's on the same server",
@@ -84,7 +84,7 @@ def _refuse_superuser_here(engine: PostgreSQLSession, own: OwnConnection) -> Non
         )
 
 
-def _url_of(engine: PostgreSQLSession, text: str, password: str | None, option: str) -> URL:
+def _build_url(engine: PostgreSQLSession, text: str, password: str | None, option: str) -> URL:
     entry = replace(engine.database, url=text, password=password, direct_url=None)
-    url = migration_url(entry, option).set(drivername=engine.url.drivername)
+    url = build_migration_url(entry, option).set(drivername=engine.url.drivername)
     return url if url.database else url.set(database="postgres")

@@ -10,11 +10,11 @@ import json
 import os
 from typing import Any
 
-from ..._core.bounded import KeyTwice, output_of, unique_keys
+from ..._core.bounded import KeyTwice, read_output, refuse_repeated_keys
 from ..._core.errors import Failed
-from ..._core.url_parts import plain_url
-from .client_tools import conninfo_by_hand, find_tools
-from .libpq_options import options_of
+from ..._core.url_parts import parse_plain_url
+from .client_tools import build_manual_conninfo, find_tools
+from .libpq_options import build_libpq_options
 
 _CONNECT_TIMEOUT = 10  # seconds
 #: What restores have left is not a tenant.
@@ -49,17 +49,17 @@ def select_rows(
             "Install postgresql-client, or set migrate_pg_bin",
             code="client-program-missing",
         )
-    address = plain_url(url)
+    address = parse_plain_url(url)
     variables = {
         "PGOPTIONS": f"-c default_transaction_read_only=on -c statement_timeout={int(seconds * 1000)}",
         "PGCONNECT_TIMEOUT": str(_CONNECT_TIMEOUT),
     }
-    secret = options_of(address).get("password") if password is None else password
+    secret = build_libpq_options(address).get("password") if password is None else password
     if secret is not None:
         variables["PGPASSWORD"] = secret
-    printed = output_of(
+    printed = read_output(
         [str(found.folder / "psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password",
-         "--set=ON_ERROR_STOP=1", f"--dbname={conninfo_by_hand(address)}"],
+         "--set=ON_ERROR_STOP=1", f"--dbname={build_manual_conninfo(address)}"],
         what,
         text=_QUERY.format(statement=statement.strip().rstrip(";"), most=most),
         variables={**os.environ, "PGCLIENTENCODING": "UTF8", "LC_MESSAGES": "C", **variables},
@@ -69,7 +69,7 @@ def select_rows(
     try:
         lines = [line for line in printed.decode(errors="surrogateescape").split("\n") if line.strip()]
         # A number stays as the server prints it.
-        rows = [json.loads(line, object_pairs_hook=unique_keys, parse_float=str) for line in lines]
+        rows = [json.loads(line, object_pairs_hook=refuse_repeated_keys, parse_float=str) for line in lines]
     except KeyTwice as twice:
         raise Failed(what, f"it returns {twice} twice", "Name each column once", code="statement-failed") from None
     except ValueError:

@@ -18,15 +18,15 @@ from ..connection import execute
 from ..data import Archive, WrittenRows
 from ..sql import escape_colons
 from .run_sessions import close_sessions_of_run
-from .session import major_version
-from .write_counters import sequence_positions, sequence_reads
+from .session import read_major_version
+from .write_counters import count_sequence_reads, read_sequence_positions
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from .session import PostgreSQLSession
 
-#: As ``sequence_positions`` returns them.
+#: As ``read_sequence_positions`` returns them.
 Positions = dict[str, "tuple[int, bool, str, int] | None"]
 
 _OTHERS = "others have used it, or have read the view pg_sequences, which the server counts alike"
@@ -45,10 +45,10 @@ def find_used_by_others(
         written_rows: what the run has done.
         own_reads: how often our own programs have used sequences since, by number, but for dumps of the run.
     """
-    before, now = archive.activity.get("sequence_uses"), sequence_reads(connection)
+    before, now = archive.activity.get("sequence_uses"), count_sequence_reads(connection)
     if before is None:
         return {name: "the backup does not say how often it was used" for name, _reads in now.values()}
-    per_dump = _uses_of_dump(connection)
+    per_dump = _count_dump_uses(connection)
     dumps = per_dump * written_rows.dumps
     known = per_dump + dumps  # the backup itself
     found = {}
@@ -67,7 +67,7 @@ def find_used_by_others(
     return {**found, **dict.fromkeys(written_rows.set_forward, "a downgrade had set it back, and others had used it")}
 
 
-def changes_of_sequences(
+def list_sequence_changes(
     connection: Connection,
     archive: Archive,
     written_rows: WrittenRows,
@@ -92,18 +92,18 @@ def changes_of_sequences(
         if name not in used or (here and here[:2] == was):
             continue
         # A statement that failed has moved it for good, and nothing says whose it was.
-        words = f"to {_position(*here[:2])}, and it is unknown who has used it" if here else "and is gone"
-        found.append(f"sequence {name} went from {_position(*was)} {words} ({used[name]})")
+        words = f"to {_format_position(*here[:2])}, and it is unknown who has used it" if here else "and is gone"
+        found.append(f"sequence {name} went from {_format_position(*was)} {words} ({used[name]})")
     return found
 
 
-def _position(value: int, given: bool) -> str:
+def _format_position(value: int, given: bool) -> str:
     return str(value) if given else f"{value}, not given out yet"
 
 
 def read_positions(engine: PostgreSQLSession) -> Positions:
     """Return the positions of sequences."""
-    return engine.own_connection().run(sequence_positions)
+    return engine.open_own_connection().run(read_sequence_positions)
 
 
 def is_behind(position: tuple[int, bool], other: tuple[int, bool], increment: int) -> bool:
@@ -123,7 +123,7 @@ def set_forward(
         archive: the backup of the run; without one nothing says that others have not used a sequence.
         written_rows: what the run has done, its downgrades included.
     """
-    own = engine.own_connection()
+    own = engine.open_own_connection()
     close_sessions_of_run(engine)  # they hand in what they have counted when they end
     used = own.run(find_used_by_others, archive, written_rows, engine.sequence_reads) if archive else None
     now = read_positions(engine)
@@ -160,15 +160,15 @@ def _set_forward(connection: Connection, name: str, to: tuple[int, bool, str, in
 
 def _was_used(connection: Connection, oid: str, written_rows: WrittenRows, own_reads: Counter[str]) -> bool:
     """Return whether others had used a sequence that the run has made and dropped again."""
-    dumps = _uses_of_dump(connection) * written_rows.dumps
+    dumps = _count_dump_uses(connection) * written_rows.dumps
     return written_rows.reads.get(oid, 0) > dumps + written_rows.used.get(oid, 0) + own_reads[oid]
 
 
-def _uses_of_dump(connection: Connection) -> int:
+def _count_dump_uses(connection: Connection) -> int:
     """Return how often each dump of all data uses a sequence, as the server counts."""
-    return int(major_version(connection) >= _READS_ALL_SINCE)
+    return int(read_major_version(connection) >= _READS_ALL_SINCE)
 
 
 def list_used_by_dump(connection: Connection) -> list[str]:
     """Return the numbers of the sequences that a dump of data uses, of whatever tables."""
-    return list(sequence_reads(connection)) if _uses_of_dump(connection) else []
+    return list(count_sequence_reads(connection)) if _count_dump_uses(connection) else []

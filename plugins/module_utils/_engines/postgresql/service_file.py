@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .libpq_options import SECRETS, options_of
+from .libpq_options import SECRETS, build_libpq_options
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -24,15 +24,15 @@ SERVICE = "hosting_alembic"
 _TEXT = "HOSTING_ALEMBIC_SERVICE_TEXT"
 
 
-def service_options(url: URL) -> dict[str, str]:
+def select_service_options(url: URL) -> dict[str, str]:
     """Return the secret options of a URL that a service file has to carry."""
-    options = options_of(url)
+    options = build_libpq_options(url)
     return {key: value for key, value in options.items() if key in SECRETS - {"password"} and "\n" not in value}
 
 
 def with_service(url: URL, variables: dict[str, str]) -> dict[str, str]:
     """Return variables for ``hand_over_variables``, with the secret options of a URL."""
-    options = service_options(url)
+    options = select_service_options(url)
     if not options:
         return variables
     lines = [f"[{SERVICE}]", *(f"{key}={value}" for key, value in options.items()), ""]

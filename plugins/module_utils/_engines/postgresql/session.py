@@ -18,24 +18,24 @@ from ..connection import (
     LOCK_NOT_AVAILABLE,
     OWN,
     OwnConnection,
-    driver_connection,
+    describe_error,
     execute,
-    first_line,
-    modules_of,
-    sends_as_transaction,
+    find_sqlstate,
+    is_batch_atomic,
+    list_modules,
     speak,
-    sqlstate,
+    unwrap_connection,
 )
 from ..data import Identity
-from ..migration_url import own_url
+from ..migration_url import build_own_url
 from ..server_engine import ServerEngine
 from ..sql import escape_colons, quote_name
 from . import catalog_queries, row_authors
-from .libpq_options import options_of
+from .libpq_options import build_libpq_options
 from .locks import AdvisoryLock
-from .older_server import in_terms_of
+from .older_server import convert_fingerprint
 from .probe import connect_options_of, describe_server
-from .rendering import fixed_rendering, normalise_line, render_as_restored, render_fixed_settings
+from .rendering import fix_rendering, normalise_line, render_as_restored, render_fixed_settings
 from .scope import IS_OF_SCHEMA, SET_SCHEMA
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def introduce(connection: Connection, application: str, lock_timeout: int, schem
     if schema:
         execute(connection, SET_SCHEMA, {"schema": schema})
         connection.info[IS_OF_SCHEMA] = True
-    since = [name for name, version in _TIMEOUTS.items() if version <= major_version(connection)]
+    since = [name for name, version in _TIMEOUTS.items() if version <= read_major_version(connection)]
     settings.update(dict.fromkeys(since, "0"))
     calls = ", ".join(f"set_config('{name}', :{name}, false)" for name in settings)
     execute(connection, f"select {calls}", settings)
@@ -100,7 +100,7 @@ def introduce(connection: Connection, application: str, lock_timeout: int, schem
 
 def is_postgresql(connection: Any) -> bool:
     """Return whether a connection of a pool is one of a driver of PostgreSQL."""
-    modules = modules_of(connection)
+    modules = list_modules(connection)
     return any(name in module for module in modules for name in ("psycopg", "asyncpg", "pg8000"))
 
 
@@ -126,7 +126,7 @@ def make_read_only(connection: Any, but: str = "") -> None:
 
 def read_promised_pid(connection: Connection) -> int | None:
     """Return the process id that the server (or a pooler in its place) gave when the connection was opened."""
-    driver = driver_connection(connection)
+    driver = unwrap_connection(connection)
     if hasattr(driver, "get_server_pid"):
         return int(driver.get_server_pid())
     return int(driver.info.backend_pid)
@@ -138,7 +138,7 @@ def drop_index(connection: Connection, schema: str, name: str) -> None:
     connection.exec_driver_sql(f"drop index concurrently {quote(schema)}.{quote(name)}".replace("%", "%%"))
 
 
-def _application(job: Job, schema: str) -> str:
+def _build_application_name(job: Job, schema: str) -> str:
     """Return the name of the sessions of one entry in one run; those of another schema are not its own."""
     of_schema = f" {hashlib.sha256(schema.encode()).hexdigest()[:8]}" if schema else ""
     return f"hosting.alembic {job.run or job.verb}{of_schema} {socket.gethostname()}"[:63]
@@ -154,7 +154,7 @@ class PostgreSQLSession(ServerEngine):
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
-        self.application = _application(job, database.schema)
+        self.application = _build_application_name(job, database.schema)
         self.held: AdvisoryLock | None = None
         #: The backends of all connections of our own.
         self.own_pids: set[int] = set()
@@ -169,13 +169,13 @@ class PostgreSQLSession(ServerEngine):
         #: Milliseconds that connections of our own wait for a lock.
         self._lock_timeout = max(int(job.lock_wait * 1000), _SHORTEST_LOCK_WAIT)
 
-    def exists(self) -> bool:
+    def is_present(self) -> bool:
         """Leave it to the connection, which changes nothing."""
         return True
 
     def connect(self, to: URL | None = None) -> OwnConnection:
         """Open a connection, to another database if it is named, without applications' timeouts."""
-        url = own_url(to or self.url)
+        url = build_own_url(to or self.url)
         key = "timeout" if url.get_driver_name() == "asyncpg" else "connect_timeout"
         try:
             own = OwnConnection(url, {key: _CONNECT_TIMEOUT}, self.database.name)
@@ -184,7 +184,7 @@ class PostgreSQLSession(ServerEngine):
         except Exception as error:
             raise Refused(
                 f"Database {self.database.name!r} cannot be reached",
-                first_line(error),
+                describe_error(error),
                 "Check its URL and its password, and that the server lets this host in",
                 code="database-unreachable",
             ) from error
@@ -198,11 +198,11 @@ class PostgreSQLSession(ServerEngine):
             raise
         return own
 
-    def identity(self, connection: Connection) -> Identity:
+    def read_identity(self, connection: Connection) -> Identity:
         """Return the server's own number and the database's name there, with the schema if it is one."""
-        return Identity(*execute(connection, catalog_queries.IDENTITY)[0]).within(self.database.schema)
+        return Identity(*execute(connection, catalog_queries.IDENTITY)[0]).with_schema(self.database.schema)
 
-    def instance(self, connection: Connection) -> str:
+    def read_instance(self, connection: Connection) -> str:
         """Return the cluster's number, port and start; clones of one image share only the first."""
         return _read_of_server(connection, catalog_queries.INSTANCE)
 
@@ -211,23 +211,23 @@ class PostgreSQLSession(ServerEngine):
         number = execute(connection, catalog_queries.MADE)[0][0]
         return None if number is None else str(number)
 
-    def connect_options(self) -> dict[str, Any] | None:
+    def build_connect_options(self) -> dict[str, Any] | None:
         """Return what the driver of our own connections is given."""
-        return connect_options_of(own_url(self.url))
+        return connect_options_of(build_own_url(self.url))
 
     def describe(self, connection: Connection) -> str:
         """Return the server's version and where it is."""
-        options = options_of(self.url)
+        options = build_libpq_options(self.url)
         return describe_server(
             _read_of_server(connection, "show server_version"), options.get("host"), options.get("port")
         )
 
-    def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
+    def find_schema(self, connection: Connection, schema: str | None, table: str) -> str:
         """Return where the search_path leads to it: it need not lie in the first schema, where it would be made."""
         return schema or str(execute(connection, catalog_queries.SCHEMA_OF, {"name": table})[0][0])
 
     def _check_directness(self, own: OwnConnection) -> None:
-        promised, pid = own.run(read_promised_pid), own.rows("select pg_backend_pid()")[0][0]
+        promised, pid = own.run(read_promised_pid), own.query_rows("select pg_backend_pid()")[0][0]
         self.own_pids.add(pid)
         if promised is not None and promised != pid:
             raise Refused(
@@ -237,20 +237,20 @@ class PostgreSQLSession(ServerEngine):
                 code="connection-pooler",
             )
 
-    def size(self, connection: Connection) -> int:
+    def measure_size(self, connection: Connection) -> int:
         """Return what the server counts for the database, or for its schema, indexes included."""
         self.last_size = int(execute(connection, catalog_queries.SIZE)[0][0])
         return self.last_size
 
-    def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
+    def read_fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return catalog facts, without the version tables and all that hangs on them."""
-        if sends_as_transaction(connection):
+        if is_batch_atomic(connection):
             if not connection.info.get(_PREPARED):
                 execute(connection, f"{render_fixed_settings()} prepare {_PREPARED} as {catalog_queries.FINGERPRINT}")
                 connection.info[_PREPARED] = True
             rows = execute(connection, f"{render_fixed_settings()} execute {_PREPARED}")
         else:
-            with fixed_rendering(connection):
+            with fix_rendering(connection):
                 rows = execute(connection, catalog_queries.FINGERPRINT)
         return sorted(normalise_line(line) for table, line in rows if table not in leave_out)
 
@@ -258,11 +258,13 @@ class PostgreSQLSession(ServerEngine):
         """Return all lines but those of INVALID indexes."""
         return render_as_restored(fingerprint)
 
-    def in_terms_of(self, before: list[str], now: list[str]) -> list[str]:
+    def convert_fingerprint(self, before: list[str], now: list[str]) -> list[str]:
         """Return a fingerprint without what came with a later major version."""
-        return in_terms_of(before, now)
+        return convert_fingerprint(before, now)
 
-    def row_counts(self, connection: Connection, tables: Sequence[tuple[str, str]] | None = None) -> dict[str, int]:
+    def count_table_rows(
+        self, connection: Connection, tables: Sequence[tuple[str, str]] | None = None
+    ) -> dict[str, int]:
         """Count every table that has rows of its own: a partitioned one has those of its partitions.
 
         A foreign one has its rows elsewhere, where no backup and no migration of this database goes.
@@ -285,39 +287,39 @@ class PostgreSQLSession(ServerEngine):
             self._own = None
         super().close()
 
-    def before_fork(self) -> None:
+    def prepare_fork(self) -> None:
         """Keep the connection: the forked process leaves it alone."""
 
     @contextmanager
-    def short_lock_timeout(self, seconds: float = 1) -> Iterator[None]:
+    def shorten_lock_timeout(self, seconds: float = 1) -> Iterator[None]:
         """Set another lock_timeout on the connection of our own."""
         before, self._lock_timeout = self._lock_timeout, max(int(seconds * 1000), 1)
         if self._lock_timeout == before:
             yield
             return
-        self.own_connection().rows(f"set lock_timeout = {self._lock_timeout}")
+        self.open_own_connection().query_rows(f"set lock_timeout = {self._lock_timeout}")
         try:
             yield
         finally:
             self._lock_timeout = before
-            self.own_connection().rows(f"set lock_timeout = {before}")
+            self.open_own_connection().query_rows(f"set lock_timeout = {before}")
 
     def read_at_once(self, statement: str) -> list[tuple[Any, ...]]:
         """Set the limit in the same round trip, where the driver sends several statements in one."""
-        own = self.own_connection()
-        if not own.run(sends_as_transaction):
+        own = self.open_own_connection()
+        if not own.run(is_batch_atomic):
             return super().read_at_once(statement)
-        return own.rows("set local lock_timeout = 1000; " + escape_colons(statement))
+        return own.query_rows("set local lock_timeout = 1000; " + escape_colons(statement))
 
     def is_lock_timeout(self, error: BaseException) -> bool:
         """Recognise lock_not_available and deadlock_detected."""
-        return sqlstate(error) in _LOCK_TIMEOUT_STATES
+        return find_sqlstate(error) in _LOCK_TIMEOUT_STATES
 
-    def command_variables(self) -> dict[str, str]:
+    def build_command_variables(self) -> dict[str, str]:
         """Add those that libpq reads, so that psql and pgBackRest connect by themselves."""
-        options = options_of(self.url)
+        options = build_libpq_options(self.url)
         named = {name: options[key] for name, key in _VARIABLES.items() if key in options}
-        return {**super().command_variables(), **named}
+        return {**super().build_command_variables(), **named}
 
     @property
     def name_on_server(self) -> str:
@@ -326,7 +328,7 @@ class PostgreSQLSession(ServerEngine):
 
     def lock_pid(self) -> int:
         """Return the backend that holds this process's lock on the database, 0 if there is none."""
-        return self.held.pid() if self.held else 0
+        return self.held.read_pid() if self.held else 0
 
     def suspend_lock(self) -> None:
         """Close the lock's connection while the database is renamed, which refuses others meanwhile."""
@@ -353,6 +355,6 @@ def _read_of_server(connection: Connection, statement: str) -> str:
     return known[statement]
 
 
-def major_version(connection: Connection) -> int:
+def read_major_version(connection: Connection) -> int:
     """Return the server's major version, which SQLAlchemy reads as soon as it connects."""
     return int((connection.dialect.server_version_info or (0,))[0])

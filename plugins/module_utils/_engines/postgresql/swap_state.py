@@ -13,8 +13,8 @@ from ..._core.errors import Refused
 from ..connection import OwnConnection
 from ..sql import quote_name
 from .other_sessions import IS_CLIENT
-from .restore_method import beside
-from .restore_statements import SWAPPING, end_sessions, fit_name, in_transaction, literal, parse_mark, run_sql
+from .restore_method import open_other_database
+from .restore_statements import SWAPPING, end_sessions, fit_name, parse_mark, quote_literal, run_in_transaction, run_sql
 
 if TYPE_CHECKING:
     from .session import PostgreSQLSession
@@ -44,17 +44,17 @@ select count(*) from pg_locks where locktype = 'advisory' and objsubid = 2 and c
 """
 
 
-def being_swapped(own: OwnConnection, oid: int | None = None) -> bool:
+def is_swap_pending(own: OwnConnection, oid: int | None = None) -> bool:
     """Return whether another session is about to swap a database, the connection's if none is named."""
-    return bool(own.rows(_SWAPS, swapping=SWAPPING, oid=oid)[0][0])
+    return bool(own.query_rows(_SWAPS, swapping=SWAPPING, oid=oid)[0][0])
 
 
 def is_being_swapped(engine: PostgreSQLSession) -> bool:
     """Return the same of a database that cannot be connected to; False if no database can be."""
     try:
-        with beside(engine) as (other, _url):
-            rows = other.rows(DATABASE, name=engine.name_on_server)
-            return bool(rows) and being_swapped(other, int(rows[0][6]))
+        with open_other_database(engine) as (other, _url):
+            rows = other.query_rows(DATABASE, name=engine.name_on_server)
+            return bool(rows) and is_swap_pending(other, int(rows[0][6]))
     except Refused:
         return False
 
@@ -65,17 +65,17 @@ def recover_interrupted_restore(engine: PostgreSQLSession) -> list[str]:
     Raises:
         Refused: no connection is possible, or another restore is at work.
     """
-    with beside(engine) as (other, _url):
+    with open_other_database(engine) as (other, _url):
         return put_right(engine, other)
 
 
 def put_right(engine: PostgreSQLSession, other: OwnConnection) -> list[str]:
     done = []
-    rows = other.rows(DATABASE, name=engine.name_on_server)
+    rows = other.query_rows(DATABASE, name=engine.name_on_server)
     if not rows:
         return []
     comment, is_open, oid = rows[0][1], rows[0][5], int(rows[0][6])
-    if being_swapped(other, oid):
+    if is_swap_pending(other, oid):
         raise Refused(
             f"Database {engine.database.name!r} is being restored by another run",
             remedy="Wait until that one has ended, then run again",
@@ -84,17 +84,17 @@ def put_right(engine: PostgreSQLSession, other: OwnConnection) -> list[str]:
     if not is_open and "closed_by" in parse_mark(comment):
         open_again(other, engine.name_on_server, parse_mark(comment))
         done.append("opened the database for connections, which an interrupted restore had closed")
-    if drop_scratch(other, scratch_name(engine)):
+    if drop_scratch(other, build_scratch_name(engine)):
         done.append("dropped the scratch database of an interrupted restore")
     return done
 
 
-def scratch_name(engine: PostgreSQLSession) -> str:
+def build_scratch_name(engine: PostgreSQLSession) -> str:
     return fit_name(engine.name_on_server, _SCRATCH)
 
 
 def drop_scratch(other: OwnConnection, scratch: str) -> bool:
-    rows = other.rows(DATABASE, name=scratch)
+    rows = other.query_rows(DATABASE, name=scratch)
     if not rows:
         return False
     # A pg_restore outlives its killed parent.
@@ -109,13 +109,13 @@ def drop_scratch(other: OwnConnection, scratch: str) -> bool:
 
 def open_again(other: OwnConnection, name: str, facts: dict[str, Any]) -> None:
     comment = facts.get("comment")
-    in_transaction(
+    run_in_transaction(
         other,
         f"alter database {quote_name(name)} allow_connections true",
-        f"comment on database {quote_name(name)} is {literal(comment) if comment else 'null'}",
+        f"comment on database {quote_name(name)} is {quote_literal(comment) if comment else 'null'}",
     )
 
 
 def end_sessions_in(other: OwnConnection, oid: int, keep: tuple[int, ...]) -> list[str]:
     """End the sessions in a database and return those that were there."""
-    return end_sessions(other, [session for session in other.rows(_SESSIONS, oid=oid) if session[0] not in keep])
+    return end_sessions(other, [session for session in other.query_rows(_SESSIONS, oid=oid) if session[0] not in keep])

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ..connection import execute
-from .scope import IS_OF_SCHEMA, in_scope
+from .scope import IS_OF_SCHEMA, match_scope
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Dialect
 
-_NOT_OURS = "not like 'pg\\_%' and {0} <> 'information_schema' and {0} not like 'alembic\\_aside\\_%' and " + in_scope(
-    "{0}"
+_NOT_OURS = (
+    "not like 'pg\\_%' and {0} <> 'information_schema' and {0} not like 'alembic\\_aside\\_%' and " + match_scope("{0}")
 )
 _IN_SCHEMA = "{0} in (select oid from our_schemas)"
 _OF_RELATION = "{0} in (select oid from our_relations)"
@@ -143,7 +143,7 @@ union all select 'pg_type'::regclass::oid, y.oid
 _FOUND: WeakKeyDictionary[Dialect, list[tuple[str, str, str]]] = WeakKeyDictionary()
 
 
-def catalogs_of(connection: Connection) -> list[tuple[str, str, str]]:
+def list_catalogs(connection: Connection) -> list[tuple[str, str, str]]:
     """Return the catalogs that a server has, as in ``CATALOGS``; of one schema where the connection works for that."""
     if connection.dialect not in _FOUND:
         newer = ", ".join(f"'{catalog}'" for catalog, _described, _which in _NEWER)
@@ -159,7 +159,7 @@ def _of_schema(catalog: str, described: str, which: str) -> tuple[str, str, str]
     return catalog, described, _OF_SCHEMA.get(catalog, "false") if is_of_database else which
 
 
-def not_of(described: str, tables: list[int]) -> str:
+def build_exclusion(described: str, tables: list[int]) -> str:
     """Return the condition that an object is none of some tables, and does not come and go with one.
 
     Args:

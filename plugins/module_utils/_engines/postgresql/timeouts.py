@@ -13,10 +13,10 @@ from typing import Any
 
 from ..._core.job import Job, count_seconds_left
 from ..connection import OPENING_OWN
-from ..sqlalchemy_import import listening, sa
-from .restore_statements import literal
+from ..sqlalchemy_import import register_listeners, sa
+from .restore_statements import quote_literal
 from .run_sessions import remember_pooled
-from .scope import setting_of
+from .scope import build_scope_setting
 from .session import is_postgresql
 
 _EVERY = 1.0  # seconds after which what is left of a window is set anew
@@ -36,10 +36,10 @@ def watch(job: Job, application: str, schema: str) -> Iterator[None]:
     statement lasts longer than what is left of it. A connection for a schema is known to work for that one.
     """
     timeouts = _Timeouts(job, application, schema)
-    with listening(
+    with register_listeners(
         (sa.pool.Pool, "connect", timeouts.set_timeouts),
-        (sa.engine.Engine, "before_cursor_execute", timeouts.before),
-        (sa.engine.Engine, "after_cursor_execute", timeouts.after),
+        (sa.engine.Engine, "before_cursor_execute", timeouts.handle_before_execute),
+        (sa.engine.Engine, "after_cursor_execute", timeouts.handle_after_execute),
     ):
         yield
 
@@ -59,37 +59,37 @@ class _Timeouts:
             return
         remember_pooled(record)
         cursor = connection.cursor()
-        cursor.execute(self._usual())
+        cursor.execute(self._build_usual())
         cursor.execute(_NOTICE)
         if self._schema:
-            cursor.execute(setting_of(self._schema))
+            cursor.execute(build_scope_setting(self._schema))
         cursor.close()
         connection.commit()
 
-    def before(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+    def handle_before_execute(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         """Lift them for a statement that has to wait, and set them anew where they have become too long."""
         if connection.dialect.name != "postgresql":
             return
         words = statement.upper()
         if "CONCURRENTLY" in words:
-            cursor.execute(self._settings(0, 0))
+            cursor.execute(self._build_settings(0, 0))
         # In a transaction that has failed nothing can be set.
         elif self._are_old() and not words.lstrip().startswith(("ROLLBACK", "RELEASE")):
-            cursor.execute(self._usual())
+            cursor.execute(self._build_usual())
 
-    def after(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+    def handle_after_execute(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         """Set them again after a statement that had to wait."""
         if connection.dialect.name == "postgresql" and "CONCURRENTLY" in statement.upper():
-            cursor.execute(self._usual())
+            cursor.execute(self._build_usual())
 
     def _are_old(self) -> bool:
         return self._job.ends_at is not None and time.monotonic() - self._set > _EVERY
 
-    def _usual(self) -> str:
+    def _build_usual(self) -> str:
         self._set = time.monotonic()
-        return self._settings(self._job.lock_timeout, self._job.statement_timeout)
+        return self._build_settings(self._job.lock_timeout, self._job.statement_timeout)
 
-    def _settings(self, lock_timeout: float, statement_timeout: float) -> str:
+    def _build_settings(self, lock_timeout: float, statement_timeout: float) -> str:
         seconds = count_seconds_left(self._job)
         if seconds is not None:
             seconds = max(seconds, 0.001)  # zero would be for ever
@@ -97,5 +97,5 @@ class _Timeouts:
         return (
             f"select set_config('lock_timeout', '{int(lock_timeout * 1000)}', false),"
             f" set_config('statement_timeout', '{int(statement_timeout * 1000)}', false),"
-            f" set_config('application_name', {literal(self._application)}, false)"
+            f" set_config('application_name', {quote_literal(self._application)}, false)"
         )

@@ -16,7 +16,7 @@ from ..connection import execute
 from ..data import Writes, WrittenRows
 from ..sql import escape_colons
 from .other_sessions import IS_CLIENT
-from .relations import Relation, keeps_columns, relations_of
+from .relations import Relation, has_same_columns, read_relations
 from .transaction_numbers import XMIN, is_one_of, is_since
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def find_touched_by_others(
     touched = list(_find_touched(connection, written_rows))
     if not touched:
         return [], []
-    at_work = _others_at_work(connection, written_rows, application)
+    at_work = _has_others_at_work(connection, written_rows, application)
     written = [
         here
         for was, here in touched
-        if at_work or here.count - was.count > here.rows_of_run(was.name, written_rows.wrote)
+        if at_work or here.count - was.count > here.count_run_rows(was.name, written_rows.wrote)
     ]
     clear = sorted({here.oid for _was, here in touched} - {here.oid for here in written})
     return [f"others may have written to {here.name}, which the run has changed" for here in written], clear
@@ -67,10 +67,10 @@ def lock_and_find_later_writes(connection: Connection, written_rows: WrittenRows
         return Writes(), set()
     names = ", ".join(here.quoted for here in tables)
     execute(connection, escape_colons(f"lock table {names} in share row exclusive mode"))
-    return Writes(_strange_rows(connection, tables, written_rows)), {here.oid for here in tables}
+    return Writes(_count_strange_rows(connection, tables, written_rows)), {here.oid for here in tables}
 
 
-def _strange_rows(connection: Connection, tables: list[Relation], written_rows: WrittenRows) -> dict[str, int]:
+def _count_strange_rows(connection: Connection, tables: list[Relation], written_rows: WrittenRows) -> dict[str, int]:
     """Return the number of rows, by table, that a transaction wrote since a backup and that is not the run's."""
     found = {}
     for here in tables:
@@ -100,10 +100,10 @@ def find_overwritten(
         wrote: the tables whose rows the downgrade has written.
         locked: the numbers of the tables that were locked before.
     """
-    own = engine.own_connection()
+    own = engine.open_own_connection()
     expected = {here.oid for _was, here in own.run(lambda mine: list(_find_touched(mine, written_rows)))}
     expected.update(locked)
-    before, now = own.run(relations_of), relations_of(connection)
+    before, now = own.run(read_relations), read_relations(connection)
     changed = [
         here
         for oid, here in before.items()
@@ -115,8 +115,8 @@ def find_overwritten(
     found: dict[str, int] = {}
     for here in changed:
         try:
-            with engine.short_lock_timeout():
-                found.update(own.run(_strange_rows, [here], written_rows))
+            with engine.shorten_lock_timeout():
+                found.update(own.run(_count_strange_rows, [here], written_rows))
         except Exception as error:
             if not engine.is_lock_timeout(error):
                 raise
@@ -124,7 +124,7 @@ def find_overwritten(
     return Writes(found)
 
 
-def _others_at_work(connection: Connection, written_rows: WrittenRows, application: str) -> bool:
+def _has_others_at_work(connection: Connection, written_rows: WrittenRows, application: str) -> bool:
     since = written_rows.activity.get("at", "-infinity")
     return bool(execute(connection, _AT_WORK, {"application": application, "since": since})[0][0])
 
@@ -134,18 +134,18 @@ def _count_rows_of_others(
 ) -> dict[str, int]:
     """Return how many rows others wrote since the backup of a table that is locked against all, by the counters."""
     was = Relation(*written_rows.activity["files"][table.oid])
-    grown = table.count - was.count - table.rows_of_run(was.name, written_rows.wrote)
-    at_work = _others_at_work(connection, written_rows, application)
+    grown = table.count - was.count - table.count_run_rows(was.name, written_rows.wrote)
+    at_work = _has_others_at_work(connection, written_rows, application)
     return {table.name: max(grown, 1)} if grown > 0 or at_work else {}
 
 
 def _find_touched(connection: Connection, written_rows: WrittenRows) -> Iterator[tuple[Relation, Relation]]:
-    now = relations_of(connection)
+    now = read_relations(connection)
     for oid, facts in written_rows.activity.get("files", {}).items():
         was, here = Relation(*facts), now.get(oid)
         if here is None or was.name in written_rows.version_tables or here.name in written_rows.version_tables:
             continue
-        same = was.row_type == here.row_type or keeps_columns(
+        same = was.row_type == here.row_type or has_same_columns(
             connection, oid, was, written_rows.activity["relations"][oid]
         )
         if was.file != here.file or not same or was.name in written_rows.stayed or here.name in written_rows.stayed:

@@ -29,14 +29,14 @@ def is_since(number: str, activity: dict[str, Any]) -> str:
         number: of the transaction, in SQL.
         activity: what the engine had counted at the backup.
     """
-    later = f"{_distance(number, int(activity['newest_transaction']))} < {_HALF}"
+    later = f"{_build_distance(number, int(activity['newest_transaction']))} < {_HALF}"
     open_then = activity.get("open_transactions", ())
     return f"({later} or {is_one_of(number, open_then)})" if open_then else f"({later})"
 
 
 def is_within(number: str, first: int, end: int) -> str:
     """Return the condition that a transaction has a number from one to before another."""
-    return f"({_distance(number, first)} < {(end - first) % NUMBERS})"
+    return f"({_build_distance(number, first)} < {(end - first) % NUMBERS})"
 
 
 def is_one_of(number: str, transactions: Iterable[int]) -> str:
@@ -45,6 +45,6 @@ def is_one_of(number: str, transactions: Iterable[int]) -> str:
     return f"({number} in ({numbers}))" if numbers else "false"
 
 
-def _distance(number: str, since: int) -> str:
+def _build_distance(number: str, since: int) -> str:
     """Return how many transactions later than another one a transaction is."""
     return f"(({number} - {since % NUMBERS} + {NUMBERS}) % {NUMBERS})"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from ..._core.errors import Refused
 from .catalog_changes import CatalogRows, read_catalog_rows
 from .row_authors import Read
-from .scope import in_scope
-from .write_counters import large_objects_written
+from .scope import match_scope
+from .write_counters import count_large_object_rows
 
 if TYPE_CHECKING:
     from ..connection import OwnConnection
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _POSITIONS = f"""
 select s.seqrelid::text, pg_sequence_last_value(c.oid) from pg_sequence s join pg_class c on c.oid = s.seqrelid
   join pg_namespace n on n.oid = c.relnamespace
- where {in_scope()}
+ where {match_scope()}
    and case when c.relkind = 'S' and c.relpersistence <> 't' then has_sequence_privilege(c.oid, 'select') end
 """
 
@@ -43,7 +43,7 @@ class Unlocked:
             own: sees what is committed.
             read: reads in the session that restores: it has locked the sequences that it has moved.
         """
-        return cls(own.run(large_objects_written), own.run(read_catalog_rows), dict(read(_POSITIONS)))
+        return cls(own.run(count_large_object_rows), own.run(read_catalog_rows), dict(read(_POSITIONS)))
 
     def refuse_changes(self, later: Unlocked, name: str) -> None:
         """Refuse to go on where something has changed meanwhile; what the session itself made has no place here.

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ..connection import OPENING_OWN, OWN, driver_connection
+from ..connection import OPENING_OWN, OWN, unwrap_connection
 from ..data import INSERTED
-from ..sqlalchemy_import import listening, sa
+from ..sqlalchemy_import import register_listeners, sa
 from ..unseen_writes import PROGRAMS, Current, Note, UnseenWrites
 from ..write_tracker import WriteTracker
 from .transaction_numbers import NUMBERS
@@ -63,11 +63,11 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         PROGRAMS.listen(self._note)
         with (
             _Opened(self._connection, self._note).listen(),
-            listening(
+            register_listeners(
                 (sa.engine.Engine, "before_cursor_execute", self._note_before),
                 (sa.engine.Engine, "after_cursor_execute", self._note_after),
-                (self._connection, "commit", self._ends),
-                (self._connection, "rollback", self._ends),
+                (self._connection, "commit", self._note_end),
+                (self._connection, "rollback", self._note_end),
             ),
         ):
             try:
@@ -75,12 +75,12 @@ class PostgreSQLUnseenWrites(UnseenWrites):
             finally:
                 PROGRAMS.note = None
 
-    def starts(self, began: str) -> None:
+    def start_step(self, began: str) -> None:
         """Begin with a step, in the transaction that began at some time."""
         self._began = began
-        self._open = self._status() not in (None, _IDLE)
+        self._open = self._read_status() not in (None, _IDLE)
 
-    def checks(self, began: str = "") -> None:
+    def check_transaction(self, began: str = "") -> None:
         """Check whether the transaction has ended, without a query.
 
         Args:
@@ -88,7 +88,7 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         """
         if self._is_autocommit():
             return
-        status = self._status()
+        status = self._read_status()
         ended = self._open and status == _IDLE
         another = bool(began and self._began and began != self._began)
         if ended or another:
@@ -98,15 +98,15 @@ class PostgreSQLUnseenWrites(UnseenWrites):
 
     def is_open(self) -> bool:
         """Return it as SQLAlchemy and the driver know it."""
-        return self._open and not self._is_autocommit() and self._status() == _IN_TRANSACTION
+        return self._open and not self._is_autocommit() and self._read_status() == _IN_TRANSACTION
 
     def _note_before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if connection.get_execution_options().get(OWN):
             return
-        if driver_connection(connection) is not driver_connection(self._connection):
+        if unwrap_connection(connection) is not unwrap_connection(self._connection):
             self._note("it used another connection")
             return
-        self.checks()
+        self.check_transaction()
         words = statement.strip()
         for reason, pattern in _UNCOUNTED.items():
             if pattern.search(words):
@@ -115,8 +115,8 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         changes_schema = commits and not _ONLY_ROWS.match(words)
         # First: what is handed in meanwhile is counted twice rather than not at all.
         self._pending = self._tracker.count_transaction(connection).pending if changes_schema else {}
-        self._catalog = self._tracker.catalog_before() if changes_schema else None
-        self._next = self._tracker.next_transaction() if commits else 0
+        self._catalog = self._tracker.read_catalogs() if changes_schema else None
+        self._next = self._tracker.read_next_transaction() if commits else 0
         step = self._current()
         if step is not None and (_MAKES_SAVEPOINTS.search(words) or words.upper().startswith("SAVEPOINT")):
             step.has_savepoints = True
@@ -124,7 +124,7 @@ class PostgreSQLUnseenWrites(UnseenWrites):
     def _note_after(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
         if connection.get_execution_options().get(OWN):
             return
-        if driver_connection(connection) is not driver_connection(self._connection):
+        if unwrap_connection(connection) is not unwrap_connection(self._connection):
             return
         words = statement.strip()
         if self._is_autocommit():
@@ -132,7 +132,7 @@ class PostgreSQLUnseenWrites(UnseenWrites):
             if not _READS.match(words) and not _NO_ROWS.match(words):
                 self._note(INSERTED if _INSERTS.match(words) else "it committed each statement by itself")
             return
-        status = self._status()
+        status = self._read_status()
         if not self._open:
             # The first statement of a transaction; one that ended it again has begun and committed by itself.
             ended = status == _IDLE and not _READS.match(words)
@@ -148,14 +148,14 @@ class PostgreSQLUnseenWrites(UnseenWrites):
         if step is None or not self._next:
             return
         # First: who commits after it has a number that is seen below.
-        rows = self._tracker.catalog_rows_since(self._catalog)
+        rows = self._tracker.list_catalog_rows_since(self._catalog)
         before = self._catalog if self._catalog and int(self._catalog[0]) % NUMBERS == self._next else None
-        held = self._tracker.files_since(before)
-        after = self._tracker.next_transaction()
+        held = self._tracker.list_files_since(before)
+        after = self._tracker.read_next_transaction()
         own: list[int] = []
         if after != self._next:
             with suppress(Exception):  # what is not known counts as others'
-                own = self._tracker.transactions_of(statement, [self._next, after])
+                own = self._tracker.select_own_transactions(statement, [self._next, after])
         step.transactions += own
         # No other session had a transaction since the catalogs were read before.
         if len(own) == after - self._next and all(int(first) % NUMBERS == self._next for first in rows):
@@ -165,13 +165,13 @@ class PostgreSQLUnseenWrites(UnseenWrites):
             for kind, numbers in (("files", files), ("dropped", [*written])):
                 step.held[kind] = sorted({*step.held.get(kind, ()), *numbers})
 
-    def _ends(self, *_: Any) -> None:
+    def _note_end(self, *_: Any) -> None:
         self._open, self._began = False, ""
 
-    def _status(self) -> int | None:
+    def _read_status(self) -> int | None:
         """Return the state of the transaction as the driver knows it, or None if it does not report it."""
         with suppress(Exception):
-            driver = driver_connection(self._connection)
+            driver = unwrap_connection(self._connection)
             if hasattr(driver, "is_in_transaction"):  # asyncpg
                 return 2 if driver.is_in_transaction() else _IDLE
             return int(driver.info.transaction_status)
@@ -179,7 +179,7 @@ class PostgreSQLUnseenWrites(UnseenWrites):
 
     def _is_autocommit(self) -> bool:
         with suppress(Exception):
-            driver = driver_connection(self._connection)
+            driver = unwrap_connection(self._connection)
             if hasattr(driver, "is_in_transaction"):
                 return bool(getattr(self._connection.connection.dbapi_connection, "autocommit", False))
             return bool(driver.autocommit)

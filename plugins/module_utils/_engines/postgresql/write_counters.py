@@ -16,13 +16,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..connection import driver_connection, execute
+from ..connection import execute, unwrap_connection
 from ..data import Counted, Writes
 from ..sql import escape_colons
-from .other_sessions import AT_WORK, other_sessions
-from .relations import _RELATIONS, Relation, relations_of
+from .other_sessions import AT_WORK, read_other_sessions
+from .relations import _RELATIONS, Relation, read_relations
 from .restore_statements import parse_mark
-from .scope import WHOLE, in_scope
+from .scope import WHOLE, match_scope
 from .transaction_numbers import NEXT, NUMBERS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _NUMBER_OF_DATABASE = 3
 
 _COUNTED = f"""
 select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_user_tables
- where {in_scope("schemaname")}
+ where {match_scope("schemaname")}
 """
 
 
@@ -76,7 +76,7 @@ select coalesce(sum(case when {WHOLE} then {_CHANGES} else 0 end), 0)::bigint
 """
 
 
-def _uses(number: str, which: str) -> str:
+def _build_uses(number: str, which: str) -> str:
     """Return how often a sequence was used: each value reads its only block, and a SELECT returns its row besides.
 
     Args:
@@ -89,10 +89,10 @@ def _uses(number: str, which: str) -> str:
 #: What the session has counted and not handed in yet counts as well.
 _SEQUENCES = f"""
 select c.oid::text, format('%I.%I', n.nspname, c.relname), has_sequence_privilege(c.oid, 'select'),
-       {_uses("c.oid", "")} + {_uses("c.oid", "xact_")}, s.seqincrement
+       {_build_uses("c.oid", "")} + {_build_uses("c.oid", "xact_")}, s.seqincrement
   from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
  where c.relpersistence <> 't' and n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
-   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%' and {in_scope()}
+   and n.nspname not like 'alembic\\_aside\\_%' and n.nspname not like 'alembic\\_retained\\_%' and {match_scope()}
 """
 
 #: A setting by which rows are not counted.
@@ -137,7 +137,7 @@ held as materialized (
    where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.granted and l.mode = 'AccessExclusiveLock'
      and l.database = (select oid from pg_database where datname = current_database())
 )
-""".replace("USES", _uses("c.oid", "xact_"))
+""".replace("USES", _build_uses("c.oid", "xact_"))
 #: Of the server's own catalogs, which have lower numbers than these, that is read only with what is held.
 _WITHOUT_CATALOGS = "'S') and (c.oid >= 16384 or c.oid" + _IS_COUNTED_CATALOG[len("relid") :] + ")"
 #: One row a table that was written, one for the transaction itself, and one for each relation that it keeps to itself:
@@ -168,8 +168,8 @@ select case when is_dropped then 'dropped' else 'file' end, relation::text, coal
 union all
 select kind, relation::text, number, 0
   from held cross join lateral (values
-    ('used', {_uses("relation", "xact_")}),
-    ('reads', {_uses("relation", "")} + {_uses("relation", "xact_")}
+    ('used', {_build_uses("relation", "xact_")}),
+    ('reads', {_build_uses("relation", "")} + {_build_uses("relation", "xact_")}
               + case when exists ({AT_WORK}) then {UNKNOWN} else 0 end),
     ('written', pg_stat_get_tuples_inserted(relation) + pg_stat_get_tuples_updated(relation)
                 + pg_stat_get_tuples_deleted(relation)
@@ -186,12 +186,12 @@ _COLLECTED_AFTER = 1.0
 _FAILED = 3
 
 
-def sequence_reads(connection: Connection) -> dict[str, tuple[str, int]]:
+def count_sequence_reads(connection: Connection) -> dict[str, tuple[str, int]]:
     """Return the quoted name of each sequence by its number, and how often it was used, SELECTs from it excepted."""
     return {oid: (name, int(reads)) for oid, name, _readable, reads, _step in execute(connection, _SEQUENCES)}
 
 
-def sequence_positions(connection: Connection) -> dict[str, tuple[int, bool, str, int] | None]:
+def read_sequence_positions(connection: Connection) -> dict[str, tuple[int, bool, str, int] | None]:
     """Return each sequence by its quoted name: its value, whether that was given out, its number, and its increment.
 
     None means a sequence that cannot be read.
@@ -206,18 +206,18 @@ def sequence_positions(connection: Connection) -> dict[str, tuple[int, bool, str
     return found
 
 
-def counters_cannot_be_trusted(connection: Connection, before: dict[str, Any]) -> str:
+def explain_untrusted_counters(connection: Connection, before: dict[str, Any]) -> str:
     """Return why the server's counters do not show whether rows were written since a backup; nothing if they do."""
     if "files" not in before:
         return "the backup does not say what was counted"
-    if activity(connection)["epoch"] != before["epoch"]:
+    if read_activity(connection)["epoch"] != before["epoch"]:
         return "the server has lost its counters since the backup"
     for (whose,) in execute(connection, _NOT_COUNTED):
         return f"track_counts is off for {whose}"
     return ""
 
 
-def activity(connection: Connection) -> dict[str, Any]:
+def read_activity(connection: Connection) -> dict[str, Any]:
     """Return what the server has counted until now, as plain data."""
     newest, open_transactions, *epoch, at = execute(connection, _EPOCH)[0]
     relations = execute(connection, _RELATIONS)
@@ -234,7 +234,7 @@ def activity(connection: Connection) -> dict[str, Any]:
         "tables": {table: int(count) for table, count in execute(connection, _COUNTED)},
         "relations": {row[0]: int(row[1]) for row in relations},
         "files": {
-            oid: Relation(name, file, row_type, int(count), oid, quoted).facts()
+            oid: Relation(name, file, row_type, int(count), oid, quoted).as_facts()
             for oid, _columns, name, file, row_type, count, has_rows, quoted in relations
             if has_rows
         },
@@ -242,13 +242,13 @@ def activity(connection: Connection) -> dict[str, Any]:
         # A restore that has closed the database has put its own in the place of the comment.
         "comment": parse_mark(comment).get("comment", comment),
         "user_mappings": execute(connection, _USER_MAPPINGS)[0][0],
-        "large_objects": large_objects_written(connection),
+        "large_objects": count_large_object_rows(connection),
         "catalogs_written": catalogs,
-        "sequence_uses": {oid: list(facts) for oid, facts in sequence_reads(connection).items()},
+        "sequence_uses": {oid: list(facts) for oid, facts in count_sequence_reads(connection).items()},
     }
 
 
-def large_objects_written(connection: Connection) -> int:
+def count_large_object_rows(connection: Connection) -> int:
     """Return how many rows of large objects were counted until now."""
     return int(execute(connection, _LARGE_OBJECTS)[0][0])
 
@@ -286,7 +286,7 @@ def count_failed_transaction(connection: Connection) -> Counted:
     The rows are counted when it is rolled back, and handed in to the server when the session is idle. So it is read
     by the message that rolls back. A driver that cannot send several statements in one raises an error.
     """
-    driver = driver_connection(connection)
+    driver = unwrap_connection(connection)
     if connection.in_nested_transaction() or driver.info.transaction_status != _FAILED:
         return Counted()  # a savepoint may be rolled back to
     cursor = driver.cursor()
@@ -318,7 +318,7 @@ def await_counters(connection: Connection) -> None:
         execute(connection, "select pg_stat_clear_snapshot()")
 
 
-def next_transaction(connection: Connection) -> int:
+def read_next_transaction(connection: Connection) -> int:
     """Return the number that the server will give next, of 32 bits; the connection's transaction may have none."""
     return int(execute(connection, f"select {NEXT}")[0][0]) % NUMBERS
 
@@ -347,9 +347,9 @@ def count_others_writes(
         return Writes(unknown="the backup does not say what the server had counted")
     # First: a session that ends hands its counts in before it is seen to be gone.
     if others is None:
-        others = other_sessions(connection, application)
+        others = read_other_sessions(connection, application)
     await_counters(connection)
-    now = activity(connection)
+    now = read_activity(connection)
     if now["newest_transaction"] == before["newest_transaction"] and not before.get("open_transactions"):
         return Writes()
     if now["epoch"][_NUMBER_OF_DATABASE:] != before["epoch"][_NUMBER_OF_DATABASE:]:
@@ -376,11 +376,11 @@ def _read_growth(
     """
     if "files" in before:
         # By number: two tables may have swapped their names.
-        here = relations_of(connection)
+        here = read_relations(connection)
         pairs = [
             (
                 facts[0],
-                here[oid].count - max(known.get(oid, 0), facts[3] + here[oid].rows_of_run(facts[0], ours)),
+                here[oid].count - max(known.get(oid, 0), facts[3] + here[oid].count_run_rows(facts[0], ours)),
             )
             for oid, facts in before["files"].items()
             if oid in here

@@ -16,22 +16,22 @@ from ..interface import Report
 from ..write_tracker import WriteTracker
 from . import row_authors, write_counters
 from .catalog_changes import (
-    files_since,
+    list_files_since,
     read_catalog_rows,
     read_if_quiet,
     read_replaced,
-    without_rows,
+    subtract_rows,
 )
 from .compare import ArchiveComparison, read_archived_positions
-from .grown_tables import without_writes_of_others
-from .made_tables import writes_into_made
-from .other_changes import changes_of_others, schema_changes_of_others
-from .other_sessions import not_ended
+from .grown_tables import find_lossless_tables
+from .made_tables import find_writes_into_made
+from .other_changes import list_changes_by_others, list_schema_changes_by_others
+from .other_sessions import read_remaining_sessions
 from .outside_schema import find_changes_outside
 from .own_transactions import read_own_of_statement, read_subtransactions
-from .relations import relations_of
+from .relations import read_relations
 from .run_sessions import close_sessions_of_run
-from .sequences import changes_of_sequences, read_positions, set_forward
+from .sequences import list_sequence_changes, read_positions, set_forward
 from .touched_tables import find_overwritten, find_touched_by_others, lock_and_find_later_writes
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class PostgreSQLWriteTracker(WriteTracker):
         #: The numbers of the tables that env.py's transaction keeps to itself.
         self._locked: set[str] = set()
 
-    def unseen_writes(self, connection: Connection, note: Note, current: Current) -> UnseenWrites:
+    def build_unseen_writes(self, connection: Connection, note: Note, current: Current) -> UnseenWrites:
         """Follow its transactions, and what it opens beside them."""
         return PostgreSQLUnseenWrites(connection, note, current, self)
 
@@ -72,74 +72,78 @@ class PostgreSQLWriteTracker(WriteTracker):
         """Read it where the entry means one schema."""
         schema = self.engine.database.schema
         return (
-            find_changes_outside(self.engine.own_connection(), connection, schema, wrote, counted.number)
+            find_changes_outside(self.engine.open_own_connection(), connection, schema, wrote, counted.number)
             if schema
             else []
         )
 
-    def subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
+    def list_subtransactions(self, connection: Connection, span: list[int], tables: list[str]) -> list[int]:
         """Read the catalogs, and the tables."""
         return read_subtransactions(connection, span[0], span[1], tables)
 
-    def catalog_rows(self, connection: Connection, counted: Counted, span: list[int]) -> dict[str, dict[str, int]]:
+    def list_catalog_rows(self, connection: Connection, counted: Counted, span: list[int]) -> dict[str, dict[str, int]]:
         """Read the catalogs on a connection of our own."""
-        return read_replaced(self.engine.own_connection(), connection, counted, span)
+        return read_replaced(self.engine.open_own_connection(), connection, counted, span)
 
-    def catalog_before(self) -> Any:
+    def read_catalogs(self) -> Any:
         """Read the catalogs if no transaction is open."""
-        return self.engine.own_connection().run(read_if_quiet)
+        return self.engine.open_own_connection().run(read_if_quiet)
 
-    def catalog_rows_since(self, before: Any) -> dict[str, dict[str, dict[str, int]]]:
+    def list_catalog_rows_since(self, before: Any) -> dict[str, dict[str, dict[str, int]]]:
         """Read the catalogs again."""
         if before is None:
             return {}
-        gone = without_rows(before[1], self.engine.own_connection().run(read_catalog_rows))
+        gone = subtract_rows(before[1], self.engine.open_own_connection().run(read_catalog_rows))
         return {str(before[0]): gone} if gone else {}
 
-    def files_since(self, before: Any) -> tuple[list[str], dict[str, int]]:
+    def list_files_since(self, before: Any) -> tuple[list[str], dict[str, int]]:
         """Read the tables again."""
-        return self.engine.own_connection().run(files_since, before[2]) if before else ([], {})
+        return self.engine.open_own_connection().run(list_files_since, before[2]) if before else ([], {})
 
-    def transactions_of(self, statement: str, span: list[int]) -> list[int]:
+    def select_own_transactions(self, statement: str, span: list[int]) -> list[int]:
         """Read the catalogs."""
-        return self.engine.own_connection().run(read_own_of_statement, span[0], span[1], statement)
+        return self.engine.open_own_connection().run(read_own_of_statement, span[0], span[1], statement)
 
-    def next_transaction(self) -> int:
+    def read_next_transaction(self) -> int:
         """Query on a connection of our own: a transaction that has a number is reported."""
-        return self.engine.own_connection().run(write_counters.next_transaction)
+        return self.engine.open_own_connection().run(write_counters.read_next_transaction)
 
     def check_other_writers(self, connection: Connection) -> None:
         """Do nothing: the server counts what others write."""
 
-    def content(self) -> dict[str, str] | None:
+    def read_content_state(self) -> dict[str, str] | None:
         """Return nothing: the server counts."""
         return None
 
-    def content_digest(self, written_rows: WrittenRows) -> dict[str, Any]:
+    def hash_made_rows(self, written_rows: WrittenRows) -> dict[str, Any]:
         """Return nothing: each row has the transaction that wrote it."""
         return {}
 
-    def later_writes(self, written_rows: WrittenRows) -> Writes:
+    def find_later_writes(self, written_rows: WrittenRows) -> Writes:
         """Read the transactions of the rows."""
         try:
-            with self.engine.short_lock_timeout():
-                return self.engine.own_connection().run(
-                    lambda connection: row_authors.find_others_writes(row_authors.reading(connection), written_rows)
+            with self.engine.shorten_lock_timeout():
+                return self.engine.open_own_connection().run(
+                    lambda connection: row_authors.find_others_writes(
+                        row_authors.build_reader(connection), written_rows
+                    )
                 )
         except Exception as error:
             if not self.engine.is_lock_timeout(error):
                 raise
             return Writes(unknown="others hold a lock on what the run has made")
 
-    def writes_into_made(self, written_rows: WrittenRows) -> Writes:
+    def find_writes_into_made(self, written_rows: WrittenRows) -> Writes:
         """Read the rows in the session that has locked the tables, and the counters of all that have ended."""
-        return writes_into_made(self.engine, written_rows, self.engine.read_locked)
+        return find_writes_into_made(self.engine, written_rows, self.engine.read_locked)
 
     def list_touched_by_others(self, written_rows: WrittenRows) -> list[str]:
         """Query the counters, and who is at work."""
-        self.engine.own_connection().run(write_counters.await_counters)
-        until = self.engine.own_connection().run(write_counters.activity)
-        touched, clear = self.engine.own_connection().run(find_touched_by_others, written_rows, self.engine.application)
+        self.engine.open_own_connection().run(write_counters.await_counters)
+        until = self.engine.open_own_connection().run(write_counters.read_activity)
+        touched, clear = self.engine.open_own_connection().run(
+            find_touched_by_others, written_rows, self.engine.application
+        )
         known = {name: until[name] for name in ("newest_transaction", "open_transactions")}
         self._cleared = {} if touched else dict.fromkeys(clear, known)
         return touched
@@ -148,7 +152,7 @@ class PostgreSQLWriteTracker(WriteTracker):
         """Return what was counted then."""
         return self._cleared
 
-    def still_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
+    def find_final_writes(self, connection: Connection, written_rows: WrittenRows) -> Writes:
         """Lock the tables first; a session that waits for them finds them dropped."""
         made, self._locked = row_authors.lock_and_find_writes(connection, written_rows)
         if not written_rows.secured:
@@ -165,14 +169,14 @@ class PostgreSQLWriteTracker(WriteTracker):
         """Read the transactions of the rows, or the counters where the downgrade keeps the table to itself."""
         return find_overwritten(self.engine, connection, written_rows, wrote, self._locked)
 
-    def rows_changed(self, archive: Archive, ours: dict[str, int]) -> list[str]:
+    def list_changed_by_run(self, archive: Archive, ours: dict[str, int]) -> list[str]:
         """Return those that the backend counted rows for."""
         return sorted(set(ours) & set(archive.activity.get("tables", {})) - archive.version_tables)
 
-    def rows_changed_by(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
+    def list_changed_by_downgrades(self, archive: Archive, wrote: dict[str, int], limit: int) -> list[str]:
         """Return those that the backend counted rows for, and that are still there."""
-        there = {table.name for table in self.engine.own_connection().run(relations_of).values()}
-        return [table for table in self.rows_changed(archive, wrote) if table in there]
+        there = {table.name for table in self.engine.open_own_connection().run(read_relations).values()}
+        return [table for table in self.list_changed_by_run(archive, wrote) if table in there]
 
     def compare(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> Comparison:
         """Compare with what pg_restore prints of the archive."""
@@ -183,24 +187,26 @@ class PostgreSQLWriteTracker(WriteTracker):
     ) -> tuple[list[str], list[str]]:
         """Compare with what pg_restore prints of the archive, and read who has written the catalogs."""
         found = ArchiveComparison(self.engine, archive, written_rows, 0, report).compare_schema()
-        return found, self.engine.own_connection().run(schema_changes_of_others, archive, written_rows) if found else []
+        return found, self.engine.open_own_connection().run(
+            list_schema_changes_by_others, archive, written_rows
+        ) if found else []
 
     def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> None:
         """Read the tables whose counters went up by more than the run wrote."""
-        self._nothing_lost = without_writes_of_others(self.engine, archive, written_rows, limit, report)
+        self._nothing_lost = find_lossless_tables(self.engine, archive, written_rows, limit, report)
 
-    def writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
+    def find_writes_since(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the server's counters."""
         doubt = close_sessions_of_run(self.engine)
         return Writes(unknown=doubt) if doubt else self._read_writes(archive, ours, None)
 
     def foresee_writes(self, archive: Archive, ours: dict[str, int], content: dict[str, str] | None) -> Writes:
         """Compare the counters as they are now; a session counts only if a restore could not end it."""
-        return self._read_writes(archive, ours, not_ended(self.engine))
+        return self._read_writes(archive, ours, read_remaining_sessions(self.engine))
 
     def _read_writes(self, archive: Archive, ours: dict[str, int], others: list[str] | None) -> Writes:
         leave_out, known = archive.version_tables, self._nothing_lost
-        return self.engine.own_connection().run(
+        return self.engine.open_own_connection().run(
             write_counters.count_others_writes,
             archive.activity,
             ours,
@@ -210,17 +216,17 @@ class PostgreSQLWriteTracker(WriteTracker):
             others,
         )
 
-    def changes_of_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
+    def list_changes_by_others(self, archive: Archive, written_rows: WrittenRows) -> list[str]:
         """Read files, catalogs, sequences and what cannot be counted."""
         positions = read_archived_positions(self.engine, archive)
-        own = self.engine.own_connection()
+        own = self.engine.open_own_connection()
         own.run(write_counters.await_counters)
         # First: a session that has ended has handed in what it counted, and is not counted here.
         now = read_positions(self.engine)
-        found = own.run(changes_of_sequences, archive, written_rows, positions, now, self.engine.sequence_reads)
-        return found + own.run(changes_of_others, archive, written_rows.with_rows(self.engine.attempts_wrote))
+        found = own.run(list_sequence_changes, archive, written_rows, positions, now, self.engine.sequence_reads)
+        return found + own.run(list_changes_by_others, archive, written_rows.with_rows(self.engine.attempts_wrote))
 
-    def positions(self) -> dict[str, Any]:
+    def read_positions(self) -> dict[str, Any]:
         """Read each sequence."""
         return read_positions(self.engine)
 

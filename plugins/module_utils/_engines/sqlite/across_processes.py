@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
-from ..._core.run_as import User, acting_as
+from ..._core.run_as import User, act_as
 from ..across_processes import AcrossProcesses, Reports
-from .location import check_links, path_of
-from .write_witness import Version, WriteWitness, data_version
+from .location import check_links, locate_file
+from .write_witness import Version, WriteWitness, read_data_version
 from .written_tables import WrittenTables
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class SQLiteAcrossProcesses(AcrossProcesses):
     #: Who is to open it, once that is known.
     _user: tuple[User | None] | None = None
 
-    def version_now(self) -> Version | None:
+    def try_read_version(self) -> Version | None:
         raise NotImplementedError
 
     def holds_transaction(self) -> bool:
@@ -71,7 +71,7 @@ class SQLiteAcrossProcesses(AcrossProcesses):
         """Close the connection of our own."""
         raise NotImplementedError
 
-    def owner(self) -> int | None:
+    def read_owner(self) -> int | None:
         """Return the owner of the file, or of the folder that it will be made in.
 
         Raises:
@@ -79,7 +79,7 @@ class SQLiteAcrossProcesses(AcrossProcesses):
         """
         if self.real_owner is not None:
             return self.real_owner
-        check_links(path_of(self.url.database), self.database.name)
+        check_links(locate_file(self.url.database), self.database.name)
         folder = next(folder for folder in self.path.parents if folder.is_dir())
         found = os.stat(folder)
         try:
@@ -95,19 +95,19 @@ class SQLiteAcrossProcesses(AcrossProcesses):
             )
         return file.st_uid
 
-    def acting(self) -> AbstractContextManager[None]:
+    def act_as_owner(self) -> AbstractContextManager[None]:
         """Open files inside of the block with the rights of the user whose they are: a customer may exchange a name."""
         if os.geteuid() != 0:
             return nullcontext()
         if self._user is None:
-            self._user = (self.user(),)
-        return acting_as(self._user[0])
+            self._user = (self.find_user(),)
+        return act_as(self._user[0])
 
-    def owner_of_run(self) -> int | None:
+    def find_run_owner(self) -> int | None:
         """Return whose the file was when it was opened first, or None where another user was named."""
         if os.geteuid() != 0 or self.database.run_as or self.job.run_as:
             return None
-        self.acting()
+        self.act_as_owner()
         user = self._user[0] if self._user else None
         return user.uid if user else 0
 
@@ -118,27 +118,27 @@ class SQLiteAcrossProcesses(AcrossProcesses):
     def take_facts_there(self, facts: dict[str, Any]) -> None:
         """Take whether env.py's connection is in a transaction, and which tables were written."""
         self.migrating = _MigratingThere(bool(facts["in_transaction"]))
-        self.written.adds(facts["written"])
+        self.written.add_facts(facts["written"])
 
-    def begins_to_write_there(self, version: int) -> None:
+    def note_write_start_there(self, version: int) -> None:
         """Compare whether others wrote since the backup."""
-        self.write_witness.begins(self.version_now(), version)
+        self.write_witness.note_write_start(self.try_read_version(), version)
 
-    def compares_versions_there(self, read: Callable[[], int]) -> None:
+    def compare_versions_there(self, read: Callable[[], int]) -> None:
         """Compare what both connections see: ours first."""
-        self.write_witness.compares(self.version_now, read)
+        self.write_witness.compare_versions(self.try_read_version, read)
 
     def report_writes_to(self, reports: Reports) -> None:
         """Report to the process that has witnessed the file since before the backup."""
         self._reports = reports
 
-    def facts_there(self) -> dict[str, Any]:
+    def collect_facts_there(self) -> dict[str, Any]:
         """Return whether env.py's connection is in a transaction, and which tables were written."""
-        return {"in_transaction": self.holds_transaction(), "written": self.written.new_facts()}
+        return {"in_transaction": self.holds_transaction(), "written": self.written.collect_new_facts()}
 
-    def version_there(self) -> int:
+    def read_version_there(self) -> int:
         """Return the data_version of env.py's connection."""
-        return data_version(self._of_env)
+        return read_data_version(self._of_env)
 
     def close_opened(self) -> None:
         """Close what env.py has opened, and what we have."""

@@ -21,7 +21,7 @@ _SIZE = 256
 _SECONDS_AT = 80  # stx_btime in struct statx
 
 
-def birth_of(path: Path) -> str:
+def read_birth(path: Path) -> str:
     """Return what distinguishes the file at a path from another one, or nothing where there is none."""
     try:
         inode = os.stat(path, follow_symlinks=False).st_ino

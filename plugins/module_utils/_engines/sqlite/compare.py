@@ -15,11 +15,11 @@ from typing import Any
 from ..comparison import Comparison
 from ..data import Archive, WrittenRows
 from ..sql import quote_name
-from .catalog import mentions
-from .definitions import same_meaning
+from .catalog import is_about_table
+from .definitions import has_same_meaning
 from .held_folder import HeldFolder
 from .kept_rows import is_as_before
-from .rows import Acting, beside, list_changed_tables
+from .rows import Acting, list_changed_tables, open_with_backup
 from .settings import describe_changed_settings
 from .written_tables import ANY, SEQUENCE_NAMES, SEQUENCES
 
@@ -100,7 +100,7 @@ class FileComparison:
         """Note another owner or mode of the file: a revision may have put another one into its place."""
         kept = self._archive.activity.get("file") or {}
         with suppress(OSError), HeldFolder(self._path.parent) as folder:
-            now = folder.appearance(self._path.name).facts()
+            now = folder.read_appearance(self._path.name).as_facts()
             for part, words in _OF_FILE.items():
                 if part in kept and kept[part] != now[part]:
                     was, is_now = (f"{facts[part]:04o}" if part == "mode" else facts[part] for facts in (kept, now))
@@ -118,19 +118,19 @@ class FileComparison:
             elif key not in before.sql:
                 if f"main.{table}" not in self._version_tables:
                     self.found.schema.append(f"{kind} {name} was not there before")
-            elif not same_meaning(kind, before.sql[key], now.sql[key]):
+            elif not has_same_meaning(kind, before.sql[key], now.sql[key]):
                 self.found.schema.append(f"the definition of {kind} {name} differs")
-            elif kind == "table" and self._columns("backup", name) != self._columns("main", name):
+            elif kind == "table" and self._read_columns("backup", name) != self._read_columns("main", name):
                 self.found.notes.append(f"the columns of table {name} are in another order")
 
     def _is_changed_by_others(self, kind: str, name: str, table: str) -> bool:
         if kind == "table":
-            return any(mentions(line, name) for line in self._others)
+            return any(is_about_table(line, name) for line in self._others)
         return any(line.startswith(f"{kind} {name} on {table}:") for line in self._others)
 
     def _compare_sequences(self) -> None:
         """Compare where AUTOINCREMENT goes on; a table that the run has made and dropped leaves only the empty list."""
-        before, now = (self._sequences(schema) for schema in ("backup", "main"))
+        before, now = (self._read_sequences(schema) for schema in ("backup", "main"))
         for table in sorted(before):
             if before[table] == now.get(table):
                 continue
@@ -144,15 +144,15 @@ class FileComparison:
                 is_ahead = type(now.get(table)) is type(before[table]) is int and now[table] > before[table]
                 written_as = (SEQUENCES,) if is_ahead else (SEQUENCES, SEQUENCE_NAMES)
                 self._note_rows(table, f"the sequence of table {table}", written_as)
-        if self._statistics("backup") != self._statistics("main"):
+        if self._read_statistics("backup") != self._read_statistics("main"):
             self.found.notes.append("the statistics that ANALYZE made differ; they change no result")
 
-    def _sequences(self, schema: str) -> dict[str, Any]:
+    def _read_sequences(self, schema: str) -> dict[str, Any]:
         if not self._has(schema, "sqlite_sequence"):
             return {}
         return dict(self._connection.execute(f"select name, seq from {schema}.sqlite_sequence").fetchall())
 
-    def _statistics(self, schema: str) -> list[Any]:
+    def _read_statistics(self, schema: str) -> list[Any]:
         if not self._has(schema, _STATISTICS):
             return []
         return self._connection.execute(f"select * from {schema}.{_STATISTICS}").fetchall()
@@ -172,9 +172,11 @@ class FileComparison:
         """Return whether all that differs was there before the downgrades, and was not written by the upgrade."""
         if table not in self._written_rows.unchanged:
             return False
-        return is_as_before(self._written_rows.kept_in, self._path, table, self._columns("backup", table), self._acting)
+        return is_as_before(
+            self._written_rows.kept_in, self._path, table, self._read_columns("backup", table), self._acting
+        )
 
-    def _columns(self, schema: str, table: str) -> list[str]:
+    def _read_columns(self, schema: str, table: str) -> list[str]:
         return [row[1] for row in self._connection.execute(f"pragma {schema}.table_info({quote_name(table)})")]
 
     def _read_one(self, statement: str) -> Any:
@@ -206,7 +208,7 @@ def describe_changed_definitions(
         is_ours = name in ours or (table in ours and key in before.sql) or f"main.{table}" in leave_out
         if is_ours or any(table.startswith(f"{each}_") for each in virtual):
             continue
-        if not (key in before.sql and key in now.sql and same_meaning(kind, before.sql[key], now.sql[key])):
+        if not (key in before.sql and key in now.sql and has_same_meaning(kind, before.sql[key], now.sql[key])):
             is_touched = touched is None or name in touched or table in touched
             also = "may have been changed by others, too" if is_touched else "was changed by others, or made or dropped"
             found.append(f"{kind} {name} {also}")
@@ -240,7 +242,7 @@ def compare(
     if written is None and path.stat().st_size > limit:
         return Comparison(not_compared=[f"the file is larger than migrate_compare_limit ({limit:,} bytes)"])
     try:
-        with beside(archive.path, path, acting) as connection:
+        with open_with_backup(archive.path, path, acting) as connection:
             return FileComparison(path, connection, archive, written_rows, written, known, acting, is_copy).run()
     except sqlite3.Error as error:
         return Comparison(not_compared=[f"the file cannot be read beside its backup ({error})"])

@@ -42,7 +42,7 @@ _GOES_ON = {"set", "not", "default", "always"}
 Tokens = list[str]
 
 
-def same_meaning(kind: str, before: str, after: str) -> bool:
+def has_same_meaning(kind: str, before: str, after: str) -> bool:
     """Return whether two definitions of an object mean the same.
 
     Args:
@@ -50,14 +50,14 @@ def same_meaning(kind: str, before: str, after: str) -> bool:
         before: its SQL, as the schema table has it.
         after: the other.
     """
-    if before == after or tokens_of(before) == tokens_of(after):
+    if before == after or parse_tokens(before) == parse_tokens(after):
         return True
-    if kind != "table" or "virtual" in tokens_of(before)[:2]:
+    if kind != "table" or "virtual" in parse_tokens(before)[:2]:
         return False
-    return clauses_of(before) == clauses_of(after)
+    return parse_clauses(before) == parse_clauses(after)
 
 
-def tokens_of(sql: str) -> Tokens:
+def parse_tokens(sql: str) -> Tokens:
     """Return what SQL consists of: without white space and comments, and words and names in lower case."""
     found = []
     for match in _TOKEN.finditer(sql):
@@ -74,21 +74,21 @@ def tokens_of(sql: str) -> Tokens:
     return found
 
 
-def clauses_of(sql: str) -> tuple[list[str], list[str]]:
+def parse_clauses(sql: str) -> tuple[list[str], list[str]]:
     """Return the clauses of CREATE TABLE, those of columns and tables alike, and the options after it; both sorted."""
-    tokens = tokens_of(sql)
+    tokens = parse_tokens(sql)
     start = tokens.index("(") if "(" in tokens else len(tokens)
-    end = _closing(tokens, start)
+    end = _find_closing(tokens, start)
     found: list[str] = []
     for element in _split(tokens[start + 1 : end]):
-        found += [" ".join(element)] if element[0] in _OF_TABLE else _clauses_of_column(element)
+        found += [" ".join(element)] if element[0] in _OF_TABLE else _parse_column_clauses(element)
     return sorted(found), sorted(" ".join(option) for option in _split(tokens[end + 1 :]))
 
 
-def _clauses_of_column(element: Tokens) -> list[str]:
+def _parse_column_clauses(element: Tokens) -> list[str]:
     """Return a column's clauses, those that are constraints of their own as if they were."""
     name, found, prefix = element[0], [], ""
-    for clause in _clauses(element[1:]):
+    for clause in _split_clauses(element[1:]):
         words = " ".join(clause)
         if clause[0] == "constraint":
             prefix = f"{words} "
@@ -106,7 +106,7 @@ def _clauses_of_column(element: Tokens) -> list[str]:
     return [f"column {name}", *found]
 
 
-def _clauses(tokens: Tokens) -> Iterator[Tokens]:
+def _split_clauses(tokens: Tokens) -> Iterator[Tokens]:
     """Yield the type of a column, and then each of its clauses."""
     current: Tokens = []
     depth = 0
@@ -136,7 +136,7 @@ def _split(tokens: Tokens) -> Iterator[Tokens]:
         yield current
 
 
-def _closing(tokens: Tokens, start: int) -> int:
+def _find_closing(tokens: Tokens, start: int) -> int:
     """Return where the parenthesis that opens at a place is closed."""
     depth = 0
     for number in range(start, len(tokens)):

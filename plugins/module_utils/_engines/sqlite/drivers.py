@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 
-def _own_url(url: URL, driver: str) -> URL:
+def _build_own_url(url: URL, driver: str) -> URL:
     return url.set(drivername=f"sqlite+{driver}")
 
 
-DRIVERS = Drivers(packages={"pysqlite": "sqlite3", "aiosqlite": "aiosqlite"}, to_install="sqlite", own_url=_own_url)
+DRIVERS = Drivers(
+    packages={"pysqlite": "sqlite3", "aiosqlite": "aiosqlite"}, to_install="sqlite", own_url=_build_own_url
+)

@@ -17,26 +17,26 @@ from urllib.parse import quote
 from ..._core.errors import Refused
 from ..._core.paths import sync
 from .. import disk_space
-from ..connection import OPENING_OWN, OWN, OwnConnection, driver_connection, first_line, modules_of
+from ..connection import OPENING_OWN, OWN, OwnConnection, describe_error, list_modules, unwrap_connection
 from ..data import Dump, Identity
 from ..interface import Lock, Report
-from ..migration_url import own_url
-from ..sqlalchemy_import import listening, sa
-from .birth import birth_of
+from ..migration_url import build_own_url
+from ..sqlalchemy_import import register_listeners, sa
+from .birth import read_birth
 from .catalog import (
     count_rows,
+    list_table_lines,
     normalise_sql,
-    proven,
-    rows_of,
-    table_lines,
+    prove_file,
+    query_rows,
 )
 from .held_folder import HeldFolder
-from .location import check_is_file, check_links, path_of, real_path_of
+from .location import check_is_file, check_links, locate_file, locate_real_file
 from .locks import FileLock, read_holder
-from .probe import describe_library, file_identity, file_number, reading
-from .read_only import changing_only, is_free, only_reading
+from .probe import build_file_identity, describe_library, format_file_number, open_read_only
+from .read_only import is_free, keep_read_only, restrict_changes
 from .schema_states import SchemaStates
-from .write_witness import Version, WriteWitness, data_version
+from .write_witness import Version, WriteWitness, read_data_version
 from .written_tables import WrittenTables, is_refusal, list_attached
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
 
     def __init__(self, database: Database, url: URL, job: Job) -> None:
         super().__init__(database, url, job)
-        self.path = real_path_of(url.database, database.name)
+        self.path = locate_real_file(url.database, database.name)
         self.write_witness = WriteWitness()
         #: The driver's connection of env.py, while it migrates.
         self.migrating: Any = None
@@ -94,24 +94,24 @@ class SQLite(Engine, SQLiteAcrossProcesses):
     def prepare(cls, job: Job) -> None:
         """Find nothing out: its library comes with Python."""
 
-    def exists(self) -> bool:
+    def is_present(self) -> bool:
         """Return whether the file is there."""
         return self.path.is_file()
 
-    def own_connection(self) -> OwnConnection:
+    def open_own_connection(self) -> OwnConnection:
         """Return the connection of our own, opened again where another file lies at the path by now."""
-        there = file_of(self.path)
+        there = read_file_id(self.path)
         if self._own is not None and there != self._file:
             self.close()
-        known, own = self._own, super().own_connection()
+        known, own = self._own, super().open_own_connection()
         if own is not known:
             self._file = there
         return own
 
     def connect(self) -> OwnConnection:
         """Open the file that is there; never make one."""
-        check_links(path_of(self.url.database), self.database.name)
-        if real_path_of(self.url.database, self.database.name) != self.path:
+        check_links(locate_file(self.url.database), self.database.name)
+        if locate_real_file(self.url.database, self.database.name) != self.path:
             raise Refused(
                 f"The URL of database {self.database.name!r} leads to another file than before",
                 f"it led to {self.path}",
@@ -119,49 +119,49 @@ class SQLite(Engine, SQLiteAcrossProcesses):
                 code="sqlite-file-exchanged",
             )
         check_is_file(str(self.path), self.database.name)
-        url = own_url(self.url).set(database=f"file:{quote(str(self.path))}", query={"mode": "rw", "uri": "true"})
+        url = build_own_url(self.url).set(database=f"file:{quote(str(self.path))}", query={"mode": "rw", "uri": "true"})
         try:
-            own = OwnConnection(url, {"timeout": PATIENCE}, acting=self.acting)
-            self.run_at_once(own, lambda connection: rows_of(connection, _ANY_READ))
+            own = OwnConnection(url, {"timeout": PATIENCE}, acting=self.act_as_owner)
+            self.run_at_once(own, lambda connection: query_rows(connection, _ANY_READ))
         except Exception as error:
             raise Refused(
                 f"Database {self.database.name!r} cannot be opened",
-                f"{self.path}: {first_line(error)}",
+                f"{self.path}: {describe_error(error)}",
                 "Check its URL, and that the user of this connection may read and write the file",
                 code="database-unreachable",
             ) from error
         return own
 
-    def identity(self, connection: Connection) -> Identity:
+    def read_identity(self, connection: Connection) -> Identity:
         """Return the file's real path, whatever links led to it."""
-        files = {row[1]: row[2] for row in rows_of(connection, "pragma database_list")}
-        return file_identity(os.path.realpath(files.get("main") or ":memory:"))
+        files = {row[1]: row[2] for row in query_rows(connection, "pragma database_list")}
+        return build_file_identity(os.path.realpath(files.get("main") or ":memory:"))
 
-    def file_number(self) -> str:
+    def read_file_number(self) -> str:
         """Return the number of the file, which its hard links have as well."""
-        return file_number(self.path.stat())
+        return format_file_number(self.path.stat())
 
     def read_creation_id(self, connection: Connection) -> str:
         """Return what distinguishes the file from an earlier one at its path."""
-        return birth_of(self.path)
+        return read_birth(self.path)
 
-    def own_identity(self) -> Identity:
+    def read_own_identity(self) -> Identity:
         """Return the file that the URL names."""
-        return file_identity(str(self.path))
+        return build_file_identity(str(self.path))
 
-    def connect_options(self) -> dict[str, Any]:
+    def build_connect_options(self) -> dict[str, Any]:
         """Return the file as the URL names it: a link may lead elsewhere by then."""
-        return {"path": path_of(self.url.database)}
+        return {"path": locate_file(self.url.database)}
 
     def describe(self, connection: Connection) -> str:
         """Return the version of the library."""
         return describe_library()
 
-    def schema_of(self, connection: Connection, schema: str | None, table: str) -> str:
+    def find_schema(self, connection: Connection, schema: str | None, table: str) -> str:
         """Return the attached database's name."""
         return schema or "main"
 
-    def obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
+    def list_obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
         """Return what would stop a backup and an upgrade: a file that cannot be written, no space."""
         found = []
         if not os.access(self.path, os.W_OK) or not os.access(self.path.parent, os.W_OK):
@@ -174,31 +174,31 @@ class SQLite(Engine, SQLiteAcrossProcesses):
                 )
             )
         size = self.path.stat().st_size
-        needs = [disk_space.backup(self.job, backup_space, int(size * _SPACE_FACTOR))]
-        needs += disk_space.restore(self.job, self.path.parent, size)
-        return found + disk_space.lacking(self.database.name, needs)
+        needs = [disk_space.build_backup_need(self.job, backup_space, int(size * _SPACE_FACTOR))]
+        needs += disk_space.build_restore_need(self.job, self.path.parent, size)
+        return found + disk_space.list_shortages(self.database.name, needs)
 
-    def size(self, connection: Connection) -> int:
+    def measure_size(self, connection: Connection) -> int:
         """Return pages times page size."""
-        return int(rows_of(connection, "pragma page_count")[0][0] * rows_of(connection, "pragma page_size")[0][0])
+        return int(query_rows(connection, "pragma page_count")[0][0] * query_rows(connection, "pragma page_size")[0][0])
 
-    def fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
+    def read_fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
         """Return the schema from PRAGMAs, so that a table rebuilt in batch mode equals the one it replaced."""
         lines: list[str] = []
         statement = "select type, name, tbl_name, coalesce(sql, '') from sqlite_master"
-        for kind, name, table, sql in rows_of(connection, statement):
+        for kind, name, table, sql in query_rows(connection, statement):
             if f"main.{table}" in leave_out or name.startswith("sqlite_"):
                 continue
             if kind == "table":
                 # All lines about a table follow from its SQL, so it is read once for a step.
                 if (name, sql) not in self._tables_known:
-                    self._tables_known[name, sql] = table_lines(connection, name, sql)
+                    self._tables_known[name, sql] = list_table_lines(connection, name, sql)
                 lines += self._tables_known[name, sql]
             else:
                 lines.append(f"{kind} {name} on {table}: {normalise_sql(sql)}")
         return sorted(lines)
 
-    def row_counts(self, connection: Connection) -> dict[str, int]:
+    def count_table_rows(self, connection: Connection) -> dict[str, int]:
         """Count every table: a batch rebuild with foreign keys on deletes the rows of others."""
         return count_rows(connection)
 
@@ -208,32 +208,32 @@ class SQLite(Engine, SQLiteAcrossProcesses):
 
     def try_lock(self) -> Lock | None:
         """Lock a file beside the database, named as SQLite names its own (-wal, -shm), and observe all later writes."""
-        lock = FileLock.attempt(self._lock_path, f"run {self.job.run}", self.acting)
-        if lock is not None and self.exists():
+        lock = FileLock.try_acquire(self._lock_path, f"run {self.job.run}", self.act_as_owner)
+        if lock is not None and self.is_present():
             # A file that cannot be read is reported by the process that has to read it.
-            with suppress(Refused, OSError), self.acting():
-                self.write_witness.starts(self.path, self.version())
-                self.state_at_lock = {STATE: self.write_witness.state(self.path)}
+            with suppress(Refused, OSError), self.act_as_owner():
+                self.write_witness.start(self.path, self.read_version())
+                self.state_at_lock = {STATE: self.write_witness.read_state(self.path)}
         return lock
 
-    def lock_holder(self) -> str:
+    def read_lock_holder(self) -> str:
         """Return what the lock's holder wrote into it."""
         return read_holder(self._lock_path) or "another run"
 
     def lock_migrating(self, connection: Connection, patience: float) -> None:
         """Lock nothing, since nothing of SQLite outlives its process; compare whether others wrote since the backup."""
-        self.migrating, self._of_env = driver_connection(connection), connection.connection
+        self.migrating, self._of_env = unwrap_connection(connection), connection.connection
         share_file(connection.connection)
-        self.written.knows(list_attached(connection.connection))
+        self.written.note_attached(list_attached(connection.connection))
         if self._reports:
-            self._reports.begins_to_write(data_version(connection.connection))
+            self._reports.report_write_start(read_data_version(connection.connection))
             return
-        self.write_witness.begins(self.version_now(), data_version(connection.connection))
+        self.write_witness.note_write_start(self.try_read_version(), read_data_version(connection.connection))
 
-    def version_now(self) -> Version | None:
+    def try_read_version(self) -> Version | None:
         """Return what our own connection sees, or None where env.py's transaction keeps it from reading."""
         try:
-            return self.version()
+            return self.read_version()
         except Exception as error:
             if not self.is_lock_timeout(error):
                 raise
@@ -250,50 +250,55 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         """Call a function with a connection of our own, without waiting for a lock that env.py's has."""
         if not self.holds_transaction():
             return own.run(function)
-        own.run(rows_of, "pragma busy_timeout = 0")
+        own.run(query_rows, "pragma busy_timeout = 0")
         try:
             return own.run(function)
         finally:
-            own.run(rows_of, f"pragma busy_timeout = {PATIENCE * 1000}")
+            own.run(query_rows, f"pragma busy_timeout = {PATIENCE * 1000}")
 
-    def version(self) -> Version:
+    def read_version(self) -> Version:
         """Return what our own connection sees of the file that lies there now."""
-        number = self.run_at_once(self.own_connection(), lambda connection: data_version(driver_connection(connection)))
+        number = self.run_at_once(
+            self.open_own_connection(), lambda connection: read_data_version(unwrap_connection(connection))
+        )
         return Version(self._file, number)
 
     def end_migrating(self, patience: float, report: Report) -> None:
         """Do nothing, for the same reason."""
 
-    def only_reading(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
+    def keep_read_only(self, writes: list[str], *, uncommitted: bool) -> AbstractContextManager[URL | None]:
         """Have SQLite refuse what writes, or let it write to a copy."""
-        if not self.exists():
+        if not self.is_present():
             return nullcontext()
         self.written.is_deaf = True  # a connection has one authorizer
-        return only_reading(self.path, self.url, self.job.layout.root, writes, with_copy=uncommitted)
+        return keep_read_only(self.path, self.url, self.job.layout.root, writes, with_copy=uncommitted)
 
     @contextmanager
-    def changing_only_here(self) -> Iterator[None]:
+    def restrict_changes(self) -> Iterator[None]:
         """Have SQLite refuse what writes to another file."""
         self._kept_here = []
-        with changing_only(self.path, self._kept_here):
+        with restrict_changes(self.path, self._kept_here):
             yield
 
     @contextmanager
     def watch_connections(self) -> Iterator[None]:
         """Let statements wait for SQLite's own lock as long as lock_timeout says."""
 
-        def opened(connection: Any, record: Any) -> None:
-            if any("sqlite" in module for module in modules_of(connection)):
+        def handle_connect(connection: Any, record: Any) -> None:
+            if any("sqlite" in module for module in list_modules(connection)):
                 self._watch(connection, record.info)
 
-        def used(connection: Connection, *_: Any) -> None:
+        def handle_engine_connect(connection: Connection, *_: Any) -> None:
             # Of a connection that env.py has wrapped, only the dialect says what it is.
             if connection.dialect.name == "sqlite" and not connection.get_execution_options().get(OWN):
-                self._watch(driver_connection(connection), connection.info)
+                self._watch(unwrap_connection(connection), connection.info)
 
-        listeners = [(sa.pool.Pool, "connect", opened), (sa.engine.Engine, "engine_connect", used)]
+        listeners = [
+            (sa.pool.Pool, "connect", handle_connect),
+            (sa.engine.Engine, "engine_connect", handle_engine_connect),
+        ]
         listeners.append((sa.engine.Engine, "after_cursor_execute", self.written.learn_attached))
-        with listening(*listeners), self.schema_states.listen():
+        with register_listeners(*listeners), self.schema_states.listen():
             yield
 
     def _watch(self, connection: Any, info: dict[Any, Any]) -> None:
@@ -314,7 +319,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         """Recognise SQLITE_BUSY, which the driver reports as text only."""
         return "database is locked" in str(error)
 
-    def restore_method(self) -> RestoreMethod:
+    def choose_restore_method(self) -> RestoreMethod:
         """Return the way that keeps the file's other names and a mount on it, or else a file renamed into its place."""
         return RestoreMethod(IN_PLACE if self.path.is_file() and self.has_to_stay() else FILE)
 
@@ -330,37 +335,37 @@ class SQLite(Engine, SQLiteAcrossProcesses):
                 connection.close()
         self.opened.clear()
 
-    def blockers(self, own: OwnConnection) -> list[str]:
+    def list_blockers(self, own: OwnConnection) -> list[str]:
         """Return nothing: SQLite does not show who holds its lock."""
         return []
 
     def dump(self, folder: Path, count_rows: bool, report: Report) -> Dump:
         """Copy by the online backup API, which is safe with a WAL and with open writers, and prove the copy."""
         target = folder / "database.sqlite3"
-        if not self.exists():
+        if not self.is_present():
             return Dump(folder, f"sqlite3 {sqlite3.sqlite_version}", {})
 
-        def progress(_status: int, remaining: int, total: int) -> None:
+        def report_progress(_status: int, remaining: int, total: int) -> None:
             report(f"copied {total - remaining:,} of {total:,} pages")
 
-        with self.acting():
-            self.write_witness.starts(self.path, self.version())
-        with closing(sqlite3.connect(target)) as copy, self.acting(), reading(self.path) as source:
+        with self.act_as_owner():
+            self.write_witness.start(self.path, self.read_version())
+        with closing(sqlite3.connect(target)) as copy, self.act_as_owner(), open_read_only(self.path) as source:
             # It is flushed once, when it is whole; a journal would be one of the file's owner in a folder of ours.
             copy.execute("pragma synchronous = off")
             copy.execute("pragma journal_mode = off")
             mode = str(source.execute("pragma journal_mode").fetchone()[0])
-            source.backup(copy, pages=4096, progress=progress)
+            source.backup(copy, pages=4096, progress=report_progress)
             kept: dict[str, Any] = {}
             with suppress(OSError), HeldFolder(self.path.parent) as held:  # a folder that cannot be listed, for one
-                kept = held.appearance(self.path.name).facts()
+                kept = held.read_appearance(self.path.name).as_facts()
         with closing(sqlite3.connect(target)) as copy:
             # The copy of a WAL database is one as well; a backup is a single file.
             copy.execute("pragma journal_mode = delete")
         os.chmod(target, 0o600)
-        counts = proven(target, count_rows)
+        counts = prove_file(target, count_rows)
         sync(target)
-        self.dumped_file = file_of(target)
+        self.dumped_file = read_file_id(target)
         return Dump(target, f"sqlite3 {sqlite3.sqlite_version}", counts, {"journal_mode": mode, "file": kept})
 
     def explain_error(self, error: BaseException) -> BaseException:
@@ -370,7 +375,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
         return self.written.refusal if self.written.refusal and is_refusal(error) else error
 
 
-def file_of(path: Path) -> tuple[int, int]:
+def read_file_id(path: Path) -> tuple[int, int]:
     """Return which file lies at a path; a rename over it makes it another one."""
     try:
         found = path.stat()

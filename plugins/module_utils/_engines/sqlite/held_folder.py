@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..._core.access_list import OF_FILE, remove_lists
-from ..._core.run_as import ourselves
+from ..._core.run_as import act_as_ourselves
 
 if TYPE_CHECKING:
     from ..data import Archive
@@ -57,7 +57,7 @@ class HeldFolder:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(name, flags, 0o600, dir_fd=self.descriptor)
 
-    def appearance(self, name: str) -> Appearance:
+    def read_appearance(self, name: str) -> Appearance:
         """Return that of a file, without opening what a name may lead to.
 
         Raises:
@@ -67,7 +67,7 @@ class HeldFolder:
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise OSError(f"{name} is not a regular file")
-            with ourselves():
+            with act_as_ourselves():
                 return Appearance.of(descriptor)
         finally:
             os.close(descriptor)
@@ -139,7 +139,7 @@ class HeldFolder:
 def copy_durably(source: Path, target: int) -> str:
     """Copy a file of ours into a new one, which is flushed to the disk, and return the SHA-256 of what is in that."""
     digest = hashlib.sha256()
-    with ourselves():
+    with act_as_ourselves():
         handle = source.open("rb")
     # One core reads what the kernel has copied while the other goes on, and while the disk takes it.
     with handle, ThreadPoolExecutor(max_workers=1) as other:
@@ -206,7 +206,7 @@ class Appearance:
     def of(cls, descriptor: int) -> Appearance:
         """Return that of an open file, which may be open for nothing but this."""
         found = os.fstat(descriptor)
-        return cls(found.st_uid, found.st_gid, found.st_mode & 0o777, _attributes_of(descriptor))
+        return cls(found.st_uid, found.st_gid, found.st_mode & 0o777, _read_attributes(descriptor))
 
     @classmethod
     def from_archive(cls, folder: int, archive: Archive) -> Appearance:
@@ -220,7 +220,7 @@ class Appearance:
         lists = {OF_FILE: bytes.fromhex(kept["list"])} if kept["list"] else {}
         return cls(above.st_uid, kept["gid"], kept["mode"] & 0o777, lists)
 
-    def facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, Any]:
         """Return what a manifest keeps."""
         return {"uid": self.uid, "gid": self.gid, "mode": self.mode, "list": self.attributes.get(OF_FILE, b"").hex()}
 
@@ -246,7 +246,7 @@ class Appearance:
         return lost
 
 
-def _attributes_of(descriptor: int) -> dict[str, bytes]:
+def _read_attributes(descriptor: int) -> dict[str, bytes]:
     """Return the extended attributes of a file, its access control list among them; what lends rights is not kept."""
     place = f"/proc/self/fd/{descriptor}"  # a descriptor of a path takes no other question
     with suppress(OSError):

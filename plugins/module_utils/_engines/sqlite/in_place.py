@@ -18,10 +18,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..._core.errors import HALF_WAY, REPLACED_NOTHING, Failed
-from ..._core.run_as import ourselves
+from ..._core.run_as import act_as_ourselves
 from .held_folder import write_all
-from .probe import reading
-from .write_witness import ChangeCounter, data_version
+from .probe import open_read_only
+from .write_witness import ChangeCounter, read_data_version
 
 #: So few that nothing is in the file yet when the first of them is checked.
 _PAGES = 1
@@ -30,14 +30,14 @@ _AT_ONCE = 1 << 20
 _BUSY = (5, 6)
 
 
-def copy_of_locked(counter: ChangeCounter, target: int) -> None:
+def copy_locked_file(counter: ChangeCounter, target: int) -> None:
     """Copy a file that is locked, and has nothing left in its log, into another; both by descriptor."""
     offset = 0
-    while chunk := counter.pread(_AT_ONCE, offset):
+    while chunk := counter.read_bytes(_AT_ONCE, offset):
         write_all(target, chunk)
         offset += len(chunk)
     os.fsync(target)
-    size, expected = os.fstat(target).st_size, counter.size()
+    size, expected = os.fstat(target).st_size, counter.measure_size()
     if size != expected:
         raise OSError(f"the copy of the file has {size:,} bytes in place of {expected:,}")
 
@@ -72,10 +72,10 @@ def overwrite(path: Path, archive: Path, timeout: float, is_wal: bool, end_lock:
     counter = ChangeCounter(path)
     with closing(sqlite3.connect(name, uri=True)) as target, closing(sqlite3.connect(name, uri=True)) as observer:
 
-        def state() -> int:
-            return data_version(observer) if is_wal else counter.read()
+        def read_state() -> int:
+            return read_data_version(observer) if is_wal else counter.read()
 
-        before = state()
+        before = read_state()
         begun = False
 
         def check(status: int, remaining: int, _total: int) -> None:
@@ -86,34 +86,34 @@ def overwrite(path: Path, archive: Path, timeout: float, is_wal: bool, end_lock:
                 return
             if not begun and not remaining:  # all is written and committed
                 raise Failed("Whether others wrote while the restore began is not known", code=HALF_WAY)
-            if not begun and state() != before:
+            if not begun and read_state() != before:
                 raise _make_failure("Others wrote while the restore began")
             begun = True
 
-        with _several_pages(archive) as source:
+        with _open_padded_backup(archive) as source:
             end_lock()
             source.backup(target, pages=_PAGES, progress=check, sleep=0.05)
 
 
 @contextmanager
-def _several_pages(archive: Path) -> Iterator[sqlite3.Connection]:
+def _open_padded_backup(archive: Path) -> Iterator[sqlite3.Connection]:
     """Open a backup; one of a single page, which would be committed before the first check, with a free page more."""
-    with ourselves():
-        opened = reading(archive)
+    with act_as_ourselves():
+        opened = open_read_only(archive)
     with opened as source:
-        if _pages(source) > _PAGES:
+        if _count_pages(source) > _PAGES:
             yield source
             return
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as padded:
             source.backup(padded)
             padded.execute("create table free (a)")
             padded.execute("drop table free")
-            if _pages(padded) <= _PAGES:
+            if _count_pages(padded) <= _PAGES:
                 raise _make_failure("A backup of a single page cannot be written into a file that others may have open")
             yield padded
 
 
-def _pages(connection: sqlite3.Connection) -> int:
+def _count_pages(connection: sqlite3.Connection) -> int:
     return int(connection.execute("pragma page_count").fetchone()[0])
 
 
@@ -122,7 +122,7 @@ def _make_failure(what: str) -> Failed:
 
 
 @contextmanager
-def without_log(current: sqlite3.Connection, mode: str) -> Iterator[None]:
+def suspend_log(current: sqlite3.Connection, mode: str) -> Iterator[None]:
     """Take a database that no other session has open out of WAL mode; put it back if it was not replaced.
 
     A process that has it open in that mode would go on writing, into a log that is no longer used. In the other modes

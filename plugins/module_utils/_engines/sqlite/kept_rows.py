@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..._core.run_as import ourselves
-from .rows import Acting, beside, columns_of, same_rows
+from ..._core.run_as import act_as_ourselves
+from .rows import Acting, has_same_rows, open_with_backup, read_columns
 from .written_tables import ANY
 
 
@@ -36,7 +36,7 @@ def find_unchanged_tables(
     tables = set(wrote)
     if ANY in tables or not backup.is_file():
         return []
-    with suppress(sqlite3.Error), beside(backup, path, acting) as connection:
+    with suppress(sqlite3.Error), open_with_backup(backup, path, acting) as connection:
         return sorted(
             table for table in tables if _is_whole(connection, table, may_differ=bool({ANY, table} & {*rows}))
         )
@@ -44,10 +44,10 @@ def find_unchanged_tables(
 
 
 def _is_whole(connection: sqlite3.Connection, table: str, *, may_differ: bool) -> bool:
-    before, now = (columns_of(connection, schema, table) for schema in ("backup", "main"))
+    before, now = (read_columns(connection, schema, table) for schema in ("backup", "main"))
     if not before or not set(before) <= set(now):
         return False
-    return (not may_differ and _is_same_tree(connection, table, before, now)) or same_rows(connection, table)
+    return (not may_differ and _is_same_tree(connection, table, before, now)) or has_same_rows(connection, table)
 
 
 def _is_same_tree(connection: sqlite3.Connection, table: str, before: dict[str, int], now: dict[str, int]) -> bool:
@@ -75,20 +75,20 @@ def is_as_before(before: Path | None, path: Path, table: str, columns: Iterable[
         columns: what it has in the backup of the run; all of them must have been there before the downgrades too.
         acting: gives the rights with which the file is read.
     """
-    with ourselves():
+    with act_as_ourselves():
         if before is None or not before.is_file():
             return False
-    with suppress(sqlite3.Error), beside(before, path, acting) as connection:
-        then, now = (columns_of(connection, schema, table) for schema in ("backup", "main"))
+    with suppress(sqlite3.Error), open_with_backup(before, path, acting) as connection:
+        then, now = (read_columns(connection, schema, table) for schema in ("backup", "main"))
         if not set(columns) <= set(then) or not set(columns) <= set(now):
             return False
-        if _sequence(connection, "backup", table) != _sequence(connection, "main", table):
+        if _read_sequence(connection, "backup", table) != _read_sequence(connection, "main", table):
             return False
-        return same_rows(connection, table)
+        return has_same_rows(connection, table)
     return False
 
 
-def _sequence(connection: sqlite3.Connection, schema: str, table: str) -> Any:
+def _read_sequence(connection: sqlite3.Connection, schema: str, table: str) -> Any:
     known = connection.execute(f"select 1 from {schema}.sqlite_master where name = 'sqlite_sequence'").fetchone()
     if known is None:
         return None

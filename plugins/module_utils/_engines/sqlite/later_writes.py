@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..data import Writes
-from .rows import Acting, beside, list_changed_tables
+from .rows import Acting, list_changed_tables, open_with_backup
 
 
 def find_written_tables(
@@ -29,7 +29,7 @@ def find_written_tables(
         leave_out: version tables, as schema.table.
         names: of the objects that the run has made, changed or written.
     """
-    with beside(dump, path, acting) as connection:
+    with open_with_backup(dump, path, acting) as connection:
         changed = list_changed_tables(connection, leave_out, frozenset(names))
         return Writes({name: _count_more(connection, name) for name in changed})
 

@@ -15,18 +15,18 @@ from ..._core.errors import Refused
 _MOST_LINKS = 40
 
 
-def path_of(database: str | None) -> str:
+def locate_file(database: str | None) -> str:
     """Return the path that a URL names, which may lead through links."""
     return (database or "").removeprefix("file:")
 
 
-def real_path_of(database: str | None, name: str) -> Path:
+def locate_real_file(database: str | None, name: str) -> Path:
     """Return the real path: the lock and the log are beside the file itself, and it is the file that is replaced.
 
     Raises:
         Refused: the URL names no absolute file.
     """
-    plain = path_of(database)
+    plain = locate_file(database)
     if not plain or plain == ":memory:" or not os.path.isabs(plain):
         raise Refused(
             f"The URL of database {name!r} names no absolute file",
@@ -45,7 +45,7 @@ def check_links(path: str, name: str) -> None:
     Raises:
         Refused: a link is another session's.
     """
-    links = _links_on(path)
+    links = _list_links(path)
     if not links:
         return
     target = os.path.realpath(path)
@@ -84,7 +84,7 @@ def check_is_file(path: str, name: str) -> None:
             )
 
 
-def _links_on(path: str) -> list[tuple[str, int]]:
+def _list_links(path: str) -> list[tuple[str, int]]:
     """Return every link on the way, with its owner."""
     found: list[tuple[str, int]] = []
     rest, here = path.split("/"), "/"

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..._core.run_as import acting_as, user_of
+from ..._core.run_as import act_as, read_user
 from ..data import Identity, Probe
 from ..sql import qualify_name
-from .birth import birth_of
+from .birth import read_birth
 from .location import check_is_file, check_links
 
 
@@ -32,20 +32,20 @@ def read_probe(connect_options: dict[str, Any], _password: str | None, table: st
     path = os.path.realpath(connect_options["path"])
     check_is_file(path, "")
     found = os.stat(path)
-    with acting_as(user_of(found.st_uid)), reading(Path(path)) as reader:
+    with act_as(read_user(found.st_uid)), open_read_only(Path(path)) as reader:
         rows = reader.execute(f"select version_num from {qualify_name(table)}")
         heads = sorted(row[0] for row in rows)
-        number = file_number(found)
-        return Probe(file_identity(path), describe_library(), heads, instance=number, made=birth_of(Path(path)))
+        number = format_file_number(found)
+        return Probe(build_file_identity(path), describe_library(), heads, instance=number, made=read_birth(Path(path)))
 
 
-def reading(path: Path) -> closing[sqlite3.Connection]:
+def open_read_only(path: Path) -> closing[sqlite3.Connection]:
     """Return a connection that can only read, and makes no file that is not there."""
     return closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True))
 
 
 @contextmanager
-def raw_text(connection: sqlite3.Connection) -> Iterator[None]:
+def keep_raw_text(connection: sqlite3.Connection) -> Iterator[None]:
     """Read text as it lies there, as bytearrays: it may not be UTF-8, and it is not a blob."""
     before, connection.text_factory = connection.text_factory, bytearray
     try:
@@ -54,12 +54,12 @@ def raw_text(connection: sqlite3.Connection) -> Iterator[None]:
         connection.text_factory = before
 
 
-def file_identity(path: str) -> Identity:
+def build_file_identity(path: str) -> Identity:
     """Return which database a file is."""
     return Identity("this host", path)
 
 
-def file_number(found: os.stat_result) -> str:
+def format_file_number(found: os.stat_result) -> str:
     """Return what all hard links of a file have in common."""
     return f"{found.st_dev}:{found.st_ino}"
 

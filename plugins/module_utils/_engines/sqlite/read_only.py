@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..connection import OPENING_OWN
-from .probe import reading
+from .probe import open_read_only
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -38,7 +38,7 @@ _OWN = ("temp", "vacuum_db")
 
 
 @contextmanager
-def only_reading(path: Path, url: URL, root: Path, writes: list[str], *, with_copy: bool) -> Iterator[URL | None]:
+def keep_read_only(path: Path, url: URL, root: Path, writes: list[str], *, with_copy: bool) -> Iterator[URL | None]:
     """Keep connections that are opened inside the block from changing anything that lasts.
 
     Args:
@@ -59,7 +59,7 @@ def only_reading(path: Path, url: URL, root: Path, writes: list[str], *, with_co
 
 
 @contextmanager
-def changing_only(path: Path, writes: list[str]) -> Iterator[None]:
+def restrict_changes(path: Path, writes: list[str]) -> Iterator[None]:
     """Keep connections that are opened inside the block from changing another file than this one.
 
     Args:
@@ -90,7 +90,7 @@ def _guard_connections(writes: list[str], copy: Path | None) -> Iterator[None]:
 
 def _copy_file(path: Path, folder: str) -> Path:
     target = Path(folder) / "copy.db"
-    with reading(path) as source, closing(sqlite3.connect(target)) as copy:
+    with open_read_only(path) as source, closing(sqlite3.connect(target)) as copy:
         copy.execute("pragma synchronous = off")
         source.backup(copy, pages=4096)
     return target

@@ -13,17 +13,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..._core.errors import ANOTHER_BACKUP, HALF_WAY, REPLACED_NOTHING, Failed, Refused
-from ..._core.paths import find_unused_path, sha256_of
-from ..._core.run_as import ourselves
+from ..._core.paths import find_unused_path, hash_file
+from ..._core.run_as import act_as_ourselves
 from .. import disk_space
-from ..connection import driver_connection
+from ..connection import unwrap_connection
 from ..data import Archive, Restored, RetainedCopy
 from ..interface import Guard, Report
 from ..restorer import TIME_TYPED, Restorer
-from .catalog import drop_unfinished, proven
+from .catalog import drop_unfinished, prove_file
 from .engine import FILE, IN_PLACE, SQLite
 from .held_folder import Appearance, HeldFolder, copy_durably
-from .in_place import copy_of_locked, fold_log, overwrite, without_log
+from .in_place import copy_locked_file, fold_log, overwrite, suspend_log
 from .open_files import may_be_open_elsewhere
 from .write_witness import ChangeCounter
 
@@ -46,19 +46,21 @@ class SQLiteRestorer(Restorer):
 
     def foresee_obstacles(self, archive: Archive) -> list[Refused]:
         """Find out whether there is space for the copy, and whether a session writes now."""
-        copies = 2 if self.engine.restore_method().name == IN_PLACE else 1
+        copies = 2 if self.engine.choose_restore_method().name == IN_PLACE else 1
         size = archive.path.stat().st_size * copies if archive.path.is_file() else 0
         return (
-            disk_space.lacking(self.engine.database.name, [disk_space.Need("a restore", self.engine.path.parent, size)])
-            + self._in_use()
+            disk_space.list_shortages(
+                self.engine.database.name, [disk_space.Need("a restore", self.engine.path.parent, size)]
+            )
+            + self._list_use_obstacles()
         )
 
-    def _in_use(self) -> list[Refused]:
+    def _list_use_obstacles(self) -> list[Refused]:
         if not self.is_readable():
             return []
-        current: sqlite3.Connection = self.engine.own_connection().run(driver_connection)
+        current: sqlite3.Connection = self.engine.open_own_connection().run(unwrap_connection)
         try:
-            with self.engine.acting():
+            with self.engine.act_as_owner():
                 current.execute(f"pragma busy_timeout = {int(self.engine.job.lock_timeout * 1000)}")
                 current.execute("begin immediate")
                 current.execute("rollback")
@@ -79,7 +81,7 @@ class SQLiteRestorer(Restorer):
         name = self.engine.path.name
         self._has_replaced, was_missing = False, archive.path.is_dir()
         try:
-            with self.engine.acting(), HeldFolder(self.engine.path.parent) as folder:
+            with self.engine.act_as_owner(), HeldFolder(self.engine.path.parent) as folder:
                 if was_missing:
                     self._run_guard(guard)
                     self._has_replaced = True
@@ -97,7 +99,7 @@ class SQLiteRestorer(Restorer):
                 if "locked" in str(error)
                 else f"The file of database {self.engine.database.name!r} cannot be replaced",
                 str(error),
-                f"Stop what uses it, then: {self.command_by_hand(archive)}",
+                f"Stop what uses it, then: {self.build_manual_command(archive)}",
                 code=HALF_WAY if self._has_replaced else REPLACED_NOTHING,
             ) from error
         self.engine.close()  # our own connection would go on reading the replaced file
@@ -105,10 +107,10 @@ class SQLiteRestorer(Restorer):
 
     def is_readable(self) -> bool:
         """Return whether there is a file that SQLite can open."""
-        if not self.engine.exists():
+        if not self.engine.is_present():
             return False
         try:
-            self.engine.own_connection()
+            self.engine.open_own_connection()
         except Refused as refusal:
             if "not a database" in refusal.why or "malformed" in refusal.why:
                 return False
@@ -117,7 +119,7 @@ class SQLiteRestorer(Restorer):
 
     def _put_back(self, folder: HeldFolder, archive: Archive, retained: Path) -> Restored:
         """Restore a file that is gone or damaged; nothing in it can be compared, and what is left of it is kept."""
-        was_there = self.engine.exists()
+        was_there = self.engine.is_present()
         lost = self._copy(folder, archive, None)
         self._has_replaced = True
         if was_there:
@@ -137,7 +139,7 @@ class SQLiteRestorer(Restorer):
 
     def drop_unused_retained(self, run: str) -> None:
         """Remove the copy that a restore made before it died, if nothing in the file was replaced."""
-        with self.engine.acting(), HeldFolder(self.engine.path.parent) as folder:
+        with self.engine.act_as_owner(), HeldFolder(self.engine.path.parent) as folder:
             for retained in self.list_retained():
                 if retained.run == run and folder.has_same_content(Path(retained.name).name, self.engine.path.name):
                     self.drop_retained(retained)
@@ -145,7 +147,7 @@ class SQLiteRestorer(Restorer):
     def list_retained(self) -> list[RetainedCopy]:
         """Return the files that earlier restores have replaced."""
         prefix = f"{self.engine.path.name}.aside-"
-        with self.engine.acting():
+        with self.engine.act_as_owner():
             found = [path for path in self.engine.path.parent.glob("*.aside-*") if path.name.startswith(prefix)]
             return [
                 RetainedCopy(str(path), path.name[len(prefix) :], _read_change_time(path), path.stat().st_size)
@@ -155,18 +157,18 @@ class SQLiteRestorer(Restorer):
             ]
 
     def _is_that(self, path: Path) -> bool:
-        return self.engine.exists() and path.samefile(self.engine.path)
+        return self.engine.is_present() and path.samefile(self.engine.path)
 
     def drop_retained(self, copy: RetainedCopy) -> None:
         """Remove a replaced file and what belongs to it."""
-        with self.engine.acting():
+        with self.engine.act_as_owner():
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{copy.name}{suffix}").unlink(missing_ok=True)
 
     def _replace(self, folder: HeldFolder, archive: Archive, retained: Path, guard: Guard) -> Restored:
         """Replace the file while no other session can use it."""
         # The connection that has heard of all writes until now, so that none falls between.
-        current: sqlite3.Connection = self.engine.own_connection().run(driver_connection)
+        current: sqlite3.Connection = self.engine.open_own_connection().run(unwrap_connection)
         current.execute(f"pragma busy_timeout = {int(self.engine.job.lock_timeout * 1000)}")
         if self.engine.has_to_stay() or self._may_be_open_elsewhere():
             return self._overwrite(folder, archive, retained, guard, current)
@@ -176,7 +178,7 @@ class SQLiteRestorer(Restorer):
             folder.remove(self._beside)
             return self._overwrite(folder, archive, retained, guard, current)
         try:
-            with without_log(current, mode):
+            with suspend_log(current, mode):
                 self._run_guard_locked(current, "begin exclusive", guard)
                 if self._may_be_open_elsewhere():  # since the backup was copied, which may have taken long
                     raise OSError(errno.EBUSY, "others have opened the file")
@@ -194,7 +196,7 @@ class SQLiteRestorer(Restorer):
         return Restored(str(retained), FILE)
 
     def _may_be_open_elsewhere(self) -> bool:
-        with ourselves():  # the descriptors of other users' processes are shown to root only
+        with act_as_ourselves():  # the descriptors of other users' processes are shown to root only
             return may_be_open_elsewhere(self.engine.path)
 
     def _overwrite(
@@ -210,8 +212,8 @@ class SQLiteRestorer(Restorer):
             self._run_guard_locked(current, "begin immediate" if is_wal else "begin exclusive", guard)
             if is_wal and os.path.getsize(f"{self.engine.path}-wal"):
                 raise sqlite3.OperationalError("the write-ahead log is locked by others, who have just written")
-            copy_of_locked(ChangeCounter(self.engine.path), kept)
-            self._give(kept, folder.appearance(self.engine.path.name))
+            copy_locked_file(ChangeCounter(self.engine.path), kept)
+            self._give(kept, folder.read_appearance(self.engine.path.name))
             # What has the name of a retained file is whole.
             folder.replace(self._kept, retained.name)
             folder.sync()
@@ -238,15 +240,15 @@ class SQLiteRestorer(Restorer):
             self.engine.replacing = None
 
     def _run_guard(self, guard: Guard) -> None:
-        with ourselves():  # what it reads and writes of the run is ours
+        with act_as_ourselves():  # what it reads and writes of the run is ours
             guard()
 
     def _give(self, descriptor: int, appearance: Appearance) -> list[str]:
         """Give a file that was just made in the folder an owner, who is the one that it was opened for."""
-        expected = self.engine.owner_of_run()
+        expected = self.engine.find_run_owner()
         if expected not in (None, appearance.uid):
             raise OSError(f"the file belongs to user id {appearance.uid}, and belonged to {expected} before")
-        with ourselves():
+        with act_as_ourselves():
             return appearance.give_to(descriptor)
 
     @property
@@ -276,7 +278,9 @@ class SQLiteRestorer(Restorer):
                 os.pwrite(target, b"\x02\x02", 18)  # how the header of a file says so
             name = self.engine.path.name
             known = (
-                folder.appearance(name) if self.engine.exists() else Appearance.from_archive(folder.descriptor, archive)
+                folder.read_appearance(name)
+                if self.engine.is_present()
+                else Appearance.from_archive(folder.descriptor, archive)
             )
             lost = self._give(target, known)
             os.fsync(target)
@@ -287,25 +291,25 @@ class SQLiteRestorer(Restorer):
             os.close(target)
         return lost
 
-    def command_by_hand(self, archive: Archive) -> str:
+    def build_manual_command(self, archive: Archive) -> str:
         """Return what SQLite's own shell does: keep a copy, then restore; or a move of a file that was new."""
-        path, retained = _shell(self.engine.path), f"{self.engine.path}.aside."
+        path, retained = _quote_word(self.engine.path), f"{self.engine.path}.aside."
         if archive.path.is_dir():
-            return f"mv {path} {_shell(retained)}{TIME_TYPED}"
-        steps = (_dot_command("backup", retained, TIME_TYPED), _dot_command("restore", archive.path))
+            return f"mv {path} {_quote_word(retained)}{TIME_TYPED}"
+        steps = (_build_dot_command("backup", retained, TIME_TYPED), _build_dot_command("restore", archive.path))
         return " && ".join(f"sqlite3 {path} {step}" for step in steps)
 
     def remove_unfinished(self, before: list[str], left: list[str], executed: list[str]) -> list[str]:
         """Drop the tables of batch operations that did not come to their end, where the table they copy is whole."""
-        return self.engine.own_connection().run(drop_unfinished, self.engine.fingerprint, before)
+        return self.engine.open_own_connection().run(drop_unfinished, self.engine.read_fingerprint, before)
 
 
 def _prove(archive: Archive) -> None:
-    with ourselves():
+    with act_as_ourselves():
         if archive.sha256:
-            _refuse_damage(archive, sha256_of(archive.path))
+            _refuse_damage(archive, hash_file(archive.path))
         else:
-            proven(archive.path, count_rows=False)
+            prove_file(archive.path, count_rows=False)
 
 
 def _refuse_damage(archive: Archive, digest: str) -> None:
@@ -319,7 +323,7 @@ def _read_change_time(path: Path) -> str:
     return datetime.fromtimestamp(path.stat().st_ctime, timezone.utc).isoformat(timespec="seconds")
 
 
-def _dot_command(name: str, path: object, behind: str = "") -> str:
+def _build_dot_command(name: str, path: object, behind: str = "") -> str:
     """Return a command of SQLite's shell as a word of a shell; the former reads a name in double quotes as a C string.
 
     Args:
@@ -328,8 +332,8 @@ def _dot_command(name: str, path: object, behind: str = "") -> str:
         behind: what the shell puts behind the path.
     """
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
-    return _shell(f'.{name} "{escaped}') + behind + _shell('"')
+    return _quote_word(f'.{name} "{escaped}') + behind + _quote_word('"')
 
 
-def _shell(word: object) -> str:
+def _quote_word(word: object) -> str:
     return "'" + str(word).replace("'", "'\\''") + "'"

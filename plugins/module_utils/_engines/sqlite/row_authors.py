@@ -14,9 +14,9 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..data import Writes, WrittenRows, in_doubt
+from ..data import Writes, WrittenRows, describe_doubtful_rows
 from ..sql import is_constant, quote_name, render_value_condition
-from .write_digests import count_and_digest, tables_of
+from .write_digests import count_and_digest, read_table_names
 
 
 @dataclass
@@ -33,7 +33,7 @@ class ContentDigest:
     def of(cls, connection: sqlite3.Connection, written_rows: WrittenRows) -> ContentDigest:
         """Read what a run has made."""
         found = cls()
-        for table in tables_of(connection):
+        for table in read_table_names(connection):
             if f"main.{table}" in written_rows.version_tables:
                 continue
             columns = connection.execute(f"pragma table_info({quote_name(table)})").fetchall()
@@ -50,7 +50,7 @@ class ContentDigest:
                     found.columns[f"{column} of {table}"] = [*read, is_constant(default)]
         return found
 
-    def facts(self, not_shared: bool) -> dict[str, Any]:
+    def as_facts(self, not_shared: bool) -> dict[str, Any]:
         """Return what a journal keeps.
 
         Args:
@@ -58,7 +58,7 @@ class ContentDigest:
         """
         return {"tables": self.tables, "columns": self.columns, "not_shared": not_shared}
 
-    def later_than(self, earlier: dict[str, Any]) -> Writes:
+    def find_later_writes(self, earlier: dict[str, Any]) -> Writes:
         """Return what others wrote since an earlier digest; without one, that is unknown."""
         certain: dict[str, int] = {}
         unknown = []
@@ -69,7 +69,7 @@ class ContentDigest:
                 if was is not None and _is_others(kind, was, read):
                     certain[name] = abs(count - was[0]) or count
                 elif count and not (was == read and _was_not_shared(earlier)):
-                    unknown.append(in_doubt(count, name))
+                    unknown.append(describe_doubtful_rows(count, name))
         return Writes(certain, "; ".join(unknown))
 
 

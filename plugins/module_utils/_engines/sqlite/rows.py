@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..._core.run_as import ourselves
+from ..._core.run_as import act_as_ourselves
 from ..sql import quote_name
-from .probe import raw_text
+from .probe import keep_raw_text
 
 Acting = Callable[[], AbstractContextManager[None]]
 
@@ -31,7 +31,7 @@ _ROW_IDS = ("rowid", "_rowid_", "oid")
 
 
 @contextmanager
-def beside(backup: Path, current: Path, acting: Acting) -> Iterator[sqlite3.Connection]:
+def open_with_backup(backup: Path, current: Path, acting: Acting) -> Iterator[sqlite3.Connection]:
     """Connect to the current file, as main, and to a backup that does not change, as backup; both only to read.
 
     Args:
@@ -48,7 +48,7 @@ def beside(backup: Path, current: Path, acting: Acting) -> Iterator[sqlite3.Conn
 def attach(connection: sqlite3.Connection, backup: Path) -> None:
     """Attach a backup, without locks and without a log beside it; it is opened now, with our own rights."""
     connection.execute("select count(*) from main.sqlite_master").fetchone()  # and what lies beside the file before
-    with ourselves():
+    with act_as_ourselves():
         connection.execute("attach ? as backup", (f"file:{quote(str(backup))}?mode=ro&immutable=1",))
 
 
@@ -75,7 +75,7 @@ def list_changed_tables(
     names = [name for (name,) in connection.execute(_TABLES.format("backup")) if f"main.{name}" not in leave_out]
     for name in names:
         if _is_among(name, written) and name not in known:
-            known[name] = same_rows(connection, name)
+            known[name] = has_same_rows(connection, name)
     return sorted(name for name in names if _is_among(name, written) and not known[name])
 
 
@@ -84,33 +84,36 @@ def _is_among(table: str, written: frozenset[str] | None) -> bool:
     return written is None or any(table == name or table.startswith(f"{name}_") for name in written)
 
 
-def same_rows(connection: sqlite3.Connection, table: str) -> bool:
+def has_same_rows(connection: sqlite3.Connection, table: str) -> bool:
     """Return whether a table holds the same rows in both, by the columns that both have."""
-    before, now = columns_of(connection, "backup", table), columns_of(connection, "main", table)
+    before, now = read_columns(connection, "backup", table), read_columns(connection, "main", table)
     shared = [column for column in before if column in now]
     if before and not shared:
         return False
-    if _same_by_key(connection, table, shared, before, now):
+    if _has_same_rows_by_key(connection, table, shared, before, now):
         return True
-    return _sum(connection, "backup", table, shared) == _sum(connection, "main", table, shared)
+    return _sum_rows(connection, "backup", table, shared) == _sum_rows(connection, "main", table, shared)
 
 
-def columns_of(connection: sqlite3.Connection, schema: str, table: str) -> dict[str, int]:
+def read_columns(connection: sqlite3.Connection, schema: str, table: str) -> dict[str, int]:
     """Return the columns that are stored, each with its place in the primary key or 0."""
     return {row[1]: row[5] for row in connection.execute(f"pragma {schema}.table_info({quote_name(table)})")}
 
 
-def _same_by_key(
+def _has_same_rows_by_key(
     connection: sqlite3.Connection, table: str, shared: list[str], before: dict[str, int], now: dict[str, int]
 ) -> bool:
     """Return whether rows with the same key are the same and none is missing; False may only mean other keys."""
     name = quote_name(table)
-    key = _row_id(connection, table, {column.lower() for column in (*before, *now)})
+    key = _find_row_id(connection, table, {column.lower() for column in (*before, *now)})
     keys = [key] if key else [quote_name(column) for column in shared if before[column]]
     if not keys or (not key and [c for c in before if before[c]] != [c for c in now if now[c]]):
         return False
     joined = " and ".join(f"b.{word} = a.{word}" for word in keys)
-    same = [_same_value(quote_name(column)) for column in sorted(set(shared) - _one_class(connection, table))]
+    same = [
+        _build_type_condition(quote_name(column))
+        for column in sorted(set(shared) - _list_one_class_columns(connection, table))
+    ]
     same += [f"a.{word} is b.{word} collate binary" for word in map(quote_name, shared)]
     try:
         counts = [connection.execute(f"select count(*) from {side}.{name}").fetchone() for side in ("main", "backup")]
@@ -123,20 +126,20 @@ def _same_by_key(
         return False  # a collation that only the application has, for one
 
 
-def _same_value(word: str) -> str:
+def _build_type_condition(word: str) -> str:
     return f"typeof(a.{word}) = typeof(b.{word})"
 
 
-def _one_class(connection: sqlite3.Connection, table: str) -> set[str]:
+def _list_one_class_columns(connection: sqlite3.Connection, table: str) -> set[str]:
     """Return the columns in which equal values have the same storage class: there typeof costs much and says nothing.
 
     Text that looks like a number stays text in a column of text on both sides, and the number of a row is an integer.
     """
-    before, now = (_kinds_of(connection, schema, table) for schema in ("backup", "main"))
+    before, now = (_read_kinds(connection, schema, table) for schema in ("backup", "main"))
     return {column for column, kind in before.items() if kind and kind == now.get(column)}
 
 
-def _kinds_of(connection: sqlite3.Connection, schema: str, table: str) -> dict[str, str]:
+def _read_kinds(connection: sqlite3.Connection, schema: str, table: str) -> dict[str, str]:
     """Return "text", "row number" or nothing by column."""
     rows = connection.execute(f"pragma {schema}.table_info({quote_name(table)})").fetchall()
     keys = [row[1] for row in rows if row[5]]
@@ -155,7 +158,7 @@ def _is_text(kind: str) -> bool:
     return "INT" not in words and any(word in words for word in ("CHAR", "CLOB", "TEXT"))
 
 
-def _row_id(connection: sqlite3.Connection, table: str, taken: set[str]) -> str:
+def _find_row_id(connection: sqlite3.Connection, table: str, taken: set[str]) -> str:
     """Return a name of the row's number that is not a column's, or nothing where rows have none."""
     name = quote_name(table)
     for word in _ROW_IDS:
@@ -166,17 +169,17 @@ def _row_id(connection: sqlite3.Connection, table: str, taken: set[str]) -> str:
     return ""
 
 
-def _sum(connection: sqlite3.Connection, schema: str, table: str, columns: list[str]) -> tuple[int, int]:
+def _sum_rows(connection: sqlite3.Connection, schema: str, table: str, columns: list[str]) -> tuple[int, int]:
     """Return the number of rows and a sum over them, which is the same in whatever order they come."""
     count = total = 0
     words = ", ".join(map(quote_name, columns)) or "null"
-    with raw_text(connection):
+    with keep_raw_text(connection):
         # One at a time: a single row may be large.
         for row in connection.execute(f"select {words} from {schema}.{quote_name(table)}"):
             count += 1
-            total += _number_of(row)
+            total += _hash_row(row)
     return count, total % (1 << 128)
 
 
-def _number_of(row: tuple[Any, ...]) -> int:
+def _hash_row(row: tuple[Any, ...]) -> int:
     return int.from_bytes(hashlib.blake2b(repr(row).encode(), digest_size=16).digest(), "big")

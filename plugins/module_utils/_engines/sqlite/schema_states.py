@@ -20,9 +20,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..connection import OWN, driver_connection
-from ..sqlalchemy_import import listening, sa
-from .write_witness import data_version
+from ..connection import OWN, unwrap_connection
+from ..sqlalchemy_import import register_listeners, sa
+from .write_witness import read_data_version
 from .written_tables import list_attached
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class SchemaStates:
     def listen(self) -> Iterator[None]:
         """Listen inside of the block to all connections of SQLAlchemy's."""
         engine = sa.engine.Engine
-        with listening(
+        with register_listeners(
             (engine, "before_cursor_execute", self._note_before), (engine, "after_cursor_execute", self._note_after)
         ):
             yield
@@ -108,8 +108,8 @@ class SchemaStates:
         self._note_committed(connection)
         pooled = connection.connection
         state, changes, self._changes_read = _UNKNOWN, self._written.changes, self._written.changes
-        with suppress(Exception), _without_waiting(pooled):  # locked by others, who may change it
-            version = connection.info[_VERSION] = data_version(pooled)
+        with suppress(Exception), _suspend_waiting(pooled):  # locked by others, who may change it
+            version = connection.info[_VERSION] = read_data_version(pooled)
             known, unchanged_since = connection.info.get(_STATE, ("", ()))
             if unchanged_since != (version, changes):
                 known = read_state(pooled)
@@ -139,10 +139,10 @@ class SchemaStates:
         with suppress(Exception):  # then it is not known as the run's
             state = read_state(pooled)
             # After the state: a commit of others between the two shows.
-            connection.info[_VERSION] = data_version(pooled)
+            connection.info[_VERSION] = read_data_version(pooled)
             if connection.info[_VERSION] != known:
                 self._note(_UNKNOWN)
-            elif _in_transaction(connection):
+            elif _is_in_transaction(connection):
                 connection.info[_UNCOMMITTED] = True
             else:
                 self._note(f"{_LEFT}{state}")
@@ -150,20 +150,20 @@ class SchemaStates:
 
     def _note_committed(self, connection: Connection) -> None:
         """Note the state that a transaction has left, if it has ended and others have not written since."""
-        if _UNCOMMITTED not in connection.info or _in_transaction(connection):
+        if _UNCOMMITTED not in connection.info or _is_in_transaction(connection):
             return
         del connection.info[_UNCOMMITTED]
         pooled = connection.connection
-        with suppress(Exception), _without_waiting(pooled):
+        with suppress(Exception), _suspend_waiting(pooled):
             # Where no other session has committed since, what is there is the run's, also after a rollback of a part.
             state = read_state(pooled)
-            if data_version(pooled) == connection.info[_VERSION]:
+            if read_data_version(pooled) == connection.info[_VERSION]:
                 self._note(f"{_LEFT}{state}")
 
     def _note_before(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         self._note_committed(connection)
         # In a transaction it would be read too late to show anything, and take a lock too early.
-        if not _CHANGES_NONE.match(statement) and self._is_of_env(connection) and not _in_transaction(connection):
+        if not _CHANGES_NONE.match(statement) and self._is_of_env(connection) and not _is_in_transaction(connection):
             self.read_found(connection)
 
     def _note_after(self, connection: Connection, *_: Any) -> None:
@@ -180,12 +180,12 @@ class SchemaStates:
         return bool(connection.info[_IS_OURS])
 
 
-def _in_transaction(connection: Connection) -> bool:
-    return bool(getattr(driver_connection(connection), "in_transaction", True))
+def _is_in_transaction(connection: Connection) -> bool:
+    return bool(getattr(unwrap_connection(connection), "in_transaction", True))
 
 
 @contextmanager
-def _without_waiting(connection: Any) -> Iterator[None]:
+def _suspend_waiting(connection: Any) -> Iterator[None]:
     """Have a driver's connection wait for no lock inside of the block: the statement that follows waits itself."""
     cursor = connection.cursor()
     cursor.execute("pragma busy_timeout")

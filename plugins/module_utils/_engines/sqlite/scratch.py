@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core.errors import Refused
-from ..._core.paths import locked_folder, private_directory, try_lock
+from ..._core.paths import lock_folder, make_private_directory, try_lock
 from ..._core.run_as import admit
 from ..comparison import Comparison
-from ..connection import driver_connection
+from ..connection import unwrap_connection
 from ..data import Archive, Content, RetainedCopy, WrittenRows
 from ..interface import Report, Scratch
 from ..rehearser import Rehearser
 from ..sql import quote_name
-from .catalog import rows_of
+from .catalog import query_rows
 from .compare import compare
 from .engine import SQLite
-from .probe import raw_text, reading
+from .probe import keep_raw_text, open_read_only
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -44,10 +44,10 @@ class SQLiteRehearser(Rehearser):
         self.engine = engine
 
     @contextmanager
-    def scratch(self, archive: Archive, report: Report) -> Iterator[Scratch]:
+    def open_scratch(self, archive: Archive, report: Report) -> Iterator[Scratch]:
         """Make a folder for a copy, and remove it at the end."""
         with self._lock_folder():
-            folder = private_directory(self._scratches / secrets.token_hex(4))
+            folder = make_private_directory(self._scratches / secrets.token_hex(4))
             lock = _try_lock(folder)
             _remove_leftovers(self._scratches)
         if lock is None:
@@ -69,7 +69,7 @@ class SQLiteRehearser(Rehearser):
 
             def fill() -> list[str]:
                 engine.close()
-                _fill(archive.path, path, engine.acting)
+                _fill(archive.path, path, engine.act_as_owner)
                 return []
 
             try:
@@ -84,13 +84,13 @@ class SQLiteRehearser(Rehearser):
         """Let the user whose file is copied work with the copy, where that is not us."""
         if os.geteuid() != 0:
             return
-        engine.real_owner = self.engine.owner()
-        user = self.engine.user()
+        engine.real_owner = self.engine.read_owner()
+        user = self.engine.find_user()
         if user:
             os.chown(folder, user.uid, user.gid)
             admit(user, self.engine.job.layout.root, self._scratches.parent, self._scratches, folder)
 
-    def scratches(self) -> list[RetainedCopy]:
+    def list_scratches(self) -> list[RetainedCopy]:
         """Read the folders that no session has locked."""
         if not self._scratches.is_dir():
             return []
@@ -106,22 +106,22 @@ class SQLiteRehearser(Rehearser):
 
     @property
     def _scratches(self) -> Path:
-        return self.engine.job.layout.scratches_of(self.engine.database.name)
+        return self.engine.job.layout.locate_scratches(self.engine.database.name)
 
     def _lock_folder(self) -> AbstractContextManager[int]:
         """Lock the folder: no other process makes or removes folders meanwhile."""
-        return locked_folder(private_directory(self._scratches))
+        return lock_folder(make_private_directory(self._scratches))
 
-    def contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
+    def read_contents(self, connection: Connection, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
         """Read every value; sums do not depend on the order of rows."""
         statement = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
         found = {}
-        for (name,) in rows_of(connection, statement):
+        for (name,) in query_rows(connection, statement):
             if f"main.{name}" not in leave_out:
-                found[name] = _content(connection, name) if in_full else _count(connection, name)
+                found[name] = _read_content(connection, name) if in_full else _count(connection, name)
         return found
 
-    def disk_usage(self) -> int:
+    def measure_disk_usage(self) -> int:
         """Count the file and what SQLite has beside it now."""
         paths = [Path(f"{self.engine.path}{suffix}") for suffix in ("", "-wal", "-journal")]
         return sum(path.stat().st_size for path in paths if path.exists())
@@ -130,7 +130,7 @@ class SQLiteRehearser(Rehearser):
         self, before: Any, archive: Archive, leave_out: frozenset[str], in_full: bool, report: Report
     ) -> Comparison:
         """Compare with the backup that it is a copy of."""
-        if not self.engine.exists():
+        if not self.engine.is_present():
             return Comparison()
         report("compares the copy with its backup")
         written_rows = WrittenRows([], version_tables=leave_out, is_open=True)
@@ -140,24 +140,26 @@ class SQLiteRehearser(Rehearser):
             archive,
             written_rows,
             self.engine.path.stat().st_size,
-            self.engine.acting,
+            self.engine.act_as_owner,
             written,
             is_copy=True,
         )
 
 
 def _count(connection: Connection, table: str) -> Content:
-    return Content(rows_of(connection, f"select count(*) from {quote_name(table)}")[0][0])
+    return Content(query_rows(connection, f"select count(*) from {quote_name(table)}")[0][0])
 
 
-def _content(connection: Connection, table: str) -> Content:
+def _read_content(connection: Connection, table: str) -> Content:
     """Digest a table; digests of one process cannot be compared with those of another."""
     # Hidden (1) are those of a virtual table that belong to its module: FTS5's has another value for each cursor.
-    columns = sorted(row[1] for row in rows_of(connection, f"pragma table_xinfo({quote_name(table)})") if row[6] != 1)
+    columns = sorted(
+        row[1] for row in query_rows(connection, f"pragma table_xinfo({quote_name(table)})") if row[6] != 1
+    )
     selected = ", ".join(map(quote_name, columns)) or "null"
     sums = dict.fromkeys(columns, 0)
     count = whole = 0
-    with raw_text(driver_connection(connection)):
+    with keep_raw_text(unwrap_connection(connection)):
         for row in connection.exec_driver_sql(f"select {selected} from {quote_name(table)}"):
             count += 1
             values = [repr(value) for value in row]
@@ -176,7 +178,7 @@ def _fill(dump: Path, path: Path, acting: Callable[[], AbstractContextManager[No
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
         return
     # Page by page and under its locks: a connection that env.py has kept open sees the new content.
-    with reading(dump) as source, acting(), closing(sqlite3.connect(path)) as copy:
+    with open_read_only(dump) as source, acting(), closing(sqlite3.connect(path)) as copy:
         copy.execute("pragma synchronous = off")
         source.backup(copy)
         os.chmod(path, 0o600)

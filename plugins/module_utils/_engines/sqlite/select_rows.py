@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from ..._core.bounded import KeyTwice, unique_keys
+from ..._core.bounded import KeyTwice, refuse_repeated_keys
 from ..._core.errors import CORRECT_IT, Failed
-from ..._core.run_as import acting_as, user_of
-from ..._core.url_parts import parts_of
+from ..._core.run_as import act_as, read_user
+from ..._core.url_parts import split_url
 
 _STEPS = 10_000  # of SQLite's machine, between two readings of the clock
 
@@ -31,16 +31,16 @@ def select_rows(
         Failed: the file cannot be opened, or the statement failed or took too long.
     """
     del folder
-    path = Path(unquote(parts_of(url).get("database", "")))
+    path = Path(unquote(split_url(url).get("database", "")))
     deadline = time.monotonic() + seconds
     try:
         uri = f"file:{quote(str(path))}?mode=ro"
-        with acting_as(user_of(os.stat(path).st_uid)), closing(sqlite3.connect(uri, uri=True)) as connection:
+        with act_as(read_user(os.stat(path).st_uid)), closing(sqlite3.connect(uri, uri=True)) as connection:
             connection.set_progress_handler(lambda: int(time.monotonic() > deadline), _STEPS)
             connection.execute("PRAGMA query_only = ON")
             cursor = connection.execute(statement)
             names = [column[0] for column in cursor.description or ()]
-            rows = [unique_keys(zip(names, row)) for row in cursor.fetchmany(most)]
+            rows = [refuse_repeated_keys(zip(names, row)) for row in cursor.fetchmany(most)]
     except KeyTwice as twice:
         what, why = f"The statement failed in {path}", f"it returns {twice} twice"
         raise Failed(what, why, "Name each column once", code="statement-failed") from None

@@ -10,14 +10,14 @@ import hashlib
 import sqlite3
 
 from ..sql import quote_name
-from .probe import raw_text
+from .probe import keep_raw_text
 
 _TABLES = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'"
 #: A digest is one of lists of so many rows. Journals keep it: another number would look like writes of others.
 _LISTED = 1000
 
 
-def tables_of(connection: sqlite3.Connection) -> list[str]:
+def read_table_names(connection: sqlite3.Connection) -> list[str]:
     """Return the names of all tables but SQLite's own."""
     return [name for (name,) in connection.execute(_TABLES)]
 
@@ -27,7 +27,7 @@ def count_and_digest(
 ) -> tuple[int, str]:
     """Return the number of rows and a digest of them, in the order they come in; only one is in memory at a time."""
     count, digest = 0, hashlib.sha256()
-    with raw_text(connection):
+    with keep_raw_text(connection):
         words = ", ".join(map(quote_name, columns))
         for row in connection.execute(f"select {words} from {quote_name(table)} where {where}"):
             if count % _LISTED:

@@ -40,19 +40,19 @@ class ChangeCounter:
 
     def read(self) -> int:
         """Return the counter."""
-        (counter,) = struct.unpack(">I", self.pread(4, _COUNTER).ljust(4, b"\0"))
+        (counter,) = struct.unpack(">I", self.read_bytes(4, _COUNTER).ljust(4, b"\0"))
         return int(counter)
 
-    def size(self) -> int:
+    def measure_size(self) -> int:
         """Return the number of bytes in the file."""
         return os.fstat(self._descriptor).st_size
 
-    def pread(self, size: int, offset: int) -> bytes:
+    def read_bytes(self, size: int, offset: int) -> bytes:
         """Return bytes of the file."""
         return os.pread(self._descriptor, size, offset)
 
 
-def state_of(path: Path, counter: ChangeCounter) -> str:
+def read_file_state(path: Path, counter: ChangeCounter) -> str:
     """Return what changes whenever a session commits to a file, also while this process does not have it open."""
     found = path.stat()
     try:
@@ -73,14 +73,14 @@ class WriteWitness:
         self._counter: ChangeCounter | None = None
         self._count = 0
 
-    def starts(self, path: Path, ours: Version) -> None:
+    def start(self, path: Path, ours: Version) -> None:
         """Begin right before the backup, with the version that our own connection sees."""
         self._is_unshared, self._ours, self._theirs = True, ours, None
         self._counter = ChangeCounter(path)
         # Read after the version: what is committed between the two is in the backup.
         self._count = self._counter.read()
 
-    def begins(self, ours: Version | None, theirs: int) -> None:
+    def note_write_start(self, ours: Version | None, theirs: int) -> None:
         """Compare when env.py is about to write on a new connection.
 
         Args:
@@ -92,7 +92,7 @@ class WriteWitness:
         self._is_unshared = self._is_unshared and unchanged
         self._theirs = theirs
 
-    def compares(self, read_ours: Callable[[], Version | None], read_theirs: Callable[[], int]) -> None:
+    def compare_versions(self, read_ours: Callable[[], Version | None], read_theirs: Callable[[], int]) -> None:
         """Compare once more: ours has changed with what env.py committed, its own only with what others did.
 
         They are read in this order, so that a commit in between is seen by the one that is read last.
@@ -105,31 +105,31 @@ class WriteWitness:
         self._is_unshared = self._is_unshared and self._ours is not None and ours.file == self._ours.file
         self._ours, self._count = ours, count
 
-    def continues(self, path: Path, ours: Version, state: str) -> None:
+    def resume(self, path: Path, ours: Version, state: str) -> None:
         """Begin with a state that another process has vouched for, if the file still is in it."""
-        self.starts(path, ours)
+        self.start(path, ours)
         self._is_unshared = False
-        self._is_unshared = self.state(path) == state
+        self._is_unshared = self.read_state(path) == state
 
-    def doubts(self) -> None:
+    def stop_vouching(self) -> None:
         """Vouch for nothing from now on."""
         self._is_unshared = False
 
-    def state(self, path: Path) -> str:
+    def read_state(self, path: Path) -> str:
         """Return the state of the file, which ``starts`` has opened."""
-        return state_of(path, self._counter) if self._counter else ""
+        return read_file_state(path, self._counter) if self._counter else ""
 
     @property
     def is_unshared(self) -> bool:
         """Return whether no other session had written when the versions were last compared."""
         return self._is_unshared
 
-    def vouches(self, ours: Version) -> bool:
+    def can_vouch(self, ours: Version) -> bool:
         """Return whether no other session has written until now."""
         return self._is_unshared and ours == self._ours
 
 
-def data_version(connection: Any) -> int:
+def read_data_version(connection: Any) -> int:
     """Return the data_version of a driver's connection, past SQLAlchemy, which would begin a transaction for it."""
     cursor = connection.cursor()
     cursor.execute("pragma data_version")

@@ -63,8 +63,8 @@ class WrittenTables:
         if self.is_deaf:
             return
         try:
-            watch = ELSEWHERE.file_watch(connection)
-            authorize = self._authorize if watch is None else functools.partial(self._passing_on, watch)
+            watch = ELSEWHERE.build_file_watch(connection)
+            authorize = self._authorize if watch is None else functools.partial(self._authorize_both, watch)
             driver = getattr(connection, "driver_connection", None)
             if driver is not None and hasattr(connection, "await_"):  # aiosqlite, which works in a thread of its own
                 connection.await_(driver._execute(driver._conn.set_authorizer, authorize))
@@ -74,7 +74,7 @@ class WrittenTables:
             self.counts[ANY] = 1
             self.rows.add(ANY)
 
-    def knows(self, databases: Iterable[tuple[Any, ...]]) -> None:
+    def note_attached(self, databases: Iterable[tuple[Any, ...]]) -> None:
         """Take what is attached to env.py's connection before it changes anything: rows of PRAGMA database_list."""
         for _number, name, file in databases:
             if name in ("main", "temp"):
@@ -87,15 +87,15 @@ class WrittenTables:
     def learn_attached(self, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         """Take what a statement has attached by a parameter, of which the authorizer knows nothing."""
         if connection.dialect.name == "sqlite" and "attach" in statement.lower():
-            self.knows(list_attached(connection.connection))
+            self.note_attached(list_attached(connection.connection))
 
-    def counts_now(self) -> dict[str, int]:
+    def count_statements(self) -> dict[str, int]:
         """Return the statements by table; ``ANY``, where it is among them, has grown with each call."""
         if ANY in self.counts:
             self.counts[ANY] += 1
         return dict(self.counts)
 
-    def facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, Any]:
         """Return what another process adds to its own."""
         return {
             "counts": dict(self.counts),
@@ -104,13 +104,13 @@ class WrittenTables:
             "schemas": list(self.schemas),
         }
 
-    def new_facts(self) -> dict[str, Any]:
+    def collect_new_facts(self) -> dict[str, Any]:
         """Return the same, of the states of the schema those that this has not returned before."""
-        facts = self.facts()
+        facts = self.as_facts()
         facts["schemas"], self._sent = facts["schemas"][self._sent :], len(self.schemas)
         return facts
 
-    def adds(self, facts: dict[str, Any]) -> None:
+    def add_facts(self, facts: dict[str, Any]) -> None:
         """Add what connections of another process have written."""
         for table, count in facts["counts"].items():
             self.counts[str(table)] = max(self.counts.get(table, 0), int(count))
@@ -118,7 +118,7 @@ class WrittenTables:
         self.definitions.update(map(str, facts["definitions"]))
         self.schemas.update(dict.fromkeys(map(str, facts["schemas"])))
 
-    def _passing_on(self, watch: FileWatch, *facts: Any) -> int:
+    def _authorize_both(self, watch: FileWatch, *facts: Any) -> int:
         answer = self._authorize(*facts)
         return answer if answer == DENY else watch.authorize(*facts)
 

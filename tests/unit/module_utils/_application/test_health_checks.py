@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._application.health_checks import (
     Check,
     attend,
-    failing_statements,
+    find_failing_statements,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._verbs import dispatch
@@ -159,7 +159,7 @@ def test_a_refusal_repeats_no_password_of_a_url(url: str) -> None:
 )
 def test_rows_are_compared(expect: Any, rows: list[Any], passes: bool) -> None:
     check = Check.of({"sql": "select", "expect": expect})
-    assert (check.failure_of_rows(rows) == "") == passes
+    assert (check.find_rows_failure(rows) == "") == passes
 
 
 def test_statements_are_executed_in_the_databases_and_change_nothing(host: Host, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_statements_are_executed_in_the_databases_and_change_nothing(host: Host,
         answer = in_process(lambda: dispatch.do(job))
         return {str(number): printed for number, printed in answer["found"].items()}
 
-    failing = failing_statements(checks, list(range(5)), execute)
+    failing = find_failing_statements(checks, list(range(5)), execute)
     assert failing[0] == ""
     assert failing[1] == "b: it returned 1, expected 2"
     assert "readonly" in failing[2]

@@ -41,21 +41,21 @@ esac
 
 def test_a_service_by_commands_is_stopped_and_started(tmp_path: Path) -> None:
     service = Service.of(by_command(tmp_path))
-    assert not service.runs()
+    assert not service.is_running()
     service.launch()
-    assert service.runs()
+    assert service.is_running()
     service.halt()
-    assert not service.runs()
-    assert Service.of(service.facts()) == service
+    assert not service.is_running()
+    assert Service.of(service.as_facts()) == service
 
 
 def test_a_unit_of_systemd_is_read_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = systemctl(tmp_path, monkeypatch)
     service = Service.of("shop.service")
     service.launch()
-    assert service.runs()
+    assert service.is_running()
     service.halt()
-    assert not service.runs()
+    assert not service.is_running()
     done = [line for line in calls.read_text().splitlines() if not line.startswith("show")]
     assert done == ["start -- shop.service", "stop -- shop.service"]
 
@@ -64,7 +64,7 @@ def test_a_unit_of_systemd_is_read_by_name(tmp_path: Path, monkeypatch: pytest.M
 def test_a_unit_that_is_unknown_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     systemctl(tmp_path, monkeypatch)
     with refused("service-unknown", name):
-        Service.of(name).runs()
+        Service.of(name).is_running()
 
 
 def test_what_a_start_leaves_running_blocks_nothing(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_what_a_start_leaves_running_blocks_nothing(tmp_path: Path) -> None:
         {**by_command(tmp_path), "start": start, "stop": ["sh", "-c", f"kill $(cat {runs}); rm {runs}"]}
     )
     service.launch()
-    assert service.runs()
+    assert service.is_running()
     service.halt()
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import last_run_state
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import list_proven
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import read_last_run_state
 from tests.codes import assert_error
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Host, database, names, script, sql, tables
@@ -52,7 +52,7 @@ def test_a_backup_by_a_command_counts_and_says_so(
     result = host.result("upgrade", database(filled), **commands)
 
     assert result["outcome"] == "upgraded"
-    (manifest,) = proven(host.layout.backups_of("app"))
+    (manifest,) = list_proven(host.layout.locate_backups("app"))
     assert (manifest.tool, list(manifest.files)) == ("command", ["label"])
     assert manifest.fingerprint == ["column mine.a  notnull 0 default None key 0 hidden 0", "table mine"]
     assert names(vault) == ["app-r1"]
@@ -67,7 +67,7 @@ def test_what_does_not_prove_itself_is_not_a_backup(
 
     assert result["outcome"] == "failed"
     assert_error(result["error"], "command-failed", 9, "broken")
-    assert names(host.layout.backups_of("app")) == []
+    assert names(host.layout.locate_backups("app")) == []
     assert tables(filled) == {"mine"}
 
 
@@ -177,7 +177,7 @@ def test_a_command_that_hangs_fails_the_backup_and_the_next_run_goes_on(
 
     assert result["outcome"] == "failed"
     assert_error(result["error"], "command-timeout", f"migrate_{hanging}", "sleep", "0.5 s", "migrate_command_timeout")
-    assert names(host.layout.backups_of("app")) == []
+    assert names(host.layout.locate_backups("app")) == []
     assert tables(filled) == {"mine"}
     assert host.result("upgrade", database(filled), run="r2", **commands)["outcome"] == "upgraded"
 
@@ -213,25 +213,26 @@ def test_a_restore_command_that_stops_half_way_leaves_the_database_held(
     result = host.result("restore", database(filled), run="r2", of_run="r1", **stops)
     if killed:
         # As a host that went down: it is not recorded how it ended.
-        path = host.layout.journal("app", "r2")
+        path = host.layout.locate_journal("app", "r2")
         path.write_text("".join(line for line in path.read_text().splitlines(True) if '"event": "done"' not in line))
         wait_until(
-            lambda: last_run_state(host.layout, "app").state == "cut_short", "the shell of the restore does not end"
+            lambda: read_last_run_state(host.layout, "app").state == "cut_short",
+            "the shell of the restore does not end",
         )
         result = host.result("recover", database(filled), run="r3", **stops)
 
     assert result["outcome"] == "held"
-    assert last_run_state(host.layout, "app").state == "held"
+    assert read_last_run_state(host.layout, "app").state == "held"
     assert sql(filled, "select count(*) from mine") == [(0,)]
     (obstacle,) = host.plan(database(filled), run="r4", **stops)["obstacles"]
     assert_error(obstacle, "database-held", "r2")
-    (back,) = [manifest for manifest in proven(host.layout.backups_of("app")) if manifest.run == "r2-replaced"]
+    (back,) = [manifest for manifest in list_proven(host.layout.locate_backups("app")) if manifest.run == "r2-replaced"]
     assert back.path in result["ways_out"]["back"]
     # The printed way brings back what the first restore was to replace, and the database is free again.
     options = {**commands, "restore_loses_writes": True, "backup": back.path}
     again = host.result("restore", database(filled), run="r5", **options)
     assert (again["outcome"], sql(filled, "select a from mine")) == ("restored", [("old",)])
-    assert last_run_state(host.layout, "app").state == ""
+    assert read_last_run_state(host.layout, "app").state == ""
 
 
 def test_the_end_of_the_window_ends_the_command_of_a_backup(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.encryption import (
-    opening_command,
-    recipient_of,
+    build_opening_command,
+    read_recipient,
     seal,
 )
 from tests.codes import refused
@@ -48,7 +48,7 @@ def test_the_command_that_is_printed_brings_the_files_back_where_they_were(folde
     sealed = seal(folder, ["dump/toc.dat"], age.to)
     (folder / "dump" / "toc.dat").unlink()
 
-    command = opening_command(sealed.tool, folder / sealed.file).replace("KEYFILE", str(age.folder / "key"))
+    command = build_opening_command(sealed.tool, folder / sealed.file).replace("KEYFILE", str(age.folder / "key"))
     subprocess.run(command, shell=True, check=True)  # noqa: S602 - as a person would type it
 
     assert (folder / "dump" / "toc.dat").read_bytes() == CONTENT
@@ -64,14 +64,14 @@ def test_a_key_that_cannot_be_used_is_refused_before_anything_is_written(folder:
 
 def test_a_private_key_on_a_host_is_refused(age: Person) -> None:
     with refused("private-key-given"):
-        recipient_of(str(age.folder / "key"))
+        read_recipient(str(age.folder / "key"))
 
 
 def test_a_tool_that_is_not_there_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch, age: Person) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 
     with refused("encryption-not-possible", "apt-get install age"):
-        recipient_of(age.to)
+        read_recipient(age.to)
 
 
 def test_what_the_disk_does_not_take_leaves_nothing_half_sealed(age: Person, folder: Path) -> None:

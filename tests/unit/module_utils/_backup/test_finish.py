@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import list_proven
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from tests.codes import assert_error
 from tests.unit.keys import Person
@@ -22,7 +22,7 @@ def filled(host: Host, file: Path) -> Path:
 
 
 def folder(host: Host, run: str = "r1") -> Path:
-    return host.layout.backups_of("app") / run
+    return host.layout.locate_backups("app") / run
 
 
 def is_plain(host: Host, run: str = "r1") -> bool:
@@ -84,7 +84,7 @@ def test_what_a_crash_leaves_plain_is_sealed_by_the_next_run_that_ends_well(
     host.result("downgrade", database(filled), run="r1", backup_encrypt_to=age.to)
 
     assert not is_plain(host)
-    assert names(host.layout.backups_of("app")) == ["r1", "r2"]
+    assert names(host.layout.locate_backups("app")) == ["r1", "r2"]
 
 
 def test_backups_from_before_there_was_a_key_are_sealed_too(
@@ -101,7 +101,7 @@ def test_backups_from_before_there_was_a_key_are_sealed_too(
 
 def test_a_held_database_keeps_its_plain_backup_until_a_run_recovers_it(host: Host, filled: Path, age: Person) -> None:
     host.result("backup", database(filled), run="held", backup_encrypt_to="")
-    journal = Journal(host.layout.journal("app", "held"), "upgrade")
+    journal = Journal(host.layout.locate_journal("app", "held"), "upgrade")
     journal.write("begun", revision="0001", table="main.alembic_version")
     journal.write("done", result={"name": "app", "outcome": "held"})
 
@@ -153,7 +153,7 @@ def test_a_key_that_cannot_be_used_is_an_obstacle_of_the_plan_and_stops_a_backup
     assert_error(obstacle, "encryption-not-possible", "/nowhere/key")
     assert host.result("upgrade", database(filled), run="r1", **options)["outcome"] == "refused"
     assert host.result("backup", database(filled), run="r2", **options)["outcome"] == "refused"
-    assert proven(host.layout.backups_of("app")) == []
+    assert list_proven(host.layout.locate_backups("app")) == []
     assert tables(filled) == {"mine"}
 
 
@@ -168,7 +168,7 @@ def test_a_database_that_was_not_there_has_nothing_to_seal(host: Host, file: Pat
 
 def test_the_backup_of_a_run_that_is_at_work_stays_plain(host: Host, filled: Path, age: Person) -> None:
     host.result("backup", database(filled), run="busy")
-    worker = host.layout.worker("busy", "upgrade")
+    worker = host.layout.locate_worker("busy", "upgrade")
     with worker.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         host.result("backup", database(filled), run="nightly", backup_encrypt_to=age.to)

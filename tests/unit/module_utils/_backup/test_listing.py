@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup import listing
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import read_part, remember, waiting
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import list_waiting, read_part, remember
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_backups import fetch
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import reduce_answer
@@ -79,7 +79,7 @@ def fetched(host: Host, to: Path) -> None:
         if known["run"]:
             return {"data": read_part(known)}
         remember(known)
-        return {"waiting": waiting(known)}
+        return {"waiting": list_waiting(known)}
 
     assert fetch("web1", {**options, "backup_encrypt_to": ""}, query)["problems"] == []
 
@@ -91,7 +91,7 @@ def test_each_backup_is_listed_as_it_lies_on_the_disk(host: Host, filled: Path, 
     fetched(host, tmp_path / "controller")
     host.result("backup", database(filled), run="third", backup_encrypt_to=age.to)
     host.result("backup", database(filled), run="fourth")
-    folder = host.layout.backups_of("app")
+    folder = host.layout.locate_backups("app")
     (folder / "fourth" / "manifest.json").write_text('{"database": "app", "run": "fou')
     was = everything(host.root)
 
@@ -152,7 +152,7 @@ def test_a_backup_whose_files_are_not_there_as_its_manifest_says_is_not_proven(
     host: Host, filled: Path, spoil: Callable[[Path], None]
 ) -> None:
     host.result("backup", database(filled))
-    backup = host.layout.backups_of("app") / "r1"
+    backup = host.layout.locate_backups("app") / "r1"
     spoil(backup)
 
     (found,) = listed(host)
@@ -194,7 +194,7 @@ def test_what_cannot_be_read_is_unknown_with_the_reason(
     host: Host, filled: Path, spoil: Callable[[Path], None]
 ) -> None:
     host.result("backup", database(filled))
-    spoil(host.layout.backups_of("app") / "r1")
+    spoil(host.layout.locate_backups("app") / "r1")
     was = everything(host.layout.journals)
 
     (found,) = listed(host)
@@ -206,13 +206,13 @@ def test_what_cannot_be_read_is_unknown_with_the_reason(
 
 def test_a_folder_that_cannot_be_traversed_is_unknown_and_the_others_are_listed(host: Host, filled: Path) -> None:
     host.result("backup", database(filled))
-    host.layout.backups_of("app").chmod(0)
+    host.layout.locate_backups("app").chmod(0)
 
     found: Any = in_process(
         lambda: as_unprivileged(host.layout.backups, lambda: list_backups(str(host.root), ["app", "other"]))
     )
 
-    host.layout.backups_of("app").chmod(0o700)
+    host.layout.locate_backups("app").chmod(0o700)
     assert (found[0]["backups"], found[0]["problem"]["code"]) == (None, "backup-not-readable")
     assert (found[1]["backups"], found[1]["problem"]) == ([], None)
     words = "\n".join(report({"backups": {"databases": found}}, View()).lines)
@@ -221,14 +221,14 @@ def test_a_folder_that_cannot_be_traversed_is_unknown_and_the_others_are_listed(
 
 def test_backups_in_a_folder_that_can_be_read_and_not_traversed_are_unknown(host: Host, filled: Path) -> None:
     host.result("backup", database(filled))
-    host.layout.backups_of("app").chmod(0o444)
+    host.layout.locate_backups("app").chmod(0o444)
 
     answer: Any = in_process(
         lambda: as_unprivileged(host.layout.backups, lambda: list_backups(str(host.root), ["app"]))
     )
     (found,) = answer
 
-    host.layout.backups_of("app").chmod(0o700)
+    host.layout.locate_backups("app").chmod(0o700)
     (backup,) = found["backups"]
     assert (backup["run"], backup["problem"]["code"]) == ("r1", "backup-not-readable")
 
@@ -237,7 +237,7 @@ def test_a_manifest_of_an_older_format_is_read_as_well_as_one_with_more_fields(h
     host.result("backup", database(filled), run="older")
     host.result("backup", database(filled), run="newer")
     for run, change in (("older", ("activity", "sealed", "path")), ("newer", ())):
-        path = host.layout.backups_of("app") / run / "manifest.json"
+        path = host.layout.locate_backups("app") / run / "manifest.json"
         manifest = {key: value for key, value in json.loads(path.read_text()).items() if key not in change}
         path.write_text(json.dumps({**manifest, **({} if change else {"more": [1]})}))
 
@@ -252,7 +252,7 @@ def test_many_backups_are_listed_up_to_a_number_and_the_others_are_not_opened(
     host: Host, filled: Path, monkeypatch: pytest.MonkeyPatch, by_name: bool
 ) -> None:
     host.result("backup", database(filled), run="b00")
-    folder = host.layout.backups_of("app")
+    folder = host.layout.locate_backups("app")
     manifest = json.loads((folder / "b00" / "manifest.json").read_text())
     runs = ["b00"]
     for number in range(1, 30):
@@ -293,17 +293,17 @@ def test_a_backup_that_is_removed_meanwhile_is_not_listed(
     host: Host, filled: Path, monkeypatch: pytest.MonkeyPatch, run: str
 ) -> None:
     host.result("backup", database(filled), run="kept")
-    removed = host.layout.backups_of("app") / run
+    removed = host.layout.locate_backups("app") / run
     removed.mkdir()
     assert {backup["run"] for backup in listed(host)} == {"kept", run}
-    sizes_in = listing._sizes_in
+    sizes_in = listing._list_sizes
 
     def remove(place: Path) -> Any:
         if place == removed and place.exists():
             removed.rmdir()
         return sizes_in(place)
 
-    monkeypatch.setattr(listing, "_sizes_in", remove)
+    monkeypatch.setattr(listing, "_list_sizes", remove)
 
     assert [backup["run"] for backup in listed(host)] == ["kept"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.copy_place import CONTROLLER
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import read_part, remember, waiting
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import key_of
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.fetch import list_waiting, read_part, remember
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import build_key
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow import fetch_backups
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.fetch_backups import fetch
 from tests.codes import assert_error, refused
@@ -41,7 +41,7 @@ def mount(tmp_path: Path) -> Path:
 
 
 def copied(mount: Path, run: str = "r1") -> Path:
-    return mount / key_of(socket.gethostname()) / "app" / run
+    return mount / build_key(socket.gethostname()) / "app" / run
 
 
 # A directory on the host
@@ -71,7 +71,7 @@ def test_a_link_that_was_planted_where_copies_go_is_not_followed(
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    planted = mount / key_of(socket.gethostname()) / below
+    planted = mount / build_key(socket.gethostname()) / below
     planted.parent.mkdir(exist_ok=True)
     planted.symlink_to(elsewhere)
 
@@ -90,7 +90,7 @@ def test_without_its_copy_no_upgrade_begins(host: Host, filled: Path, mount: Pat
         mount.rmdir()
         mount.write_text("")
     else:
-        (mount / key_of(socket.gethostname())).write_text("a file in the way")
+        (mount / build_key(socket.gethostname())).write_text("a file in the way")
 
     result = host.result("upgrade", database(filled), backup_copy_to=str(mount))
 
@@ -122,13 +122,13 @@ def test_only_what_is_sealed_leaves_the_host(
     options["backup_copy_command"] = ["cp", "-r", "{path}", f"{tmp_path}/by-command-{{name}}"]
     host.ship("broken")
     host.result("upgrade", database(filled), **options)
-    assert (host.layout.backups_of("app") / "r1" / "database.sqlite3").exists(), "the way back needs it"
+    assert (host.layout.locate_backups("app") / "r1" / "database.sqlite3").exists(), "the way back needs it"
 
     for copy in (copied(mount), tmp_path / "by-command-app-r1"):
         assert names(copy) == ["backup.tar.age", "manifest.json"]
         age.open(copy / "backup.tar.age", tmp_path / "opened")
         assert sql(tmp_path / "opened" / "database.sqlite3", "select a from mine") == [("m4rked",)]
-    assert names(host.layout.backups_of("app")) == ["r1"]
+    assert names(host.layout.locate_backups("app")) == ["r1"]
 
 
 # A command
@@ -174,7 +174,7 @@ def requesting(host: Host, to: Path, spoil: bool = False, **more: Any) -> Any:
             data = read_part(options)
             return {"data": base64.b64encode(b"x" + base64.b64decode(data)[1:]).decode() if spoil else data}
         remember(options)
-        return {"waiting": waiting(options)}
+        return {"waiting": list_waiting(options)}
 
     return execute
 
@@ -188,7 +188,7 @@ def test_the_controller_puts_the_parts_together_and_the_host_remembers(
     done = fetch("web1 .example", given(host, to), requesting(host, to))
 
     assert done == {"fetched": [{"database": "app", "run": "r1"}], "problems": []}
-    copy = to / key_of("web1 .example") / "app" / "r1"
+    copy = to / build_key("web1 .example") / "app" / "r1"
     assert names(copy) == ["database.sqlite3", "manifest.json"]
     assert sql(copy / "database.sqlite3", "select a from mine") == [("m4rked",)]
     assert {path.stat().st_mode & 0o777 for path in copy.iterdir()} == {0o600}
@@ -205,7 +205,7 @@ def test_what_arrives_damaged_is_not_kept_and_waits_for_the_next_run(host: Host,
     assert done["fetched"] == []
     assert "[fetch-damaged]" in done["problems"][0]
     assert names(to / "web1" / "app") == []
-    assert len(waiting(given(host, to))) == 1
+    assert len(list_waiting(given(host, to))) == 1
 
 
 def test_a_plain_backup_is_not_handed_over_where_backups_are_encrypted(
@@ -214,7 +214,7 @@ def test_a_plain_backup_is_not_handed_over_where_backups_are_encrypted(
     host.result("backup", database(filled), run="plain")
     options = given(host, tmp_path, backup_encrypt_to=age.to)
 
-    assert waiting(options) == []
+    assert list_waiting(options) == []
     with refused("backup-not-encrypted"):
         read_part({**options, "database": "app", "run": "plain"})
 

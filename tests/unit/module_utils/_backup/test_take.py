@@ -13,20 +13,20 @@ from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest i
     MANIFEST,
     Manifest,
     check,
-    proven,
+    list_proven,
     read_manifest,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.retention import remove_old_backups
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.take import take
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import hash_file
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import failed
 from tests.unit.stage import Host, database, names, script, sql
 
 
 def back_up(host: Host, file: Path, run: str = "r1", days_ago: float = 0, **options: object) -> Manifest:
     job = host.job("backup", run=run, **options)
-    engine = engine_for(database(file), job)
+    engine = build_engine(database(file), job)
     manifest = take(engine, {"main.alembic_version": ["0001"]}, job, lambda _: None)
     engine.close()
     # A later backup than the one before, as runs are in life; or one that was taken long ago.
@@ -37,7 +37,7 @@ def back_up(host: Host, file: Path, run: str = "r1", days_ago: float = 0, **opti
 
 
 def runs(host: Host) -> list[str]:
-    return [manifest.run for manifest in proven(host.layout.backups_of("app"))]
+    return [manifest.run for manifest in list_proven(host.layout.locate_backups("app"))]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def filled(file: Path) -> Path:
 def test_a_manifest_says_all_that_is_needed_to_trust_it(host: Host, filled: Path) -> None:
     manifest = back_up(host, filled)
 
-    (found,) = proven(host.layout.backups_of("app"))
+    (found,) = list_proven(host.layout.locate_backups("app"))
     dump = Path(found.path) / found.dump
     assert (found.database, found.run, found.engine, found.path) == ("app", "r1", "sqlite", manifest.path)
     assert found.identity == f"{filled} on this host"
@@ -60,7 +60,7 @@ def test_a_manifest_says_all_that_is_needed_to_trust_it(host: Host, filled: Path
     assert found.row_counts == {"t": 2, "alembic_version": 0}
     assert found.fingerprint == ["column t.a  notnull 0 default None key 0 hidden 0", "table t"]
     assert sql(dump, "select count(*) from t") == [(2,)]
-    assert not {"files", "fingerprint", "row_counts"} & set(found.facts())
+    assert not {"files", "fingerprint", "row_counts"} & set(found.as_facts())
 
 
 def test_it_is_readable_by_its_owner_only(host: Host, filled: Path) -> None:
@@ -74,7 +74,7 @@ def test_it_is_readable_by_its_owner_only(host: Host, filled: Path) -> None:
 def test_rows_above_the_limit_are_not_counted(host: Host, filled: Path) -> None:
     back_up(host, filled, row_counts_limit=1)
 
-    assert proven(host.layout.backups_of("app"))[0].row_counts is None
+    assert list_proven(host.layout.locate_backups("app"))[0].row_counts is None
 
 
 def test_a_database_that_is_not_there_has_an_empty_backup(host: Host, file: Path) -> None:
@@ -95,25 +95,25 @@ def test_a_backup_that_fails_leaves_nothing_and_what_was_there_counts_still(host
         back_up(host, filled, "bad")
 
     assert runs(host) == ["good"]
-    assert names(host.layout.backups_of("app")) == ["good"]
+    assert names(host.layout.locate_backups("app")) == ["good"]
 
 
 def test_what_was_cut_off_while_it_was_written_does_not_count(host: Host, filled: Path) -> None:
     back_up(host, filled, "good")
-    partial = host.layout.backups_of("app") / ".cut.partial"
+    partial = host.layout.locate_backups("app") / ".cut.partial"
     partial.mkdir()
     (partial / "database.sqlite3").write_bytes(filled.read_bytes())
 
     assert runs(host) == ["good"]
     # The same run again clears it away.
     back_up(host, filled, "cut")
-    assert names(host.layout.backups_of("app")) == ["cut", "good"]
+    assert names(host.layout.locate_backups("app")) == ["cut", "good"]
 
 
 def test_no_space_is_a_failure_with_what_to_do(host: Host, filled: Path) -> None:
     (host.root / "backups").write_text("")
     (host.root / "backups").unlink()
-    folder = host.layout.backups_of("app")
+    folder = host.layout.locate_backups("app")
     folder.mkdir(parents=True)
     # A folder of the run that cannot be replaced replaces a disk that cannot be written.
     (folder / "r1").write_text("a file in the way")
@@ -142,16 +142,16 @@ def damage(manifest: Manifest, how: str) -> None:
 def test_an_untouched_backup_is_proven(host: Host, filled: Path) -> None:
     back_up(host, filled)
 
-    (found,) = proven(host.layout.backups_of("app"))
+    (found,) = list_proven(host.layout.locate_backups("app"))
     check(found)
-    assert {name: sha256_of(Path(found.path) / name) for name in found.files} == found.files
+    assert {name: hash_file(Path(found.path) / name) for name in found.files} == found.files
     assert sql(Path(found.path) / found.dump, "select * from t") == sql(filled, "select * from t")
 
 
 @pytest.mark.parametrize("how", ["deleted", "truncated", "emptied", "one bit flipped"])
 def test_a_damaged_backup_is_found_out(host: Host, filled: Path, how: str) -> None:
     back_up(host, filled)
-    (found,) = proven(host.layout.backups_of("app"))
+    (found,) = list_proven(host.layout.locate_backups("app"))
 
     damage(found, how)
 
@@ -185,7 +185,7 @@ def test_retention_is_by_number_and_by_age_and_never_takes_the_newest(
     for number in range(4):
         back_up(host, filled, f"r{number}", days_ago=number * 10 + 5)
 
-    removed = remove_old_backups(host.layout.backups_of("app"), keep, keep_days)
+    removed = remove_old_backups(host.layout.locate_backups("app"), keep, keep_days)
 
     assert runs(host) == left
     assert len(removed) == 4 - len(left)
@@ -195,13 +195,13 @@ def test_retention_keeps_what_a_revert_needs(host: Host, filled: Path) -> None:
     for number in range(3):
         back_up(host, filled, f"r{number}", days_ago=number)
 
-    remove_old_backups(host.layout.backups_of("app"), 1, 100, frozenset({"r2"}))
+    remove_old_backups(host.layout.locate_backups("app"), 1, 100, frozenset({"r2"}))
 
     assert runs(host) == ["r0", "r2"]
 
 
 def test_retention_of_nothing_removes_nothing(host: Host) -> None:
-    assert remove_old_backups(host.layout.backups_of("app"), 0, 0) == []
+    assert remove_old_backups(host.layout.locate_backups("app"), 0, 0) == []
 
 
 def test_a_manifest_of_a_newer_version_is_read_without_what_that_has_added(host: Host, filled: Path) -> None:

@@ -14,7 +14,7 @@ SPECS = {
         argument_specs.plan,
         argument_specs.run,
         argument_specs.upgrade,
-        argument_specs.rollback,
+        argument_specs.build_rollback,
     )
 }
 

@@ -7,7 +7,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.commands import (
     fill_placeholders,
-    missing_program,
+    list_missing_program,
     run_command,
 )
 from tests.codes import failed
@@ -40,10 +40,10 @@ def test_a_command_that_waits_for_an_answer_gets_none() -> None:
 
 
 def test_a_program_that_is_not_there_is_named() -> None:
-    (obstacle,) = missing_program(["/nowhere/rclone", "copyto"], "migrate_backup_copy_command")
+    (obstacle,) = list_missing_program(["/nowhere/rclone", "copyto"], "migrate_backup_copy_command")
 
     assert "/nowhere/rclone" in obstacle.what
-    assert missing_program(["sh"], "it") == missing_program([], "it") == []
+    assert list_missing_program(["sh"], "it") == list_missing_program([], "it") == []
     with failed("command-failed", "No such file"):
         run_command(["/nowhere/rclone"], {}, {}, "It failed", "")
 

@@ -25,14 +25,14 @@ def test_it_crosses_a_process_boundary_whole() -> None:
     copy = pickle.loads(pickle.dumps(Failed("what", "why", "remedy", code="lock-lost")))  # noqa: S301 - made here
 
     assert type(copy) is Failed
-    assert copy.facts() == {"code": "lock-lost", "what": "what", "why": "why", "remedy": "remedy"}
+    assert copy.as_facts() == {"code": "lock-lost", "what": "what", "why": "why", "remedy": "remedy"}
 
 
 @pytest.mark.parametrize("error", [Refused("what", "why", "remedy", code="lock-lost"),
                                    Failed("what", "why", "remedy", code="lock-lost"),
                                    PsqlError("ERROR:  42501: why\n")])  # fmt: skip
 def test_a_reason_is_put_in_front_whatever_the_class_wants_to_be_made_of(error: Refused) -> None:
-    reported = error.because("it had to be")
+    reported = error.with_reason("it had to be")
 
     assert isinstance(reported, Failed) == isinstance(error, Failed)
-    assert reported.facts() == {**error.facts(), "why": "it had to be; why"}
+    assert reported.as_facts() == {**error.as_facts(), "why": "it had to be; why"}

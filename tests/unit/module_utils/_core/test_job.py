@@ -9,7 +9,12 @@ def test_every_option_of_a_run_reaches_the_job_or_is_the_modules_own() -> None:
 
     # How long the controller tries to reach a host again, and how much it takes from one, is its own affair. Which
     # databases there are, the module finds out before it makes a job, and before that its own code.
-    assert left == {"reconnect_timeout", "backup_fetch_limit", *argument_specs.discovery(), *argument_specs.code()}
+    assert left == {
+        "reconnect_timeout",
+        "backup_fetch_limit",
+        *argument_specs.build_discovery(),
+        *argument_specs.build_code(),
+    }
 
 
 def test_every_option_of_a_database_reaches_it() -> None:

@@ -18,8 +18,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.masking import PART, STARS, Mask, forms_of
-from ansible_collections.hosting.alembic.plugins.module_utils._core.secrets import encoding_remedy, mask_for
+from ansible_collections.hosting.alembic.plugins.module_utils._core.masking import PART, STARS, Mask, list_forms
+from ansible_collections.hosting.alembic.plugins.module_utils._core.secrets import describe_encoding_remedy, mask_for
 from tests.lab import PROJECT
 
 OURS = "ansible_collections.hosting.alembic"
@@ -54,7 +54,7 @@ WRITTEN: dict[str, Any] = {
 
 def leaked(text: str, secret: str) -> list[str]:
     """The parts of a secret, in any form, that are in a text."""
-    parts = {form[at : at + PART] for form in forms_of(secret) for at in range(len(form) - PART + 1)}
+    parts = {form[at : at + PART] for form in list_forms(secret) for at in range(len(form) - PART + 1)}
     return sorted(part for part in parts if part in text)
 
 
@@ -62,7 +62,7 @@ def leaked(text: str, secret: str) -> list[str]:
 def test_no_part_of_a_secret_is_left_however_it_is_written(way: str) -> None:
     mask = mask_for({"databases": [{"name": "shop", "url": URL}]})
     text = f"before {WRITTEN[way](MARK)} after"
-    shown = mask.text(text)
+    shown = mask.hide_in_text(text)
     assert STARS in shown
     assert shown.startswith("before ")
     assert shown.endswith("after") or way.startswith("json") or "api2" in shown
@@ -75,8 +75,8 @@ def test_no_part_of_a_secret_is_left_however_it_is_written(way: str) -> None:
 def test_letters_of_other_languages_are_hidden_however_they_are_written(way: str) -> None:
     secret = "p\N{LATIN SMALL LETTER A WITH DIAERESIS}ssw\N{LATIN SMALL LETTER O WITH DIAERESIS}rt-\N{EURO SIGN}-lich"
     written = str(WRITTEN[way](secret))
-    assert not leaked(Mask([secret]).text(f"<{written}>"), secret)
-    assert "xc3" not in Mask([secret]).text(f"<{written}>")
+    assert not leaked(Mask([secret]).hide_in_text(f"<{written}>"), secret)
+    assert "xc3" not in Mask([secret]).hide_in_text(f"<{written}>")
 
 
 def test_random_secrets_leave_no_trace() -> None:
@@ -84,14 +84,14 @@ def test_random_secrets_leave_no_trace() -> None:
         secret = secrets.token_urlsafe(length)[:length]
         mask = Mask([secret])
         for write in WRITTEN.values():
-            assert not leaked(mask.text(f"<{write(secret)}>"), secret)
+            assert not leaked(mask.hide_in_text(f"<{write(secret)}>"), secret)
 
 
 @pytest.mark.parametrize("password", ["parse", "app", "shop", "db", "a", "post"])
 def test_short_secrets_do_not_eat_words(password: str) -> None:
     mask = mask_for({"databases": [{"name": "app", "url": f"postgresql://shop:{password}@db/post"}]})
     text = "parsed by app.shop as postgresql://shop:***@db/post; an application"
-    assert mask.text(text) == text
+    assert mask.hide_in_text(text) == text
 
 
 MESSAGES = [
@@ -106,7 +106,7 @@ MESSAGES = [
 )
 def test_an_ordinary_word_of_a_message_is_not_a_secret_there_and_one_where_it_is_a_value(password: str) -> None:
     mask = mask_for({"databases": [{"name": "app", "url": f"postgresql://shop:{password}@db/post"}]})
-    assert [mask.text(message) for message in MESSAGES] == MESSAGES
+    assert [mask.hide_in_text(message) for message in MESSAGES] == MESSAGES
     for value in (
         f"postgresql://shop:{password}@db/post",
         f"password={password}",
@@ -117,7 +117,7 @@ def test_an_ordinary_word_of_a_message_is_not_a_secret_there_and_one_where_it_is
         f"ValueError({password!r})",
         f"/{password}/",
     ):
-        assert password not in mask.text(value)
+        assert password not in mask.hide_in_text(value)
 
 
 @pytest.mark.parametrize("password", ["directory", "database"])
@@ -141,23 +141,23 @@ def test_an_ordinary_word_of_a_message_is_not_a_secret_there_and_one_where_it_is
     ],
 )
 def test_a_word_of_ours_where_a_value_is_named_is_a_secret(text: str, password: str) -> None:
-    assert Mask([password]).text(f"the {password} was read") == f"the {password} was read"
-    assert Mask([password]).text(text.format(password)) == text.format(STARS)
+    assert Mask([password]).hide_in_text(f"the {password} was read") == f"the {password} was read"
+    assert Mask([password]).hide_in_text(text.format(password)) == text.format(STARS)
 
 
-REMEDY = encoding_remedy("migrate_password")
+REMEDY = describe_encoding_remedy("migrate_password")
 
 
 @pytest.mark.parametrize("word", ["URL", "leave", "percent-encode", "there"])
 def test_a_sentence_of_ours_stays_although_it_names_a_password(word: str) -> None:
     assert word in REMEDY
-    assert Mask([word]).text(REMEDY) == REMEDY
+    assert Mask([word]).hide_in_text(REMEDY) == REMEDY
 
 
 @pytest.mark.parametrize("password", ["hunter", "sunshine", "correcthorsebattery"])
 def test_a_word_that_is_none_of_ours_is_a_secret_everywhere(password: str) -> None:
     mask = Mask([password])
-    assert mask.text(f"it cannot be {password} and more") == f"it cannot be {STARS} and more"
+    assert mask.hide_in_text(f"it cannot be {password} and more") == f"it cannot be {STARS} and more"
 
 
 def messages() -> Iterator[str]:
@@ -177,20 +177,20 @@ def test_no_message_of_ours_changes_where_a_password_is_one_of_its_words() -> No
         for word in re.findall(r"(?:^|(?<= ))[A-Za-z]{3,}(?= |$)", text)
     }
     assert len(known) > 800
-    assert [(text, word) for text, word in sorted(known) if Mask([word]).text(text) != text] == []
+    assert [(text, word) for text, word in sorted(known) if Mask([word]).hide_in_text(text) != text] == []
 
 
 def test_a_short_secret_that_is_a_word_of_its_own_goes() -> None:
     mask = mask_for({"databases": [{"name": "app", "url": "postgresql://shop:pa$$w@db/post"}]})
-    assert mask.text("shop:pa$$w@db") == f"shop:{STARS}@db"
+    assert mask.hide_in_text("shop:pa$$w@db") == f"shop:{STARS}@db"
 
 
 def test_names_that_are_shown_stay_although_a_secret_holds_them() -> None:
     environment = {"DATABASE_URL": f"{URL}?sslpassword=hunter2hunter2", "PORT": "5432", "DEBUG": "false"}
     mask = mask_for({"databases": [{"name": "shop", "url": URL, "environment": environment}]})
     text = "shop at postgresql://shop@db.example.net:5432/shop_production: 5432 false DATABASE_URL"
-    assert mask.text(text) == text
-    assert "hunter2" not in mask.text("hunter2hunter2")
+    assert mask.hide_in_text(text) == text
+    assert "hunter2" not in mask.hide_in_text("hunter2hunter2")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_names_that_are_shown_stay_although_a_secret_holds_them() -> None:
     ],
 )
 def test_every_option_that_may_hold_a_secret_is_known(options: dict[str, Any]) -> None:
-    shown = mask_for(options).text(f"it said {MARK} and {quote(MARK, safe='')} and …{MARK[30:50]!r}")
+    shown = mask_for(options).hide_in_text(f"it said {MARK} and {quote(MARK, safe='')} and …{MARK[30:50]!r}")
     assert not leaked(shown, MARK)
     assert shown.startswith("it said ")
 
@@ -246,8 +246,8 @@ def test_what_is_named_as_a_secret_is_one_whatever_it_looks_like(value: str) -> 
         {"services": [{"name": "shop", "ready": ["curl", f"http://h/health?token={value}"]}]},
     ):
         mask = mask_for(options)
-        assert value not in mask.text(f"login with {value} and '{value}' failed"), options
-        assert mask.text("hun2ters 1202412156 p4st") in ("hun2ters 1202412156 p4st", f"hun2ters 1{STARS}6 p4st")
+        assert value not in mask.hide_in_text(f"login with {value} and '{value}' failed"), options
+        assert mask.hide_in_text("hun2ters 1202412156 p4st") in ("hun2ters 1202412156 p4st", f"hun2ters 1{STARS}6 p4st")
 
 
 def test_settings_about_a_secret_are_not_secrets() -> None:
@@ -265,13 +265,13 @@ def test_settings_about_a_secret_are_not_secrets() -> None:
         "alembic_options": {"version_table": "shop_versions", "script_location": "shop:migrations"},
     }
     text = " ".join([*settings.values(), "systemctl start shop.service: shop_versions shop:migrations"])
-    assert mask_for(options).text(text) == text
+    assert mask_for(options).hide_in_text(text) == text
 
 
 def test_words_are_blanked_and_what_programs_compare_is_not() -> None:
     mask = Mask(["0002_a_revision"])
     result = {"name": "x", "after": ["0002_a_revision"], "error": {"what": "0002_a_revision failed", "why": 3}}
-    assert mask.data(result) == {
+    assert mask.hide_in_data(result) == {
         "name": "x",
         "after": ["0002_a_revision"],
         "error": {"what": f"{STARS} failed", "why": 3},
@@ -280,7 +280,7 @@ def test_words_are_blanked_and_what_programs_compare_is_not() -> None:
 
 def test_a_large_text_without_secrets_costs_little() -> None:
     text = "ordinary words of a traceback " * 20_000
-    assert Mask([MARK]).text(text) == text
+    assert Mask([MARK]).hide_in_text(text) == text
 
 
 def test_the_passwords_of_a_passfile_are_secrets(tmp_path: Path) -> None:
@@ -288,8 +288,8 @@ def test_the_passwords_of_a_passfile_are_secrets(tmp_path: Path) -> None:
     file.write_text("# host:port:database:user:password\n*:*:*:shop:colon\\:and\\\\more-of-it\n")
     mask = mask_for({"databases": [{"name": "a", "url": f"postgresql://shop@db/a?passfile={quote(str(file))}"}]})
 
-    assert "more-of-it" not in mask.text("it said 'colon:and\\more-of-it'")
-    assert mask.text("shop@db/a") == "shop@db/a"
+    assert "more-of-it" not in mask.hide_in_text("it said 'colon:and\\more-of-it'")
+    assert mask.hide_in_text("shop@db/a") == "shop@db/a"
 
 
 def test_a_fifo_in_place_of_a_passfile_is_not_waited_for(tmp_path: Path) -> None:
@@ -301,4 +301,4 @@ def test_programs_and_formats_of_a_command_are_not_secrets() -> None:
     command = ["/usr/bin/pg_dump", "--format=custom", "--file", "{path}/dump", "-Fc", "--no-owner", "{database}"]
     mask = mask_for({"backup_command": command})
     printed = "/usr/bin/pg_dump --format=custom --no-owner failed with exit code 1"
-    assert mask.text(printed) == printed
+    assert mask.hide_in_text(printed) == printed

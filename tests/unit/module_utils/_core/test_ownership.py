@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.ownership import (
-    problem_of,
+    find_problem,
     refuse_if_not_ours,
     refuse_if_root_is_not_ours,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import private_directory
-from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import make_private_directory
+from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import find_virtualenv_python
 from tests.codes import refused
 from tests.unit.modules.test_modules import call
 from tests.unit.stage import Host
@@ -34,27 +34,27 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_of_ours_below_a_folder_for_all_users_is_ours(folder: Path) -> None:
     folder.parent.chmod(0o1777)  # as /tmp
-    assert problem_of(folder) == ""
-    assert problem_of(folder / "not" / "there" / "yet") == ""
+    assert find_problem(folder) == ""
+    assert find_problem(folder / "not" / "there" / "yet") == ""
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o757, 0o722])
 @pytest.mark.parametrize("which", ["above", "root"])
 def test_a_folder_that_all_users_may_write_to_is_not(folder: Path, mode: int, which: str) -> None:
     (folder if which == "root" else folder.parent).chmod(mode)
-    assert problem_of(folder).endswith(f" {folder if which == 'root' else folder.parent}")
-    assert problem_of(folder / "x") != ""
+    assert find_problem(folder).endswith(f" {folder if which == 'root' else folder.parent}")
+    assert find_problem(folder / "x") != ""
 
 
 def test_links_are_followed_and_all_that_they_lead_through_counts(folder: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to("above/root")
-    assert problem_of(link / "x") == ""
+    assert find_problem(link / "x") == ""
     folder.parent.chmod(0o777)
-    assert problem_of(link / "x").endswith(f" {folder.parent}")
+    assert find_problem(link / "x").endswith(f" {folder.parent}")
     loop = tmp_path / "loop"
     loop.symlink_to("loop")
-    assert "link" in problem_of(loop)
+    assert "link" in find_problem(loop)
 
 
 def give_to_unprivileged(path: Path, command: tuple[str, ...]) -> None:
@@ -73,7 +73,7 @@ def test_what_is_another_users_is_not_ours(folder: Path, as_root: tuple[str, ...
     link.symlink_to(folder)
     places = {"above": folder.parent, "root": folder, "link": link}
     give_to_unprivileged(places[which], as_root)
-    assert problem_of(link).startswith(f"{places[which]} ")
+    assert find_problem(link).startswith(f"{places[which]} ")
 
 
 @pytest.mark.parametrize("below", ["", "releases", "journals"])
@@ -121,10 +121,10 @@ def test_a_virtualenv_into_which_others_write_is_refused(host: Host) -> None:
     packages.mkdir(parents=True)
     (link / "bin").mkdir()
     (link / "bin" / "python").symlink_to("/usr/bin/env")
-    assert virtualenv_python(str(host.root), digest)
+    assert find_virtualenv_python(str(host.root), digest)
     packages.chmod(0o777)
     with refused("path-not-private", packages):
-        virtualenv_python(str(host.root), digest)
+        find_virtualenv_python(str(host.root), digest)
 
 
 @pytest.mark.parametrize("below", ["root", "deeper/root"])
@@ -135,7 +135,7 @@ def test_a_file_above_the_root_is_a_refusal_that_says_what_to_type(tmp_path: Pat
     with refused("directory-not-usable", "migrate_root", file / below, "Not a directory", "ls -ld"):
         refuse_if_not_ours(file / below, "migrate_root")
     with refused("directory-not-usable"):
-        private_directory(file / below)
+        make_private_directory(file / below)
     assert file.read_text() == ""
 
 
@@ -151,7 +151,7 @@ def test_a_folder_that_a_list_opens_to_another_users_is_refused(
     packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
     os.setxattr(folder, "system.posix_acl_access", packed)
 
-    found = problem_of(folder)
+    found = find_problem(folder)
 
     assert bool(found) is is_refused
 
@@ -160,7 +160,7 @@ def test_a_folder_that_a_list_opens_to_another_users_is_refused(
 def test_the_mask_of_a_list_limits_nothing_for_all_users(tmp_path: Path, others: int) -> None:
     give_default_list(tmp_path, group=5, mask=5, others=others)
 
-    assert ("(getfacl -d)" in problem_of(tmp_path)) is (others == 7)
+    assert ("(getfacl -d)" in find_problem(tmp_path)) is (others == 7)
 
 
 @pytest.mark.parametrize("has_group_of_folder", [True, False])
@@ -172,7 +172,7 @@ def test_the_group_that_is_made_owner_in_a_folder_is_judged(
     subprocess.run([*as_root, "chmod", "2750" if has_group_of_folder else "0750", str(tmp_path)], check=True)
     give_default_list(tmp_path, group=7, mask=mask, others=0)
 
-    found = problem_of(tmp_path)
+    found = find_problem(tmp_path)
 
     assert found.endswith("(getfacl -d)") is (mask == 7 and has_group_of_folder), found
 
@@ -188,14 +188,14 @@ def test_what_is_made_in_a_folder_of_ours_is_not_opened_by_a_default_list(tmp_pa
     packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
     os.setxattr(tmp_path, "system.posix_acl_default", packed)
 
-    made = private_directory(tmp_path / "root" / "releases")
+    made = make_private_directory(tmp_path / "root" / "releases")
     (made / "file").touch()
 
     for path in (made, made.parent, made / "file"):
         assert not [name for name in os.listxattr(path) if name.startswith("system.posix_acl")]
-    assert problem_of(made) == ""
+    assert find_problem(made) == ""
     (tmp_path / "given").mkdir(mode=0o700)
-    assert problem_of(tmp_path / "given").endswith(f"{tmp_path / 'given'} (getfacl -d)")
+    assert find_problem(tmp_path / "given").endswith(f"{tmp_path / 'given'} (getfacl -d)")
 
 
 def test_a_root_that_depends_on_a_working_directory_is_refused() -> None:

@@ -8,9 +8,9 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import (
     Layout,
+    build_key,
     check_run_id,
-    key_of,
-    private_directory,
+    make_private_directory,
     write_durably,
 )
 from tests.codes import refused
@@ -23,12 +23,12 @@ def mode(path: Path) -> int:
 
 @pytest.mark.parametrize("name", ["shop", "shop-2", "a.b_c"])
 def test_a_plain_name_is_its_own_folder(name: str) -> None:
-    assert key_of(name) == name
+    assert build_key(name) == name
 
 
 def test_similar_names_get_folders_of_their_own() -> None:
     names = ["Shop", "SHOP", "shop!", "shop?", "shop/../x", "магазин", "店", "..", ".", "", "a" * 300, "a" * 299]
-    keys = [key_of(name) for name in names]
+    keys = [build_key(name) for name in names]
 
     assert len(set(keys)) == len(names)
     assert not any("/" in key or key.startswith(".") or len(key) > 64 for key in keys)
@@ -45,7 +45,7 @@ def test_a_run_id_may_look_like_a_time() -> None:
 
 
 def test_folders_are_private(tmp_path: Path) -> None:
-    assert mode(private_directory(tmp_path / "a" / "b")) == 0o700
+    assert mode(make_private_directory(tmp_path / "a" / "b")) == 0o700
 
 
 @pytest.mark.parametrize("planted", ["link", "dangling link", "file"])
@@ -57,7 +57,7 @@ def test_what_is_in_a_folders_place_is_refused(tmp_path: Path, planted: str) -> 
         path.symlink_to(tmp_path if planted == "link" else tmp_path / "nowhere")
 
     with refused("directory-not-usable", path):
-        private_directory(path)
+        make_private_directory(path)
 
 
 def test_a_file_is_replaced_whole_and_readable_by_its_owner_only(tmp_path: Path) -> None:
@@ -85,14 +85,14 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_everything_of_a_database_lies_below_the_root() -> None:
     layout = Layout(Path("/srv/root"))
 
-    assert layout.journal("../../etc", "r1").parent.parent == Path("/srv/root/journals")
-    assert layout.backups_of("../../etc").parent == Path("/srv/root/backups")
+    assert layout.locate_journal("../../etc", "r1").parent.parent == Path("/srv/root/journals")
+    assert layout.locate_backups("../../etc").parent == Path("/srv/root/backups")
     with pytest.raises(Refused):
-        layout.journal("app", "../../etc/passwd")
+        layout.locate_journal("app", "../../etc/passwd")
     with pytest.raises(Refused):
-        layout.worker("../r1", "upgrade")
+        layout.locate_worker("../r1", "upgrade")
 
 
 def test_a_folder_that_the_file_system_refuses_is_named() -> None:
     with refused("directory-not-usable", "/proc/root-of-ours", "No such file or directory", "df /proc"):
-        private_directory(Path("/proc/root-of-ours/releases"))
+        make_private_directory(Path("/proc/root-of-ours/releases"))

@@ -16,7 +16,7 @@ def printed(path: Path) -> str:
 def test_it_says_phase_detail_and_who_blocks_and_goes_away_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "app.progress"
     with Progress(path) as progress:
-        progress.phase("revision 2 of 3, 0002 notes")
+        progress.begin_phase("revision 2 of 3, 0002 notes")
         progress.report("4 of 5 pages")
         progress.waits_for = lambda: ["pid 7 (shop)"]
 
@@ -30,7 +30,7 @@ def test_it_says_phase_detail_and_who_blocks_and_goes_away_at_the_end(tmp_path: 
 def test_a_new_phase_forgets_the_detail_of_the_last_one(tmp_path: Path) -> None:
     with Progress(tmp_path / "app.progress") as progress:
         progress.report("old")
-        progress.phase("verifies")
+        progress.begin_phase("verifies")
 
         assert printed(tmp_path / "app.progress") in ("verifies (1 s)", "verifies (0 s)")
 

@@ -17,15 +17,15 @@ from ansible_collections.hosting.alembic.plugins.module_utils._application.maint
     write_record,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.listing import list_backups
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.offsite import copies_of, note_copy
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import list_proven
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.offsite import note_copy, read_copies
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout
 from ansible_collections.hosting.alembic.plugins.module_utils._core.records import FORMAT, OF_LATER_VERSION
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.found_list import (
     FoundList,
     keep_lists,
-    last_list,
-    lists_of_run,
+    read_last_list,
+    read_lists_of_run,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.made_schemas import MadeSchemas
 from ansible_collections.hosting.alembic.plugins.module_utils._plan import at_head
@@ -97,7 +97,7 @@ def test_each_record_is_written_by_one_function() -> None:
 
 def test_the_database_of_a_later_journal_is_left_as_it_is(host: Host, file: Path) -> None:
     host.result("upgrade", database(file))
-    journal = host.layout.journal("app", "r1")
+    journal = host.layout.locate_journal("app", "r1")
     assert facts_of(journal)["format"] == FORMAT
     make_later(journal)
     was = sql(file, "select * from sqlite_master"), journal.read_bytes()
@@ -115,27 +115,27 @@ def test_the_database_of_a_later_journal_is_left_as_it_is(host: Host, file: Path
 
 def test_a_later_manifest_does_not_count_as_a_backup_and_stays(host: Host, file: Path) -> None:
     host.result("backup", database(file))
-    (backup,) = host.layout.backups_of("app").iterdir()
+    (backup,) = host.layout.locate_backups("app").iterdir()
     assert facts_of(backup / "manifest.json")["format"] == FORMAT
     make_later(backup / "manifest.json")
 
-    assert proven(backup.parent) == []
+    assert list_proven(backup.parent) == []
     assert host.result("restore", database(file), run="r2", of_run="r1")["outcome"] == "refused"
     assert host.result("backup", database(file), run="r3", backup_keep=1)["outcome"] == "backed_up"
     assert names(backup.parent) == ["r1", "r3"]
     make_early(backup / "manifest.json")
-    assert [each.run for each in proven(backup.parent)] == ["r3", "r1"]
+    assert [each.run for each in list_proven(backup.parent)] == ["r3", "r1"]
 
 
 def test_the_record_of_copies_is_read_of_each_version(host: Host, file: Path) -> None:
     host.result("backup", database(file))
-    (backup,) = proven(host.layout.backups_of("app"))
+    (backup,) = list_proven(host.layout.locate_backups("app"))
     path = Path(backup.path) / "copies.json"
     path.write_text(json.dumps({"/mnt/format": "2026-11-23T00:00:00.000+00:00"}))  # as it was before there were formats
-    assert list(copies_of(backup)) == ["/mnt/format"]
+    assert list(read_copies(backup)) == ["/mnt/format"]
 
     note_copy(backup, "/mnt/other")
-    assert (facts_of(path)["format"], list(copies_of(backup))) == (FORMAT, ["/mnt/format", "/mnt/other"])
+    assert (facts_of(path)["format"], list(read_copies(backup))) == (FORMAT, ["/mnt/format", "/mnt/other"])
     (listed,) = backups_of(host)
     assert sorted(listed["copies"]) == ["/mnt/format", "/mnt/other"]
 
@@ -150,7 +150,7 @@ def test_the_record_of_copies_is_read_of_each_version(host: Host, file: Path) ->
 
 def test_what_a_later_record_at_head_says_is_found_out_anew(host: Host, file: Path) -> None:
     host.result("upgrade", database(file))
-    record = host.layout.journals_of("app") / "verified.json"
+    record = host.layout.locate_journals("app") / "verified.json"
     job = host.job("plan", database(file))
     assert facts_of(record)["format"] == FORMAT
     make_early(record)
@@ -162,7 +162,7 @@ def test_what_a_later_record_at_head_says_is_found_out_anew(host: Host, file: Pa
 
 def test_a_later_rehearsal_is_none(host: Host, file: Path) -> None:
     host.result("rehearse", database(file))
-    record = host.layout.journals_of("app") / "rehearsed.json"
+    record = host.layout.locate_journals("app") / "rehearsed.json"
     week = {"run": "r2", "require_rehearsal": True, "rehearsal_max_age": 1e9}
     assert facts_of(record)["format"] == FORMAT
     make_early(record)
@@ -188,11 +188,11 @@ def test_later_lists_of_databases_are_refused(tmp_path: Path) -> None:
     assert [facts_of(path)["format"] for path in written] == [FORMAT, FORMAT]
     for path in written:
         make_early(path)
-    last = last_list(str(tmp_path), "s")
-    assert (last and last.run, [*lists_of_run(str(tmp_path), ["r1"])]) == ("r1", ["s"])
+    last = read_last_list(str(tmp_path), "s")
+    assert (last and last.run, [*read_lists_of_run(str(tmp_path), ["r1"])]) == ("r1", ["s"])
     for path in written:
         make_later(path)
-    for read in (lambda: lists_of_run(str(tmp_path), ["r1"]), lambda: last_list(str(tmp_path), "s")):
+    for read in (lambda: read_lists_of_run(str(tmp_path), ["r1"]), lambda: read_last_list(str(tmp_path), "s")):
         with refused(OF_LATER_VERSION, "discovered"):
             read()
 
@@ -231,7 +231,7 @@ def test_a_later_manifest_of_a_run_is_not_written_over(tmp_path: Path, monkeypat
     assert manifest.read(path)
     make_later(path)
     with refused(OF_LATER_VERSION, str(path)):
-        manifest.earlier_parts(str(tmp_path / "runs"), "r1", "web1")
+        manifest.count_earlier_parts(str(tmp_path / "runs"), "r1", "web1")
     manifest.keep(manifest.Manifest("r2"), str(tmp_path / "runs"))
     manifest.keep(manifest.Manifest("r3"), str(tmp_path / "runs"))
     assert path.is_file()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import make_url
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.url_parts import plain_url
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.libpq_options import options_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.url_parts import parse_plain_url
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.libpq_options import (
+    build_libpq_options,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,4 +27,4 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
     ],
 )
 def test_a_url_leads_where_sqlalchemy_reads_it_to(url: str) -> None:
-    assert options_of(plain_url(url)) == options_of(make_url(url))
+    assert build_libpq_options(parse_plain_url(url)) == build_libpq_options(make_url(url))

@@ -3,8 +3,11 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
-from ansible_collections.hosting.alembic.plugins.module_utils._core.urls import password_of, passwords_in
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url, own_url
+from ansible_collections.hosting.alembic.plugins.module_utils._core.urls import find_password, list_passwords
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import (
+    build_migration_url,
+    build_own_url,
+)
 
 URLS = [
     "postgresql://server/shop",
@@ -25,22 +28,23 @@ URLS = [
 def test_the_password_is_the_one_that_sqlalchemy_finds(url: str) -> None:
     database = Database("shop", url)
 
-    assert password_of(database) == migration_url(database).password
+    assert find_password(database) == build_migration_url(database).password
 
 
 def test_the_password_beside_the_url_and_the_direct_url_come_first() -> None:
-    assert password_of(Database("shop", "postgresql://u:a@server/shop", password="b")) == "b"
+    assert find_password(Database("shop", "postgresql://u:a@server/shop", password="b")) == "b"
     assert (
-        password_of(Database("shop", "postgresql://u:a@pooler/shop", direct_url="postgresql://u:c@server/shop")) == "c"
+        find_password(Database("shop", "postgresql://u:a@pooler/shop", direct_url="postgresql://u:c@server/shop"))
+        == "c"
     )
 
 
 def test_it_is_reported_as_it_is_and_as_it_is_meant() -> None:
-    assert passwords_in("postgresql://u:p%40@server/shop?password=a+b") == [("p%40", "p@"), ("a+b", "a b")]
+    assert list_passwords("postgresql://u:p%40@server/shop?password=a+b") == [("p%40", "p@"), ("a+b", "a b")]
 
 
 def test_a_user_in_the_query_is_the_user_of_whatever_connects() -> None:
-    url = migration_url(Database("shop", "postgresql:///shop?host=server&user=owner"))
+    url = build_migration_url(Database("shop", "postgresql:///shop?host=server&user=owner"))
 
     assert (url.username, url.query.get("user")) == ("owner", None)
-    assert own_url(url).username == "owner"
+    assert build_own_url(url).username == "owner"

@@ -13,14 +13,14 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery import found_list, query
-from ansible_collections.hosting.alembic.plugins.module_utils._discovery.command import rows_of_command
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.command import read_rows_of_command
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.found_list import (
     FoundList,
     Row,
     forget_lists,
     keep_lists,
-    last_list,
-    lists_of_run,
+    read_last_list,
+    read_lists_of_run,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.names import SAFE
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.query import query_source
@@ -77,7 +77,7 @@ def environment_of(run_as: str) -> dict[str, str]:
     """Return the variables of a program, and the user that it runs as, as it prints them itself."""
     script = 'import json, os; print(json.dumps([{**os.environ, "uid": os.getuid(), "gids": len(os.getgroups())}]))'
     source = Source("s", TEMPLATE, command=("/usr/bin/python3", "-c", script))
-    (row,) = rows_of_command(source, run_as)
+    (row,) = read_rows_of_command(source, run_as)
     return {key: str(value) for key, value in row.items() if key != "LC_CTYPE"}  # Python sets that one itself
 
 
@@ -164,7 +164,7 @@ def test_a_list_is_kept_and_read_again(tmp_path: Path) -> None:
     found, _entries = query_source(source, {"root": str(tmp_path)})
     keep_lists(str(tmp_path), "run-1", {"s": found}, ["s"])
 
-    again = lists_of_run(str(tmp_path), ["none", "run-1"])["s"]
+    again = read_lists_of_run(str(tmp_path), ["none", "run-1"])["s"]
     assert (again.run, again.rows) == ("run-1", found.rows)
     assert again.rows[0].values == {"db": "a"}
     assert refused(tmp_path, [{"db": "a"}, {"db": "b"}]) == "discovery-changed"
@@ -178,14 +178,14 @@ def test_a_refused_list_is_forgotten_and_the_one_before_it_counts_again(tmp_path
     keep_lists(str(tmp_path), "run-2", {"s": second}, ["s"])
 
     forget_lists(str(tmp_path), "run-2")
-    assert lists_of_run(str(tmp_path), ["run-2"]) == {}
-    assert [(last.run, last.names) for last in [last_list(str(tmp_path), "s")] if last] == [("run-1", ["a"])]
+    assert read_lists_of_run(str(tmp_path), ["run-2"]) == {}
+    assert [(last.run, last.names) for last in [read_last_list(str(tmp_path), "s")] if last] == [("run-1", ["a"])]
 
     journal = tmp_path / "journals" / "a" / "run-1.jsonl"
     journal.parent.mkdir(parents=True)
     journal.touch()
     forget_lists(str(tmp_path), "run-1")
-    assert lists_of_run(str(tmp_path), ["run-1"])
+    assert read_lists_of_run(str(tmp_path), ["run-1"])
 
 
 DAMAGE = ["", "{", "[]", "{}", '{"format": "x"}', '{"run": "r", "at": "", "rows": 1, "sources": 1}']
@@ -196,10 +196,10 @@ def test_a_list_that_is_damaged_is_an_error(tmp_path: Path, content: str) -> Non
     keep_lists(str(tmp_path), "run-1", {"s": FoundList("", "", ())}, ["s"])
     for path in (tmp_path / "discovered").rglob("*.json"):
         path.write_text(content)
-    for read in (lambda: lists_of_run(str(tmp_path), ["run-1"]), lambda: last_list(str(tmp_path), "s")):
+    for read in (lambda: read_lists_of_run(str(tmp_path), ["run-1"]), lambda: read_last_list(str(tmp_path), "s")):
         with assert_refused("discovery-list-damaged", "discovered"):
             read()
-    assert lists_of_run(str(tmp_path), ["none", "../../x"]) == {}
+    assert read_lists_of_run(str(tmp_path), ["none", "../../x"]) == {}
 
 
 def test_old_lists_are_removed_but_for_those_that_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,15 +9,15 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.template import (
     LONGEST,
     Unfit,
-    columns_in,
-    entry_of,
-    place_of,
+    build_entry,
+    find_columns,
+    hash_place,
     read_used_values,
 )
 
 
 def made(template: dict[str, Any], **row: Any) -> dict[str, Any]:
-    return entry_of(template, read_used_values(template, row))
+    return build_entry(template, read_used_values(template, row))
 
 
 def test_columns_are_filled_in_and_what_is_not_named_is_forgotten() -> None:
@@ -30,7 +30,7 @@ def test_columns_are_filled_in_and_what_is_not_named_is_forgotten() -> None:
     }
     row = {"db": "shop", "owner": "o", "number": 7, "secret": "x", "url": "ours goes before it"}
 
-    assert columns_in(template) == {"db", "owner", "number"}
+    assert find_columns(template) == {"db", "owner", "number"}
     assert read_used_values(template, row) == {"db": "shop", "owner": "o", "number": "7"}
     assert made(template, **row) == {
         "name": "shop",
@@ -94,7 +94,7 @@ def test_numbers_become_text(value: Any, text: str) -> None:
 
 def test_kept_values_that_a_new_template_does_not_know_are_refused() -> None:
     with pytest.raises(Refused) as caught:
-        entry_of({"name": "{other}"}, {"c": "x"})
+        build_entry({"name": "{other}"}, {"c": "x"})
     assert caught.value.code == "discovery-template-invalid"
 
 
@@ -104,11 +104,11 @@ def test_formats_and_attributes_are_not_placeholders() -> None:
 
 
 def test_a_place_does_not_depend_on_user_and_driver() -> None:
-    here = place_of({"url": "postgresql+psycopg2://a:b@h/d"})
-    assert here == place_of({"url": "postgres://c@h/d", "direct_url": None})
-    assert here != place_of({"url": "postgresql://a:b@h/e"})
-    assert here == place_of({"url": "postgresql://a@pooler/x", "direct_url": "postgresql://a@h/d"})
-    assert len({here, *(place_of({"url": "postgresql://a@h/d", "schema": schema}) for schema in ("", "s", "t"))}) == 3
+    here = hash_place({"url": "postgresql+psycopg2://a:b@h/d"})
+    assert here == hash_place({"url": "postgres://c@h/d", "direct_url": None})
+    assert here != hash_place({"url": "postgresql://a:b@h/e"})
+    assert here == hash_place({"url": "postgresql://a@pooler/x", "direct_url": "postgresql://a@h/d"})
+    assert len({here, *(hash_place({"url": "postgresql://a@h/d", "schema": schema}) for schema in ("", "s", "t"))}) == 3
 
 
 @pytest.mark.parametrize("value", ["..", "../other", "a/../../b", ".", "a/./b"])
@@ -129,5 +129,5 @@ def test_a_value_is_not_filled_in_once_more() -> None:
 
 def test_one_name_on_two_servers_is_two_databases() -> None:
     urls = [f"postgresql:///shop?host={host}&sslmode=require" for host in ("a", "b")]
-    assert len({place_of({"url": url}) for url in urls}) == 2
-    assert place_of({"url": urls[0]}) == place_of({"url": "postgresql://u@/shop?host=a"})
+    assert len({hash_place({"url": url}) for url in urls}) == 2
+    assert hash_place({"url": urls[0]}) == hash_place({"url": "postgresql://u@/shop?host=a"})

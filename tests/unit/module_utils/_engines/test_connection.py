@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import (
     OwnConnection,
-    first_line,
-    sqlstate,
+    describe_error,
+    find_sqlstate,
 )
 from tests.unit.stage import script, sql
 
@@ -19,11 +19,11 @@ def test_both_kinds_of_driver_are_driven_alike(tmp_path: Path, driver: str) -> N
     path = script(tmp_path / "app.db", "create table t (a)")
 
     with OwnConnection(sa.make_url(f"sqlite+{driver}:///{path}")) as own:
-        own.rows("insert into t values (:a)", a=1)
+        own.query_rows("insert into t values (:a)", a=1)
         own.run(lambda connection: connection.exec_driver_sql("insert into t values (2)"))
         # Another connection sees it, so it is committed.
         with OwnConnection(sa.make_url(f"sqlite:///{path}")) as other:
-            assert other.rows("select a from t order by a") == [(1,), (2,)]
+            assert other.query_rows("select a from t order by a") == [(1,), (2,)]
         assert not own.is_broken()
 
 
@@ -43,8 +43,8 @@ def test_what_an_application_has_all_connections_do_our_own_do_not(tmp_path: Pat
     sa.event.listen(sa.Engine, "begin", begins)
     try:
         with OwnConnection(sa.make_url(f"sqlite:///{path}")) as own:
-            assert own.rows("pragma locking_mode") == [("normal",)]
-            own.rows("insert into t values (1)")
+            assert own.query_rows("pragma locking_mode") == [("normal",)]
+            own.query_rows("insert into t values (1)")
             assert sql(path, "select a from t") == [(1,)]
         assert seen == []
         with sa.create_engine(f"sqlite:///{path}").connect() as connection:
@@ -57,15 +57,15 @@ def test_what_an_application_has_all_connections_do_our_own_do_not(tmp_path: Pat
 
 
 def test_an_error_of_pg8000_has_its_sqlstate_too() -> None:
-    assert sqlstate(sa.exc.DBAPIError("select 1", None, Exception({"S": "ERROR", "C": "25006"}))) == "25006"
-    assert sqlstate(Exception("words")) == ""
+    assert find_sqlstate(sa.exc.DBAPIError("select 1", None, Exception({"S": "ERROR", "C": "25006"}))) == "25006"
+    assert find_sqlstate(Exception("words")) == ""
 
 
 def test_an_error_that_is_raised_again_out_of_its_own_wrapping_ends_the_search() -> None:
     inside, outside = ValueError("inside"), ValueError("outside")
     inside.__cause__, outside.__cause__ = outside, inside
 
-    assert sqlstate(inside) == ""
+    assert find_sqlstate(inside) == ""
 
 
 def test_closing_twice_is_not_an_error(tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_a_drivers_words_are_reported_without_statement_and_link(tmp_path: Path)
         OwnConnection(sa.make_url(f"sqlite:///{tmp_path / 'app.db'}")) as own,
         pytest.raises(sa.exc.OperationalError) as caught,
     ):
-        own.rows("select secret from absent")
+        own.query_rows("select secret from absent")
 
-    assert first_line(caught.value) == "no such table: absent"
-    assert first_line(ValueError()) == "ValueError"
+    assert describe_error(caught.value) == "no such table: absent"
+    assert describe_error(ValueError()) == "ValueError"
 
 
 def test_a_sqlstate_is_found_below_any_wrapping() -> None:
@@ -101,5 +101,5 @@ def test_a_sqlstate_is_found_below_any_wrapping() -> None:
     with pytest.raises(RuntimeError) as caught:
         work()
 
-    assert sqlstate(caught.value) == "55P03"
-    assert sqlstate(ValueError()) == ""
+    assert find_sqlstate(caught.value) == "55P03"
+    assert find_sqlstate(ValueError()) == ""

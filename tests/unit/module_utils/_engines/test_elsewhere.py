@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.server_place import (
     ServerPlace,
-    place_of_arguments,
+    find_argument_place,
 )
 from tests.codes import assert_error
 from tests.unit.module_utils._engines.sqlite.test_others import release
@@ -141,6 +141,6 @@ def test_an_authorizer_of_the_customers_own_stays(host: Host, mine: Path, beside
     ["host=db password=s3cret application_name=https://shop dbname=x", "p@s3cret://x", "postgresql://u:s3cret@db/x"],
 )
 def test_no_password_becomes_the_name_of_a_place(dsn: str) -> None:
-    assert "s3cret" not in str(place_of_arguments((dsn,), {}))
-    assert "s3cret" not in str(place_of_arguments(("db", "u", dsn), {}))
+    assert "s3cret" not in str(find_argument_place((dsn,), {}))
+    assert "s3cret" not in str(find_argument_place(("db", "u", dsn), {}))
     assert "s3cret" not in str(ServerPlace.of(dsn, dsn, dsn))

@@ -35,15 +35,15 @@ def test_what_works_on_a_database_needs_no_file_once_its_engine_is_loaded(url: s
 import sys
 from {UTILS}._core.job import Database, Job
 from {UTILS}._engines.loaded import load_engines
-from {UTILS}._engines.registry import engine_for
-from {UTILS}._engines.parts import rehearser_of
-from {UTILS}._engines.parts import restorer_of
-from {UTILS}._engines.parts import write_tracker_of
+from {UTILS}._engines.registry import build_engine
+from {UTILS}._engines.parts import find_rehearser
+from {UTILS}._engines.parts import find_restorer
+from {UTILS}._engines.parts import find_write_tracker
 entry = Database.from_options({{"name": "a", "url": {url!r}}})
 load_engines([entry])
 loaded = set(sys.modules)
-engine = engine_for(entry, Job.from_options("upgrade", {{"root": "/", "release": "r", "databases": [], "run": "r1"}}))
-restorer_of(engine), write_tracker_of(engine), rehearser_of(engine)
+engine = build_engine(entry, Job.from_options("upgrade", {{"root": "/", "release": "r", "databases": [], "run": "r1"}}))
+find_restorer(engine), find_write_tracker(engine), find_rehearser(engine)
 print(sorted(name for name in set(sys.modules) - loaded if name.startswith("{UTILS}")))
 """
     done = subprocess.run(

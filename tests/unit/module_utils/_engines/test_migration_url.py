@@ -10,12 +10,15 @@ import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url, own_url
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import (
+    build_migration_url,
+    build_own_url,
+)
 from tests.codes import assert_error, assert_names, refused
 
 
 def url_of(url: str, **more: str) -> sa.URL:
-    return migration_url(Database("app", url, **more))  # type: ignore[arg-type]
+    return build_migration_url(Database("app", url, **more))  # type: ignore[arg-type]
 
 
 def test_a_url_without_a_driver_gets_one_that_is_installed() -> None:
@@ -45,7 +48,7 @@ def test_a_url_that_is_not_read_as_it_was_meant_is_explained_without_a_part_of_i
     if option == "direct_url":
         entry = replace(entry, direct_url=url)
     with pytest.raises(Refused) as caught:
-        migration_url(entry, "url" if option == "direct_url" else option)
+        build_migration_url(entry, "url" if option == "direct_url" else option)
     refused = caught.value
     assert_error(refused, "url-invalid", option, "'app'")
     assert refused.why.startswith(why)
@@ -112,8 +115,8 @@ def test_a_database_of_another_kind_is_refused() -> None:
 
 
 def test_our_own_connections_prefer_a_synchronous_driver() -> None:
-    assert own_url(sa.make_url("sqlite+aiosqlite:////srv/a.db")).drivername == "sqlite+pysqlite"
-    own = own_url(sa.make_url("postgresql+asyncpg://u@server/shop?ssl=require"))
+    assert build_own_url(sa.make_url("sqlite+aiosqlite:////srv/a.db")).drivername == "sqlite+pysqlite"
+    own = build_own_url(sa.make_url("postgresql+asyncpg://u@server/shop?ssl=require"))
     assert own.drivername == "postgresql+psycopg2"
     assert dict(own.query) == {"sslmode": "require"}
 
@@ -121,7 +124,7 @@ def test_our_own_connections_prefer_a_synchronous_driver() -> None:
 def test_a_password_in_the_query_moves_to_where_it_is_kept_out_of_sight() -> None:
     entry = Database("shop", "postgresql+psycopg2://shop@server/shop?password=s3cret&sslmode=require")
 
-    url = migration_url(entry)
+    url = build_migration_url(entry)
 
     assert (url.password, dict(url.query)) == ("s3cret", {"sslmode": "require"})
     assert "s3cret" not in url.render_as_string(hide_password=True)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import Pool
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.own_events import without_common_listeners
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.own_events import remove_common_listeners
 
 
 @pytest.mark.parametrize("name", ["first_connect", "connect", "checkout", "checkin", "reset", "close"])
@@ -20,7 +20,7 @@ def test_what_listens_to_all_pools_is_not_called_for_ours(name: str) -> None:
 
     event.listen(Pool, name, listener)
     try:
-        engine = without_common_listeners(create_engine("sqlite://"))
+        engine = remove_common_listeners(create_engine("sqlite://"))
         with engine.connect() as connection:
             connection.exec_driver_sql("select 1")
         engine.dispose()

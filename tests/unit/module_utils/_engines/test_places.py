@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.urls import backend_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.urls import find_backend
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Drivers
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.places import ENGINES, load_part
@@ -16,7 +16,7 @@ from tests.layers import ENGINES as FOLDERS
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_each_part_is_where_the_table_says(name: str) -> None:
-    assert backend_of(f"{name}://") == load_part(name, "engine").name == name
+    assert find_backend(f"{name}://") == load_part(name, "engine").name == name
     for part, interface in (
         ("engine", Engine),
         ("restorer", Restorer),

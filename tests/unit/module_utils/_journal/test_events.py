@@ -16,9 +16,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._journal import ev
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import (
     Event,
     Journal,
-    ending,
-    net_outcome,
-    newest_first,
+    find_ending,
+    find_net_outcome,
+    list_newest_first,
     read_events,
 )
 from tests.unit.stage import Host, database
@@ -42,7 +42,7 @@ def test_events_come_back_in_order_with_their_facts(journal: Journal) -> None:
     journal.write("planned", release="abc")
     Journal(journal.path, "downgrade").write("downgrade_begun", revision="0002")
 
-    first, second = journal.events()
+    first, second = journal.read_events_of_run()
     assert (first["verb"], first["event"], first["release"]) == ("upgrade", "planned", "abc")
     assert (second["verb"], second["event"], second["revision"]) == ("downgrade", "downgrade_begun", "0002")
     assert first["at"] <= second["at"]
@@ -99,7 +99,7 @@ def test_a_new_line_in_a_fact_stays_inside_its_event(journal: Journal) -> None:
     journal.write("failed", error={"why": "one\ntwo"})
 
     assert journal.path.read_bytes().count(b"\n") == 1
-    assert journal.events()[0]["error"]["why"] == "one\ntwo"
+    assert journal.read_events_of_run()[0]["error"]["why"] == "one\ntwo"
 
 
 @pytest.mark.parametrize("cut", [1, 10, 30])
@@ -108,7 +108,7 @@ def test_a_line_cut_short_by_a_crash_is_left_out(journal: Journal, cut: int) -> 
     journal.write("locked")
     os.truncate(journal.path, journal.path.stat().st_size - cut)
 
-    assert words(journal.events()) == ["planned"]
+    assert words(journal.read_events_of_run()) == ["planned"]
 
 
 @pytest.mark.parametrize("cut", [1, 10, 30])
@@ -119,7 +119,7 @@ def test_what_is_written_after_a_line_cut_short_is_not_lost(journal: Journal, cu
 
     journal.write("done", result={"outcome": "failed"})
 
-    found = words(journal.events())
+    found = words(journal.read_events_of_run())
     assert found[0] == "planned"
     assert found[-1] == "done"
 
@@ -131,7 +131,7 @@ def test_zeros_that_a_power_cut_left_are_left_out(journal: Journal) -> None:
 
     journal.write("done", result={})
 
-    assert words(journal.events()) == ["planned", "done"]
+    assert words(journal.read_events_of_run()) == ["planned", "done"]
 
 
 def test_a_planted_link_is_not_followed(journal: Journal, tmp_path: Path) -> None:
@@ -154,9 +154,9 @@ def test_events_can_be_skipped_and_no_file_has_none(journal: Journal) -> None:
 def test_a_verb_ends_by_its_own_ending() -> None:
     events = [done("failed"), done("downgraded", "downgrade")]
 
-    assert ending(events, "upgrade") == events[0]
-    assert ending(events, "downgrade") == events[1]
-    assert ending(events, "rollback") is None
+    assert find_ending(events, "upgrade") == events[0]
+    assert find_ending(events, "downgrade") == events[1]
+    assert find_ending(events, "rollback") is None
 
 
 def test_the_run_that_began_last_comes_first_whatever_its_name(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_the_run_that_began_last_comes_first_whatever_its_name(tmp_path: Path) -
         (tmp_path / f"{run}.jsonl").write_text(json.dumps(event) + "\n")
     (tmp_path / "empty.jsonl").touch()
 
-    assert [run for run, _events in newest_first(tmp_path)] == ["a", "c", "b"]
+    assert [run for run, _events in list_newest_first(tmp_path)] == ["a", "c", "b"]
 
 
 @pytest.mark.parametrize(
@@ -183,12 +183,12 @@ def test_the_run_that_began_last_comes_first_whatever_its_name(tmp_path: Path) -
     ],
 )
 def test_how_a_run_moved_its_database(outcomes: list[str], how: str) -> None:
-    assert net_outcome([done(outcome) for outcome in outcomes]) == how
+    assert find_net_outcome([done(outcome) for outcome in outcomes]) == how
 
 
 def test_a_run_without_an_end_has_moved_only_what_it_began() -> None:
-    assert net_outcome([{"verb": "upgrade", "event": "begun"}]) == "unfinished"
-    assert net_outcome([{"verb": "upgrade", "event": "backed_up"}]) == ""
+    assert find_net_outcome([{"verb": "upgrade", "event": "begun"}]) == "unfinished"
+    assert find_net_outcome([{"verb": "upgrade", "event": "backed_up"}]) == ""
 
 
 COMMITS = """
@@ -241,9 +241,9 @@ def test_a_clock_that_was_put_back_changes_nothing_about_which_run_was_the_last(
     later.write("planned")
     later.write("begun")
 
-    assert [run for run, _events in newest_first(journal.path.parent)] == ["r2", "r1"]
+    assert [run for run, _events in list_newest_first(journal.path.parent)] == ["r2", "r1"]
     assert later.path.stat().st_mtime_ns > journal.path.stat().st_mtime_ns
-    first, second = later.events()
+    first, second = later.read_events_of_run()
     assert first["at"] < second["at"]
 
 
@@ -257,10 +257,10 @@ def test_a_journal_that_has_not_changed_is_read_once(tmp_path: Path, monkeypatch
     monkeypatch.setattr(events_module, "read_events", reading)
     for run in ("r1", "r2"):
         Journal(tmp_path / f"{run}.jsonl", "upgrade").write("planned")
-    assert [run for run, _events in newest_first(tmp_path)] == ["r2", "r1"]
+    assert [run for run, _events in list_newest_first(tmp_path)] == ["r2", "r1"]
     assert sorted(read) == ["r1", "r2"]
 
     Journal(tmp_path / "r1.jsonl", "upgrade").write("locked")
 
-    assert [len(events) for _run, events in newest_first(tmp_path)] == [1, 2]
+    assert [len(events) for _run, events in list_newest_first(tmp_path)] == [1, 2]
     assert sorted(read) == ["r1", "r1", "r2"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.choose import list_backed_up
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import last_change, list_upgraded
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.history import find_last_change, list_upgraded
 from tests.codes import refused
 from tests.unit.stage import Host, database, script
 
@@ -22,7 +22,7 @@ def root(host: Host, file: Path) -> str:
 
 
 def test_the_last_change_is_the_last_run_that_moved_a_database(root: str) -> None:
-    assert last_change(root) == "second"
+    assert find_last_change(root) == "second"
 
 
 def test_each_run_knows_what_it_upgraded(root: str) -> None:
@@ -38,12 +38,12 @@ def test_a_run_that_went_back_has_upgraded_nothing(host: Host, file: Path, root:
     host.result("rollback", database(file), run="back", of_run="second")
 
     assert list_upgraded(root, "back", ["app"]) == []
-    assert last_change(root) == "second"
+    assert find_last_change(root) == "second"
 
 
 def test_where_nothing_was_done_there_is_nothing_to_roll_back(host: Host) -> None:
     with refused("run-unknown"):
-        last_change(str(host.root))
+        find_last_change(str(host.root))
 
 
 def test_one_database_is_not_restored_twice(host: Host, file: Path) -> None:

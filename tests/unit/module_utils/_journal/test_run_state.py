@@ -17,11 +17,11 @@ from ansible_collections.hosting.alembic.plugins.module_utils._journal.events im
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import (
     RunState,
     find_unrecovered,
-    last_run_state,
-    retries,
+    is_retried,
+    read_last_run_state,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import works
-from ansible_collections.hosting.alembic.plugins.module_utils._module.recover import recover, strangers
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import is_worker_alive
+from ansible_collections.hosting.alembic.plugins.module_utils._module.recover import list_strangers, recover
 from tests.codes import assert_error
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host, database, heads, names, plain_streams, script, sql, tables
@@ -98,7 +98,7 @@ def killed_at(
     with monkeypatch.context() as patched:
         patched.setattr(Journal, "write", killing)
         host.do(verb, database(file, file.stem), run=run, follow=0, **more)
-        until(lambda: not works(host.layout, run, verb))
+        until(lambda: not is_worker_alive(host.layout, run, verb))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_worker_killed_at_any_step_leaves_the_old_or_the_new_and_the_next_run_
 def test_a_revision_killed_in_its_middle_is_reverted_with_its_half_done_work(host: Host, mine: Path) -> None:
     path = host.revise("generic", "0003", "0002", KILLS)
     host.do("upgrade", database(mine), run="dead", follow=0)
-    until(lambda: not works(host.layout, "dead", "upgrade"))
+    until(lambda: not is_worker_alive(host.layout, "dead", "upgrade"))
     assert "half" in tables(mine)
 
     result = recovered(host, mine)["app"]
@@ -141,14 +141,14 @@ def test_a_revision_killed_in_its_middle_is_reverted_with_its_half_done_work(hos
 
     # Once may be a power cut; twice running it is the revision.
     host.do("upgrade", database(mine), run="again", follow=0)
-    until(lambda: not works(host.layout, "again", "upgrade"))
+    until(lambda: not is_worker_alive(host.layout, "again", "upgrade"))
     recovered(host, mine, run="rec2")
     refused = host.result("upgrade", database(mine), run="third")
     assert refused["outcome"] == "refused"
     assert_error(refused["error"], "database-failed-before", "run again")
     path.unlink()
     assert host.result("upgrade", database(mine), run="cleared", retry_failed=["app"])["outcome"] == "upgraded"
-    assert last_run_state(host.layout, "app").state == ""
+    assert read_last_run_state(host.layout, "app").state == ""
 
 
 @pytest.mark.parametrize("way", ["op.get_bind().commit()", "op.execute('COMMIT')", "block.__exit__(None, None, None)"])
@@ -159,7 +159,7 @@ def test_where_a_killed_revision_had_committed_rows_already_nothing_is_downgrade
     change = f"{block}op.execute('update mine set a = 7'); {way}; "
     host.revise("generic", "0003", "0002", f"import os; {change}os.kill(os.getppid(), 9); os.kill(os.getpid(), 9)")
     host.do("upgrade", database(mine), run="dead", follow=0)
-    until(lambda: not works(host.layout, "dead", "upgrade"))
+    until(lambda: not is_worker_alive(host.layout, "dead", "upgrade"))
     assert sql(mine, "select a from mine") == [(7,), (7,)]
 
     result = recovered(host, mine)["app"]
@@ -172,7 +172,7 @@ def test_where_a_killed_revision_had_committed_rows_already_nothing_is_downgrade
 def test_where_others_wrote_meanwhile_what_cannot_be_downgraded_is_held_and_stays_so(host: Host, mine: Path) -> None:
     host.revise("generic", "0003", "0002", KILLS)
     host.do("upgrade", database(mine), run="dead", follow=0)
-    until(lambda: not works(host.layout, "dead", "upgrade"))
+    until(lambda: not is_worker_alive(host.layout, "dead", "upgrade"))
     sql(mine, "insert into mine values (3)")
 
     result = recovered(host, mine)["app"]
@@ -253,7 +253,7 @@ def test_a_revert_that_died_is_finished(host: Host, mine: Path, monkeypatch: pyt
     assert result["outcome"] in ("downgraded", "untouched")
     assert tables(mine) == {"mine", "alembic_version"}
     assert heads(mine) == []
-    assert last_run_state(host.layout, "app").state == "failed"
+    assert read_last_run_state(host.layout, "app").state == "failed"
 
 
 @pytest.mark.parametrize(("event", "before"), [("restore_begun", False), ("restored", True), ("restored", False)])
@@ -273,7 +273,7 @@ def test_a_revert_that_died_in_its_restore_is_restored_once(
     assert [path.name for path in mine.parent.glob("*.aside-*")] == ["app.db.aside-dead"]
     assert "half" in tables(Path(result["retained"]))
     assert [each["event"] for each in host.events("dead")].count("restored") == 1
-    assert last_run_state(host.layout, "app").state == "failed"
+    assert read_last_run_state(host.layout, "app").state == "failed"
 
 
 @pytest.mark.parametrize("event", ["planned", "backed_up", "downgrade_begun", "downgrade_ran", "downgraded"])
@@ -311,12 +311,12 @@ def test_a_restore_that_died_has_replaced_the_database_or_not(
 
 def test_a_backup_that_died_is_removed(host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed_at(monkeypatch, host, mine, "locked", 1, verb="backup")
-    (host.layout.backups_of("app") / ".dead.partial").mkdir(parents=True)
+    (host.layout.locate_backups("app") / ".dead.partial").mkdir(parents=True)
 
     result = recovered(host, mine)["app"]
 
     assert result["outcome"] == "untouched"
-    assert names(host.layout.backups_of("app")) == []
+    assert names(host.layout.locate_backups("app")) == []
 
 
 def test_what_still_runs_is_followed_and_only_then_planned(host: Host, mine: Path, tmp_path: Path) -> None:
@@ -402,17 +402,17 @@ def test_a_database_that_another_run_holds_is_not_touched(host: Host, mine: Path
 
 @pytest.mark.parametrize("text", ["", '{"at": "2026', "\n\n"])
 def test_a_journal_without_a_whole_line_says_nothing(host: Host, mine: Path, text: str) -> None:
-    path = host.layout.journal("app", "empty")
+    path = host.layout.locate_journal("app", "empty")
     path.parent.mkdir(parents=True)
     path.write_text(text)
 
-    assert last_run_state(host.layout, "app") == RunState("app")
+    assert read_last_run_state(host.layout, "app") == RunState("app")
     assert recovered(host, mine) == {}
 
 
 def test_a_cut_short_last_line_does_not_hide_what_came_before_it(host: Host, mine: Path) -> None:
     failed(host, mine)
-    path = host.layout.journal("app", "r1")
+    path = host.layout.locate_journal("app", "r1")
     with path.open("a") as handle:
         handle.write('{"at": "2026-11-22T03:00:00", "verb": "downgrade", "ev')
 
@@ -427,7 +427,7 @@ def test_a_database_that_the_inventory_no_longer_names_is_named_and_not_touched(
     other = script(tmp_path / "other.db", "create table t (a)")
 
     assert recovered(host, other) == {}
-    assert strangers(options(host, other)) == ["app"]
+    assert list_strangers(options(host, other)) == ["app"]
     assert heads(mine) == ["0002"]
 
 
@@ -440,7 +440,7 @@ def test_the_other_databases_are_not_touched(
 
     assert set(recovered(host, mine, other)) == {"app"}
     assert other.read_bytes() == before
-    assert not list(host.layout.journals_of("other").glob("*.jsonl"))
+    assert not list(host.layout.locate_journals("other").glob("*.jsonl"))
 
 
 @pytest.mark.parametrize(
@@ -460,7 +460,7 @@ def test_the_other_databases_are_not_touched(
     ],
 )
 def test_a_person_clears_all_or_some(printed: Any, expected: bool) -> None:
-    assert retries(printed, "app") is expected
+    assert is_retried(printed, "app") is expected
 
 
 # A restore that died before it had replaced anything
@@ -474,14 +474,14 @@ def dies() -> None:
 def killed_in(monkeypatch: pytest.MonkeyPatch, host: Host, file: Path, name: str, verb: str, **more: Any) -> None:
     """Have a worker killed where its restore calls a function, or a method of the database's folder."""
     owner = HeldFolder if hasattr(HeldFolder, name) else restore
-    until(lambda: not works(host.layout, "dead", "upgrade"))
+    until(lambda: not is_worker_alive(host.layout, "dead", "upgrade"))
     with monkeypatch.context() as patched:
         patched.setattr(owner, name, lambda *_: dies())
         host.do(verb, database(file), run="dead", follow=0, **more)
-        until(lambda: not works(host.layout, "dead", verb))
+        until(lambda: not is_worker_alive(host.layout, "dead", verb))
 
 
-@pytest.mark.parametrize("function", ["copy_of_locked", "overwrite"])
+@pytest.mark.parametrize("function", ["copy_locked_file", "overwrite"])
 def test_a_revert_that_died_before_it_wrote_into_a_linked_file_is_not_called_restored(
     host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
@@ -499,7 +499,7 @@ def test_a_revert_that_died_before_it_wrote_into_a_linked_file_is_not_called_res
     assert sql(Path(result["retained"]), "select a from mine") == [(11,), (12,)]
 
 
-@pytest.mark.parametrize("function", ["copy_of_locked", "overwrite"])
+@pytest.mark.parametrize("function", ["copy_locked_file", "overwrite"])
 def test_a_restore_that_died_before_it_wrote_into_a_linked_file_has_changed_nothing(
     host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
@@ -531,7 +531,7 @@ def test_a_restore_that_died_while_there_was_no_whole_file_is_held(
 def test_a_failed_database_names_its_remedy_once() -> None:
     left = RunState("app", "failed", "r1", error={"code": "revision-failed", "what": "It failed", "remedy": CORRECT_IT})
 
-    obstacle = left.obstacle(pending=True, retry=False)
+    obstacle = left.find_obstacle(pending=True, retry=False)
 
     assert obstacle is not None
     assert_error(obstacle, "database-failed-before", "It failed", "revision-failed", "migrate_retry_failed")

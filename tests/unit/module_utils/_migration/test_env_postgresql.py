@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import assert_error, refused
 from tests.lab.fixtures import Database as Postgres
 from tests.lab.server import free_port
@@ -244,7 +244,7 @@ def test_a_version_table_that_a_session_has_locked_is_waited_for_with_a_limit(
     one = shipped(host, postgres_database, START + RUN.format(schema=None, first="pass"), "select 1")
     assert host.result("upgrade", one)["outcome"] == "upgraded"
     if not is_known_at_head:
-        (host.layout.journals_of("app") / "verified.json").unlink()
+        (host.layout.locate_journals("app") / "verified.json").unlink()
 
     with closing(psycopg2.connect(postgres_database.url)) as other, other.cursor() as cursor:
         cursor.execute("lock table alembic_version in access exclusive mode")
@@ -257,11 +257,11 @@ def test_a_version_table_that_a_session_has_locked_is_waited_for_with_a_limit(
 
 def test_no_connection_of_our_own_waits_without_a_limit(host: Host, postgres_database: Postgres) -> None:
     one = Database.from_options({"name": "app", "url": postgres_database.url})
-    engine = engine_for(one, host.job("plan", one, lock_wait=7))
-    limits = [engine.own_connection().rows("show lock_timeout")]
-    with engine.short_lock_timeout(2):
-        limits.append(engine.own_connection().rows("show lock_timeout"))
-    limits.append(engine.connect().rows("show lock_timeout"))
+    engine = build_engine(one, host.job("plan", one, lock_wait=7))
+    limits = [engine.open_own_connection().query_rows("show lock_timeout")]
+    with engine.shorten_lock_timeout(2):
+        limits.append(engine.open_own_connection().query_rows("show lock_timeout"))
+    limits.append(engine.connect().query_rows("show lock_timeout"))
 
     assert limits == [[("7s",)], [("2s",)], [("7s",)]]
 
@@ -269,8 +269,8 @@ def test_no_connection_of_our_own_waits_without_a_limit(host: Host, postgres_dat
         cursor.execute("create table held (a int)")
         other.commit()
         cursor.execute("lock table held in access exclusive mode")
-        with engine.short_lock_timeout(0.1), refused("read-lock-timeout") as caught:
-            engine.own_connection().rows("select * from held")
+        with engine.shorten_lock_timeout(0.1), refused("read-lock-timeout") as caught:
+            engine.open_own_connection().query_rows("select * from held")
     assert engine.is_lock_timeout(caught.value)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import digest_packages, read_known_plans
+from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import hash_packages, read_known_plans
 from tests.codes import assert_error
 from tests.unit.stage import FIXTURES, Host, database, heads
 
@@ -430,14 +430,14 @@ def test_a_package_that_is_installed_later_is_planned_in_full(
     packages = tmp_path / "site-packages"
     packages.mkdir()
     monkeypatch.syspath_prepend(str(packages))
-    digest_packages.cache_clear()
+    hash_packages.cache_clear()
     host.ship("generic")
     one = database(file)
     assert host.result("upgrade", one)["outcome"] == "upgraded"
     assert list(read_known_plans(host.job("plan", one))) == ["app"]
 
     (packages / "plugin-1.0.dist-info").mkdir()
-    digest_packages.cache_clear()
+    hash_packages.cache_clear()
 
     assert read_known_plans(host.job("plan", one)) == {}
 

@@ -73,7 +73,7 @@ def test_reading_changes_nothing(host: Host, file: Path, fixture: str) -> None:
     script(file, "create table other (a)")
     before = file.read_bytes()
 
-    inside(host, one_of(fixture, file), lambda environment: environment.streams(), target="heads")
+    inside(host, one_of(fixture, file), lambda environment: environment.read_streams(), target="heads")
 
     assert file.read_bytes() == before
 
@@ -85,7 +85,7 @@ def test_a_stream_says_where_it_is_and_what_lies_before_it(host: Host, file: Pat
     host.revise(release, "0003", "0002", "pass")
     host.revise(release, "0004", "0003", "pass")
 
-    (stream,) = inside(host, one, lambda environment: environment.streams())
+    (stream,) = inside(host, one, lambda environment: environment.read_streams())
 
     assert (stream.table, stream.heads, stream.goal) == ("main.alembic_version", ("0002",), ("0004",))
     assert [(each.revision, each.message) for each in stream.pending] == [
@@ -99,7 +99,7 @@ def test_several_contexts_are_several_streams(host: Host, file: Path) -> None:
     script(file, "create table other (a)")
     one = database(file)
 
-    streams = inside(host, one, lambda environment: environment.streams())
+    streams = inside(host, one, lambda environment: environment.read_streams())
     assert [(stream.table, len(stream.pending)) for stream in streams] == [
         ("main.alembic_version_red", 2),
         ("main.alembic_version_blue", 2),
@@ -148,10 +148,10 @@ def test_a_target_is_whatever_alembic_takes_and_leads_where_the_plan_reported(
     one = database(file, target=target)
     if goal is None:
         with refused("target-unreachable", "migrate_target"):
-            inside(host, one, lambda environment: environment.streams())
+            inside(host, one, lambda environment: environment.read_streams())
         return
 
-    (stream,) = inside(host, one, lambda environment: environment.streams())
+    (stream,) = inside(host, one, lambda environment: environment.read_streams())
     begun = upgrade(host, one)
 
     assert begun == [revision.revision for revision in stream.pending]
@@ -164,7 +164,7 @@ def test_several_heads_and_target_head_is_refused_with_the_ways_out(host: Host, 
     script(file, "create table other (a)")
 
     with refused("several-heads", "c002", "e002", "heads", "branch@head"):
-        inside(host, database(file), lambda environment: environment.streams())
+        inside(host, database(file), lambda environment: environment.read_streams())
 
 
 def test_the_databases_target_goes_before_the_jobs(host: Host, file: Path) -> None:
@@ -233,7 +233,7 @@ def test_an_env_py_that_never_migrates_is_refused(host: Host, file: Path) -> Non
     script(file, "create table other (a)")
 
     with refused("env-py-no-migrations", "env.py"):
-        inside(host, database(file), lambda environment: environment.streams())
+        inside(host, database(file), lambda environment: environment.read_streams())
     # Nothing was raised in it, and that alone is an interruption.
     assert interruption(host, database(file))[0] == "NoneType"
 
@@ -247,14 +247,14 @@ def test_an_env_py_that_fails_is_refused_with_its_words(host: Host, file: Path, 
     script(file, "create table other (a)")
 
     with refused("env-py-failed", "'app'", caused, "migrations/env.py line"):
-        inside(host, database(file), lambda environment: environment.streams())
+        inside(host, database(file), lambda environment: environment.read_streams())
 
 
 def test_a_revision_that_does_not_load_is_refused(host: Host, file: Path) -> None:
     host.revise(host.ship("generic"), "0003", "0002", "(")
 
     with refused("revisions-not-loadable", "SyntaxError", "alembic heads"):
-        inside(host, database(file), lambda environment: environment.streams())
+        inside(host, database(file), lambda environment: environment.read_streams())
 
 
 def test_an_env_py_that_leads_elsewhere_is_refused_and_nothing_is_touched(host: Host, file: Path) -> None:
@@ -264,7 +264,7 @@ def test_an_env_py_that_leads_elsewhere_is_refused_and_nothing_is_touched(host: 
     one = database(file, environment={"ELSEWHERE_URL": f"sqlite:///{other}"})
 
     with refused("env-py-other-database", "other.db", "url_variables"):
-        inside(host, one, lambda environment: environment.streams())
+        inside(host, one, lambda environment: environment.read_streams())
     assert interruption(host, one)[0] == "Refused"
 
     assert tables(file) == {"mine"}
@@ -285,7 +285,7 @@ def test_what_follows_x_reaches_env_py(host: Host, file: Path) -> None:
     env_py(host, host.ship("generic"), after=line)
     script(file, "create table mine (a)")
 
-    inside(host, database(file, x_arguments=["tenant=shop", "a=b=c"]), lambda environment: environment.streams())
+    inside(host, database(file, x_arguments=["tenant=shop", "a=b=c"]), lambda environment: environment.read_streams())
 
     assert note.read_text() == "{'tenant': 'shop', 'a': 'b=c'}"
 
@@ -332,7 +332,7 @@ def setup():
     env_py(host, release, before=f"import os\nopen({str(note)!r}, 'w').write(os.environ['SEEN'])\n")
     script(file, "create table mine (a)")
 
-    inside(host, database(file), lambda environment: environment.streams(), setup="prepare:setup")
+    inside(host, database(file), lambda environment: environment.read_streams(), setup="prepare:setup")
 
     assert note.read_text() == seen
 
@@ -354,7 +354,7 @@ def test_a_setup_that_fails_is_refused(host: Host, file: Path, setup: str) -> No
     host.ship("generic")
 
     with refused("setup-failed", f"'{setup}'"):
-        inside(host, database(file), lambda environment: environment.streams(), setup=setup)
+        inside(host, database(file), lambda environment: environment.read_streams(), setup=setup)
 
 
 # What is reported meanwhile
@@ -365,7 +365,7 @@ class Notes(Watcher):
         self.file = file
         self.notes: list[str] = []
 
-    def begins(self, step: Step, number: int, count: int) -> None:
+    def on_begin(self, step: Step, number: int, count: int) -> None:
         self.notes.append(f"{number}/{count} begins {step.revision}")
 
     def on_ran(self, step: Step) -> None:
@@ -374,7 +374,7 @@ class Notes(Watcher):
     def on_left(self, step: Step) -> None:
         self.notes.append(f"left {step.revision} with {heads(self.file)}")
 
-    def commits_early(self, step: Step) -> None:
+    def on_early_commit(self, step: Step) -> None:
         self.notes.append(f"commits early {step.revision}")
 
 
@@ -473,7 +473,7 @@ def test_reading_a_version_table_that_is_not_there_says_base(host: Host, file: P
     script(file, "create table mine (a)")
 
     def work(environment: Environment) -> tuple[tuple[str, ...], set[str], set[str]]:
-        own = environment.engine.own_connection()
+        own = environment.engine.open_own_connection()
         return read_heads(own, "main.none"), environment.list_applied(()), environment.list_applied(("0002",))
 
     assert inside(host, database(file), work) == ((), set(), {"0001", "0002"})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.interrupted import failing_place
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.interrupted import find_failing_place
 
 REVISION = """
 revision, down_revision = "b2", "a1"
@@ -35,17 +35,17 @@ def raised(tmp_path: Path, text: str) -> BaseException:
 
 
 def test_it_names_file_line_and_statement_without_its_data(tmp_path: Path) -> None:
-    assert failing_place(raised(tmp_path, REVISION)) == "versions/b2_total.py:4: INSERT INTO itme …"
+    assert find_failing_place(raised(tmp_path, REVISION)) == "versions/b2_total.py:4: INSERT INTO itme …"
 
 
 def test_an_error_without_a_statement_has_its_place(tmp_path: Path) -> None:
     text = 'revision, down_revision = "b2", "a1"\ndef upgrade(connection, sa):\n    raise RuntimeError("no")\n'
-    assert failing_place(raised(tmp_path, text)) == "versions/b2_total.py:3"
+    assert find_failing_place(raised(tmp_path, text)) == "versions/b2_total.py:3"
 
 
 def test_what_is_not_of_a_revision_has_none() -> None:
-    assert failing_place(RuntimeError("no")) == ""
-    assert failing_place(None) == ""
+    assert find_failing_place(RuntimeError("no")) == ""
+    assert find_failing_place(None) == ""
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,4 @@ def test_what_is_not_of_a_revision_has_none() -> None:
 def test_of_a_statement_nothing_is_shown_that_may_be_data(statement: str, shown: str) -> None:
     error = RuntimeError("no")
     error.statement = statement  # type: ignore[attr-defined]
-    assert failing_place(error) == shown
+    assert find_failing_place(error) == shown

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import build_migration_url
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.placeholders import (
     fill_url,
     refuse_literal_url,
@@ -77,7 +77,7 @@ REAL = "postgresql://shop:secret@db.example/shop"
 )
 def test_what_names_the_same_database_is_refused(entry: dict[str, Any], refused: bool) -> None:
     one = Database.from_options({"name": "shop", "url": REAL, **entry})
-    url = migration_url(one)
+    url = build_migration_url(one)
     if not refused:
         refuse_literal_url(one, url)
         return

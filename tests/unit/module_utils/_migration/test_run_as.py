@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.run_as import acting_as, admit, user_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.run_as import act_as, admit, read_user
 from tests.codes import assert_error
 from tests.unit.modules.test_modules import call
 from tests.unit.stage import Host, heads, script, sql, tables
@@ -323,9 +323,9 @@ def test_who_is_let_in_admits_no_user_that_a_default_list_named(open_tmp: Path) 
     folder.parent.mkdir(mode=0o700)
     folder.mkdir(mode=0o700)
 
-    admit(user_of(UNPRIVILEGED), folder.parent, folder)
+    admit(read_user(UNPRIVILEGED), folder.parent, folder)
 
-    with acting_as(user_of(UNPRIVILEGED)):
+    with act_as(read_user(UNPRIVILEGED)):
         assert list(folder.iterdir()) == []
-    with acting_as(user_of(OTHER)), pytest.raises(PermissionError):
+    with act_as(read_user(OTHER)), pytest.raises(PermissionError):
         list(folder.iterdir())

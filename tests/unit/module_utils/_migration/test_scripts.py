@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.scripts import (
-    configuration,
-    script_directory,
+    build_configuration,
+    load_script_directory,
     set_url,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._release.source import Source
@@ -20,9 +20,11 @@ def loaded(folder: Path, options: dict[str, str] | None = None, url: str = "sqli
     """Return the URL and the heads that a folder leads to."""
 
     def work() -> Any:
-        config = configuration(Source(folder), options or {})
+        config = build_configuration(Source(folder), options or {})
         set_url(config, url, "")
-        return config.get_main_option("sqlalchemy.url"), sorted(script_directory(config, Source(folder)).get_heads())
+        return config.get_main_option("sqlalchemy.url"), sorted(
+            load_script_directory(config, Source(folder)).get_heads()
+        )
 
     return in_process(work)
 
@@ -83,7 +85,7 @@ def test_an_ini_beside_env_py_is_found_through_its_option(tmp_path: Path) -> Non
     shutil.copy(FIXTURES / "generic" / "alembic.ini", tmp_path / "migrations")
     Source(tmp_path).check()
 
-    found = Source(tmp_path).ini({"script_location": "migrations"})
+    found = Source(tmp_path).find_ini({"script_location": "migrations"})
     assert found == tmp_path / "migrations" / "alembic.ini"
     assert loaded(tmp_path, {"script_location": "%(here)s/migrations"})[1] == ["0002"]
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import (
     Position,
-    differences,
     find_lost_rows,
+    list_differences,
 )
 
 
@@ -13,8 +13,8 @@ def test_a_position_is_reported_by_all_heads_of_all_version_tables() -> None:
 
 
 def test_differences_are_marked_as_in_a_diff_whatever_the_order() -> None:
-    assert differences(["b", "a"], ["a", "b"]) == []
-    assert differences(["a", "b old"], ["b new", "a"]) == ["+b new", "-b old"]
+    assert list_differences(["b", "a"], ["a", "b"]) == []
+    assert list_differences(["a", "b old"], ["b new", "a"]) == ["+b new", "-b old"]
 
 
 def test_lost_rows_are_fewer_rows_and_tables_that_are_gone() -> None:

@@ -15,9 +15,9 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core import argument_specs, packed_code
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout, sha256_of, try_lock
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout, hash_file, try_lock
 from ansible_collections.hosting.alembic.plugins.module_utils._module import code
-from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answering, module_of
+from ansible_collections.hosting.alembic.plugins.module_utils._module.result import answer_errors, build_module
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.code import write_archive
 from tests.codes import assert_error
 from tests.layers import PLUGINS
@@ -51,9 +51,9 @@ def used(root: Path, digest: str, sent: Path | None = None, *, check: bool = Fal
         answers: list[str] = []
         with patch_module_args(options), pytest.MonkeyPatch.context() as patch:
             patch.setattr("builtins.print", lambda *words, **_: answers.append(str(words[0])))
-            module = module_of(argument_specs.plan())
+            module = build_module(argument_specs.plan())
             try:
-                with answering(module):
+                with answer_errors(module):
                     archive, how = code.use_code(module)
             except SystemExit:
                 return dict(json.loads(answers[-1]))
@@ -126,7 +126,7 @@ def test_code_that_was_altered_is_not_used_and_sent_again(root: Path, sent: Path
     archive.write_bytes(content)
     assert used(root, digest)["needs_code"] is True
     used(root, digest, sent)
-    assert sha256_of(archive) == digest
+    assert hash_file(archive) == digest
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "bit"])
@@ -250,7 +250,7 @@ def test_a_call_works_with_one_version_though_the_collection_was_replaced_meanwh
     for name in ("modules/plan_info.py", *(f"module_utils/{file}" for file in shipped("plan_info"))):
         (plugins / name).parent.mkdir(parents=True, exist_ok=True)
         # A name that the code in the archive imports from a file that was sent, too.
-        (plugins / name).write_text((PLUGINS / name).read_text().replace("current_release", "release_of_today"))
+        (plugins / name).write_text((PLUGINS / name).read_text().replace("read_current_release", "release_of_today"))
     for folder in (plugins, *plugins.rglob("*"), *list(plugins.parents)[:3]):
         if folder.is_dir():
             (folder / "__init__.py").touch()

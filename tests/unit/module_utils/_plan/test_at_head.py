@@ -36,7 +36,7 @@ def test_what_was_verified_is_known_without_env_py(host: Host, upgraded: Path) -
 
 def test_it_says_the_same_as_the_full_plan(host: Host, upgraded: Path) -> None:
     quick = known(host, upgraded)["app"]
-    (host.layout.journals_of("app") / "verified.json").unlink()
+    (host.layout.locate_journals("app") / "verified.json").unlink()
 
     assert host.plan(database(upgraded)) == quick
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_gone_is_planned_in_full_and_not_made(host: Host, upgrade
 
 
 def test_a_damaged_record_is_not_a_record(host: Host, upgraded: Path) -> None:
-    (host.layout.journals_of("app") / "verified.json").write_text('{"heads": 1}')
+    (host.layout.locate_journals("app") / "verified.json").write_text('{"heads": 1}')
 
     assert known(host, upgraded) == {}
 
@@ -114,11 +114,11 @@ def test_what_a_run_finds_at_head_is_known_from_then_on(host: Host, upgraded: Pa
 
 def test_a_mere_plan_leaves_no_record(host: Host, upgraded: Path) -> None:
     host.ship("generic", release="newer")
-    before = (host.layout.journals_of("app") / "verified.json").read_text()
+    before = (host.layout.locate_journals("app") / "verified.json").read_text()
 
     host.plan(database(upgraded))
 
-    assert (host.layout.journals_of("app") / "verified.json").read_text() == before
+    assert (host.layout.locate_journals("app") / "verified.json").read_text() == before
 
 
 def test_what_has_something_pending_leaves_no_record(host: Host, file: Path) -> None:
@@ -126,7 +126,7 @@ def test_what_has_something_pending_leaves_no_record(host: Host, file: Path) -> 
 
     host.plan(database(file), remember=True)
 
-    assert not host.layout.journals_of("app").exists()
+    assert not host.layout.locate_journals("app").exists()
     assert not file.exists()
 
 
@@ -149,7 +149,7 @@ def test_the_record_holds_no_secret(host: Host, file: Path) -> None:
     host.ship("generic")
     host.result("upgrade", database(file, environment={"TOKEN": "m4rked"}))
 
-    record = (host.layout.journals_of("app") / "verified.json").read_text()
+    record = (host.layout.locate_journals("app") / "verified.json").read_text()
 
     assert "m4rked" not in record
     assert str(file) in record

@@ -82,7 +82,7 @@ def test_refuse_makes_it_an_obstacle_and_leaves_the_database_alone(host: Host, f
     assert result["outcome"] == "refused"
     assert_error(result["error"], "revision-files-changed")
     assert heads(file) == ["0002"]
-    assert not (host.layout.backups_of("app") / "second").exists()
+    assert not (host.layout.locate_backups("app") / "second").exists()
 
 
 def test_warn_lets_the_upgrade_go_on_and_says_it_again_at_head(host: Host, file: Path, release: str) -> None:

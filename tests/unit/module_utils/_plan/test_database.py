@@ -65,7 +65,7 @@ def test_what_cannot_be_written_is_an_obstacle(host: Host, file: Path, read_only
     job = host.job("plan")
 
     def plan() -> PlanFacts:
-        return plan_database(database(file), job).facts()
+        return plan_database(database(file), job).as_facts()
 
     (obstacle,) = in_process(
         lambda: as_unprivileged(host.layout.release(release) / "source" / "migrations" / "versions", plan)

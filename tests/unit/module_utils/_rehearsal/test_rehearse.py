@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import list_proven
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.abandoned_copies import list_abandoned
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import read_events
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import works
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import is_worker_alive
 from ansible_collections.hosting.alembic.plugins.module_utils._module.recover import list_littered, recover
 from ansible_collections.hosting.alembic.plugins.module_utils._rehearsal.undo import MOST_REFILLS
 from tests.codes import assert_error
@@ -40,7 +40,7 @@ def rehearsed(host: Host, file: Path, **options: Any) -> Answer:
 
 
 def scratches(host: Host) -> list[Path]:
-    folder = host.layout.scratches_of("app")
+    folder = host.layout.locate_scratches("app")
     return list(folder.iterdir()) if folder.exists() else []
 
 
@@ -49,7 +49,7 @@ def verdicts(result: Answer) -> list[tuple[str, str]]:
 
 
 def words(host: Host, run: str = "r1") -> list[str]:
-    return [event["event"] for event in read_events(host.layout.rehearsal("app", run))]
+    return [event["event"] for event in read_events(host.layout.locate_rehearsal("app", run))]
 
 
 def test_a_good_history_is_reversible_and_the_database_is_only_read(host: Host, file: Path, at_first: str) -> None:
@@ -83,7 +83,7 @@ def test_a_backup_of_the_present_state_is_used_and_another_is_not(host: Host, fi
     assert rehearsed(host, file, run="r3")["backup"]["run"] == "r3"
     # So does its age, and so does damage.
     assert rehearsed(host, file, run="r4", rehearsal_max_age=0)["backup"]["run"] == "r4"
-    (newest, *_others) = proven(host.layout.backups_of("app"))
+    (newest, *_others) = list_proven(host.layout.locate_backups("app"))
     (Path(newest.path) / newest.dump).write_bytes(b"")
     assert rehearsed(host, file, run="r5")["backup"]["run"] == "r5"
 
@@ -314,9 +314,9 @@ def test_what_a_killed_rehearsal_leaves_is_removed_by_a_recovery_and_a_live_one_
     assert len(scratches(host)) == 1
 
     # The worker has its lock beside the copy's: no process is left to record how the rehearsal ended.
-    for pid in {*holding(scratches(host)[0]), *holding(host.layout.worker("r1", "rehearse"))}:
+    for pid in {*holding(scratches(host)[0]), *holding(host.layout.locate_worker("r1", "rehearse"))}:
         os.kill(pid, signal.SIGKILL)
-    while works(host.layout, "r1", "rehearse"):
+    while is_worker_alive(host.layout, "r1", "rehearse"):
         time.sleep(0.02)
     (copy,) = scratches(host)
     (result,) = recover(requested)["results"]

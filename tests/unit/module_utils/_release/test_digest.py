@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import digest_of, files_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import hash_shipped, list_files
 from tests.codes import refused
 
 
@@ -20,18 +20,18 @@ def source(tmp_path: Path) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    return [str(path.relative_to(folder)) for path in files_of(folder)]
+    return [str(path.relative_to(folder)) for path in list_files(folder)]
 
 
 def test_caches_and_bytecode_are_left_out(source: Path) -> None:
-    before = digest_of(source)
+    before = hash_shipped(source)
     for cache in ("__pycache__", ".git", ".venv", "versions/__pycache__", ".mypy_cache", "node_modules"):
         (source / cache).mkdir()
         (source / cache / "x").write_text("noise")
     (source / "env.pyc").write_text("bytecode")
 
     assert names(source) == ["env.py", "versions/0001.py"]
-    assert digest_of(source) == before
+    assert hash_shipped(source) == before
 
 
 def test_hidden_files_count(source: Path) -> None:
@@ -42,17 +42,17 @@ def test_hidden_files_count(source: Path) -> None:
 
 def test_the_order_does_not_depend_on_the_file_system(source: Path) -> None:
     copy = source.with_name("copy")
-    for path in reversed(list(files_of(source))):
+    for path in reversed(list(list_files(source))):
         place = copy / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)
 
     assert names(copy) == names(source)
-    assert digest_of(copy) == digest_of(source)
+    assert hash_shipped(copy) == hash_shipped(source)
 
 
 def test_the_digest_knows_content_name_and_executable_bit(source: Path) -> None:
-    seen = {digest_of(source)}
+    seen = {hash_shipped(source)}
     for change in (
         lambda: (source / "env.py").write_text("other"),
         lambda: (source / "env.py").rename(source / "env2.py"),
@@ -61,17 +61,17 @@ def test_the_digest_knows_content_name_and_executable_bit(source: Path) -> None:
         (source / "empty").touch,
     ):
         change()
-        seen.add(digest_of(source))
+        seen.add(hash_shipped(source))
 
     assert len(seen) == 6
 
 
 def test_the_digest_does_not_know_times_and_other_permissions(source: Path) -> None:
-    before = digest_of(source)
+    before = hash_shipped(source)
     os.utime(source / "env.py", (1, 1))
     (source / "env.py").chmod(0o600)
 
-    assert digest_of(source) == before
+    assert hash_shipped(source) == before
 
 
 def test_moving_bytes_from_one_file_to_the_next_is_another_digest(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_moving_bytes_from_one_file_to_the_next_is_another_digest(tmp_path: Path
         folder.mkdir()
         (folder / "x").write_text(first)
         (folder / "y").write_text(second)
-        digests.add(digest_of(folder))
+        digests.add(hash_shipped(folder))
 
     assert len(digests) == 2
 
@@ -93,21 +93,21 @@ def test_a_link_that_leads_out_is_refused(source: Path, target: str) -> None:
     (source / "link").symlink_to(target)
 
     with refused("source-leads-out", "link"):
-        digest_of(source)
+        hash_shipped(source)
 
 
 def test_a_link_to_a_folder_outside_is_refused(source: Path) -> None:
     (source / "shared").symlink_to("..")
 
     with refused("source-leads-out", "shared"):
-        list(files_of(source))
+        list(list_files(source))
 
 
 def test_an_absolute_link_is_refused_although_it_leads_inside(source: Path) -> None:
     (source / "link").symlink_to(source / "env.py")
 
     with refused("source-leads-out", "link"):
-        list(files_of(source))
+        list(list_files(source))
 
 
 def test_a_folder_that_begins_alike_is_outside(source: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_folder_that_begins_alike_is_outside(source: Path) -> None:
     (source / "link").symlink_to("../migrations2")
 
     with refused("source-leads-out", "link"):
-        list(files_of(source))
+        list(list_files(source))
 
 
 def test_links_inside_are_kept_as_links(source: Path) -> None:

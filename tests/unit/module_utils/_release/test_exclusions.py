@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import (
-    digest_of,
-    digest_of_all,
-    files_of,
+    hash_all,
+    hash_shipped,
     is_as_shipped,
+    list_files,
 )
 from tests.codes import refused
 from tests.unit.stage import script
@@ -28,17 +28,17 @@ def source(tmp_path: Path) -> Path:
 
 
 def names(folder: Path, *patterns: str) -> list[str]:
-    return [str(path.relative_to(folder)) for path in files_of(folder, patterns)]
+    return [str(path.relative_to(folder)) for path in list_files(folder, patterns)]
 
 
 def test_sqlite_is_known_by_its_content_whatever_it_is_called(source: Path) -> None:
-    before = digest_of(source)
+    before = hash_shipped(source)
     for name in ("app.db", "instance.data", "data/customers"):
         script(source / name, "pragma journal_mode = wal; create table t (a)")
         for suffix in ("-wal", "-shm", "-journal"):
             (source / f"{name}{suffix}").touch()
     (source / "opened.sqlite3").touch()
-    assert digest_of(source) == before
+    assert hash_shipped(source) == before
     assert "app.db" in names(source, "!app.db")
 
 
@@ -50,22 +50,22 @@ def test_what_is_only_called_like_a_database_is_shipped(source: Path) -> None:
 
 @pytest.mark.parametrize("name", ["venv", "env2", ".venv", "tools/py"])
 def test_a_virtualenv_is_left_out_whatever_it_is_called(source: Path, name: str) -> None:
-    before = digest_of(source)
+    before = hash_shipped(source)
     (source / name / "bin").mkdir(parents=True)
     (source / name / "pyvenv.cfg").write_text("home = /usr/bin")
     (source / name / "bin" / "python").symlink_to("/usr/bin/python3")
-    assert digest_of(source) == before
+    assert hash_shipped(source) == before
     assert "env/settings.py" in names(source)
 
 
 def test_an_environment_of_conda_and_the_file_of_a_worktree_are_left_out(source: Path) -> None:
-    before = digest_of(source)
+    before = hash_shipped(source)
     (source / "env2" / "conda-meta").mkdir(parents=True)
     (source / "env2" / "conda-meta" / "history").write_text("==> 2026-11-29 <==")
     (source / "env2" / "python").symlink_to("/usr/bin/python3")
     for folder in (source, source / "versions"):
         (folder / ".git").write_text(f"gitdir: {source.parent}/repository/.git/worktrees/source")
-    assert digest_of(source) == before
+    assert hash_shipped(source) == before
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,13 @@ def test_what_is_not_a_file_is_refused_by_name_and_can_be_left_out(source: Path,
             made.bind("odd")
         os.chdir(here)
     with refused("source-not-shippable", "odd", kind, "migrate_exclude: [odd]"):
-        digest_of(source)
+        hash_shipped(source)
     assert "odd" not in names(source, "odd")
 
 
 def test_a_release_is_as_shipped_when_a_log_or_a_database_appears_in_it(source: Path) -> None:
-    content, shipped = digest_of_all(source)
-    assert content == digest_of(source)
+    content, shipped = hash_all(source)
+    assert content == hash_shipped(source)
     (source / "alembic.log").write_text("INFO")
     script(source / "app.db", "create table t (a)")
     (source / "shop.egg-info").mkdir()
@@ -121,7 +121,7 @@ def test_a_release_is_as_shipped_when_a_log_or_a_database_appears_in_it(source: 
 
 @pytest.mark.parametrize("change", ["versions/0001.py", "versions/0002.py", "-env.py", "data/seed.sql"])
 def test_a_release_is_not_as_shipped_when_code_or_a_shipped_file_differs(source: Path, change: str) -> None:
-    content, shipped = digest_of_all(source)
+    content, shipped = hash_all(source)
     if change.startswith("-"):
         (source / change[1:]).unlink()
     else:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import digest_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import hash_shipped
 from ansible_collections.hosting.alembic.plugins.module_utils._release.install import (
     Installation,
     Installer,
-    facts_of,
+    collect_facts,
     prune,
 )
 from tests.codes import failed, refused
@@ -35,7 +35,7 @@ def archive(tmp_path: Path) -> Path:
 @pytest.fixture
 def wanted(archive: Path, tmp_path: Path) -> Installation:
     unpack(archive, tmp_path / "content")
-    return Installation("abc", digest_of(tmp_path / "content"), "", (), (), "", "python3", sys.prefix)
+    return Installation("abc", hash_shipped(tmp_path / "content"), "", (), (), "", "python3", sys.prefix)
 
 
 def names(folder: Path) -> list[str]:
@@ -57,7 +57,7 @@ def test_a_release_is_installed_with_the_virtualenv_that_is_there(
     assert (installer.place / "source" / "migrations" / "env.py").is_file()
     assert json.loads((installer.place / "release.json").read_text())["content"] == wanted.content
     assert stat.S_IMODE(installer.place.stat().st_mode) == 0o700
-    assert facts_of(installer)["virtualenv"] == os.path.realpath(sys.prefix)
+    assert collect_facts(installer)["virtualenv"] == os.path.realpath(sys.prefix)
 
 
 def test_installing_again_changes_nothing(host: Host, archive: Path, wanted: Installation) -> None:
@@ -249,7 +249,7 @@ def test_a_virtualenv_that_is_not_ours_is_never_removed(host: Host) -> None:
 def test_what_installs_the_source_has_a_virtualenv_of_its_own_release(host: Host) -> None:
     def name(release: str, *, from_source: bool) -> str:
         wanted = Installation(release, "c", "-e .", (), (), "", sys.executable, "", from_source=from_source)
-        return Installer(host.layout, wanted)._virtualenv_name()
+        return Installer(host.layout, wanted)._name_virtualenv()
 
     assert name("one", from_source=False) == name("two", from_source=False)
     assert name("one", from_source=True) != name("two", from_source=True)

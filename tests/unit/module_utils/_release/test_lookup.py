@@ -3,36 +3,36 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import (
-    current_release,
+    find_virtualenv_python,
     note_current,
+    read_current_release,
     release_of_all,
     release_of_database,
-    virtualenv_python,
 )
 from tests.unit.stage import Host, database
 
 
 def test_the_current_release_is_the_one_shipped_last(host: Host) -> None:
-    assert current_release(str(host.root)) == ""
+    assert read_current_release(str(host.root)) == ""
     host.ship("generic", "one")
     host.ship("generic", "two")
 
-    assert current_release(str(host.root)) == "two"
+    assert read_current_release(str(host.root)) == "two"
 
 
 def test_a_release_is_there_only_when_it_is_whole(host: Host) -> None:
     root = str(host.root)
-    assert virtualenv_python(root, "one") is None
+    assert find_virtualenv_python(root, "one") is None
     host.ship("generic", "one")
-    assert virtualenv_python(root, "one") == host.root / "releases" / "one" / "virtualenv" / "bin" / "python"
-    assert virtualenv_python(root, "") is None
+    assert find_virtualenv_python(root, "one") == host.root / "releases" / "one" / "virtualenv" / "bin" / "python"
+    assert find_virtualenv_python(root, "") is None
 
     (host.layout.release("one") / "release.json").rename(host.layout.release("one") / "gone.json")
-    assert virtualenv_python(root, "one") is None
+    assert find_virtualenv_python(root, "one") is None
 
     (host.layout.release("one") / "gone.json").rename(host.layout.release("one") / "release.json")
     (host.layout.release("one") / "virtualenv").unlink()
-    assert virtualenv_python(root, "one") is None
+    assert find_virtualenv_python(root, "one") is None
 
 
 def test_two_applications_below_one_root_have_a_release_each(host: Host) -> None:

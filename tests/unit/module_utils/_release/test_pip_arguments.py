@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._release.pip_arguments import (
-    for_netrc,
     split_arguments,
+    split_netrc,
     split_packages,
 )
 
@@ -55,7 +55,7 @@ def test_a_login_leaves_the_address_of_an_index() -> None:
         "https://deploy:t0ken@index.example.net:8443/simple/",
         "https://u:p@a.example.net https://b.example.net",
     )
-    variables, netrc = for_netrc({"PIP_INDEX_URL": index, "PIP_EXTRA_INDEX_URL": others, "PIP_PROXY": "http://x:y@z"})
+    variables, netrc = split_netrc({"PIP_INDEX_URL": index, "PIP_EXTRA_INDEX_URL": others, "PIP_PROXY": "http://x:y@z"})
     assert variables == {
         "PIP_INDEX_URL": "https://index.example.net:8443/simple/",
         "PIP_EXTRA_INDEX_URL": "https://a.example.net https://b.example.net",
@@ -68,11 +68,11 @@ def test_a_login_leaves_the_address_of_an_index() -> None:
 
 @pytest.mark.parametrize("index", [SECRET, "https://token@index.example.net", "https://index.example.net"])
 def test_what_a_netrc_cannot_say_stays_in_the_variable(index: str) -> None:
-    assert for_netrc({"PIP_INDEX_URL": index}) == ({"PIP_INDEX_URL": index}, "")
+    assert split_netrc({"PIP_INDEX_URL": index}) == ({"PIP_INDEX_URL": index}, "")
 
 
 def test_two_logins_of_one_host_are_not_mixed_up() -> None:
-    variables, netrc = for_netrc({"PIP_EXTRA_INDEX_URL": "https://a:b@host.net/x https://c:d@host.net/y"})
+    variables, netrc = split_netrc({"PIP_EXTRA_INDEX_URL": "https://a:b@host.net/x https://c:d@host.net/y"})
     assert variables == {"PIP_EXTRA_INDEX_URL": "https://host.net/x https://c:d@host.net/y"}
     assert netrc == "machine host.net login a password b\n"
 

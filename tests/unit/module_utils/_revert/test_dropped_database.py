@@ -106,7 +106,7 @@ def test_a_restore_that_fails_leaves_no_empty_database(
     server, name = postgres_database.server, postgres_database.name
     server.drop_database(name)
     server.execute(f'alter role "{name}" createdb')
-    (data, *_others) = sorted((host.layout.backups_of("app") / "r1" / "dump").glob("*.dat.gz"))
+    (data, *_others) = sorted((host.layout.locate_backups("app") / "r1" / "dump").glob("*.dat.gz"))
     data.write_bytes(b"no gzip")
 
     done = host.result("restore", entry, run="r2")

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import works
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import is_worker_alive
 from ansible_collections.hosting.alembic.plugins.module_utils._plan.at_head import read_known_plans
 from tests.codes import assert_error
 from tests.lab.fixtures import Database as Postgres
@@ -126,8 +126,8 @@ def test_one_whose_restore_was_killed_at_its_end_is_not_reported(
     host.result("upgrade", entry, run="r2")
     assert host.result("restore", entry, run="r3", of_run="r1", restore_loses_writes=True)["outcome"] == "restored"
     # It writes an end into a journal that has none.
-    wait_until(lambda: not works(host.layout, "r3", "restore"), "its worker to end")
-    journal = host.layout.journal("app", "r3")
+    wait_until(lambda: not is_worker_alive(host.layout, "r3", "restore"), "its worker to end")
+    journal = host.layout.locate_journal("app", "r3")
     lines = journal.read_text().splitlines(keepends=True)
     last = next(number for number, line in enumerate(lines) if json.loads(line)["event"] == "restored")
     journal.write_text("".join(lines[:last]))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import list_proven
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._core.progress import Progress
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils._revert.restore_guard import RestoreGuard
 from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import RunRecord
@@ -45,16 +45,16 @@ class Stage:
 
     def restore(self, theirs: str) -> None:
         """Restore, while others write after the guard has read for the first time."""
-        engine = engine_for(self.entry, self.host.job("downgrade", self.entry, run="r1"))
-        journal = Journal(self.host.layout.journal("app", "r1"), "downgrade")
+        engine = build_engine(self.entry, self.host.job("downgrade", self.entry, run="r1"))
+        journal = Journal(self.host.layout.locate_journal("app", "r1"), "downgrade")
         try:
-            manifest = proven(self.host.layout.backups_of("app"))[0]
-            run_record = RunRecord.of("r1", journal.events())
+            manifest = list_proven(self.host.layout.locate_backups("app"))[0]
+            run_record = RunRecord.of("r1", journal.read_events_of_run())
             with engine.lock(1, lambda _words: None):
                 guard = RestoreGuard(engine, manifest, run_record, journal, Progress(journal.path.with_suffix(".p")))
                 if theirs:
                     self.database.execute(theirs)
-                restorer_of(engine).restore(manifest.archive(), "r1", lambda _words: None, guard)
+                find_restorer(engine).restore(manifest.as_archive(), "r1", lambda _words: None, guard)
         finally:
             engine.close()
 

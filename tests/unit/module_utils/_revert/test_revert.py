@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import list_proven
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY, Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import (
     Event,
     Journal,
+    find_net_outcome,
     needs_revert,
-    net_outcome,
     reject,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import last_run_state
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import read_last_run_state
 from ansible_collections.hosting.alembic.plugins.module_utils._revert import revert, verification
 from ansible_collections.hosting.alembic.plugins.module_utils._revert.run_record import RunRecord
 from tests.codes import assert_error
@@ -330,7 +330,7 @@ def test_a_downgrade_that_fails_is_restored(host: Host, mine: Path) -> None:
     assert tables(mine) == {"mine"}
 
 
-@pytest.mark.parametrize("function", ["keep_positions", "still_applied"])
+@pytest.mark.parametrize("function", ["keep_positions", "list_still_applied"])
 def test_what_fails_after_a_downgrade_failed_does_not_hide_why(
     host: Host, mine: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
@@ -387,7 +387,7 @@ def test_a_failure_before_anything_was_committed_is_left_untouched(host: Host, m
 @pytest.mark.parametrize("how", ["damaged", "without its dump", "deleted"])
 def test_without_its_backup_it_is_held_with_both_ways_out(host: Host, mine: Path, how: str) -> None:
     failed_upgrade(host, mine)
-    (manifest,) = proven(host.layout.backups_of("app"))
+    (manifest,) = list_proven(host.layout.locate_backups("app"))
     dump = Path(manifest.path) / manifest.dump
     if how == "damaged":
         dump.write_bytes(dump.read_bytes()[:-1])
@@ -414,11 +414,11 @@ def test_without_its_backup_a_rollback_is_printed_though_it_may_leave_something(
     host.ship("broken")
     break_third(host)
     failed_upgrade(host, mine, "")
-    Journal(host.layout.journal("app", "r1"), "upgrade").write(
+    Journal(host.layout.locate_journal("app", "r1"), "upgrade").write(
         "wrote_unseen", revision="0003", table="alembic_version", reason="another program"
     )
     sql(mine, "insert into item (id, name) values (1, 'theirs')")
-    (manifest,) = proven(host.layout.backups_of("app"))
+    (manifest,) = list_proven(host.layout.locate_backups("app"))
     shutil.rmtree(manifest.path)
 
     held = host.result("downgrade", database(mine))
@@ -437,7 +437,7 @@ def test_where_its_backup_is_damaged_the_revert_names_an_older_one(host: Host, m
     host.ship("generic")
     host.result("backup", database(mine), run="r0")
     failed_upgrade(host, mine)
-    newest, older = proven(host.layout.backups_of("app"))
+    newest, older = list_proven(host.layout.locate_backups("app"))
     dump = Path(newest.path) / newest.dump
     dump.write_bytes(dump.read_bytes()[:-1])
 
@@ -565,7 +565,7 @@ def test_a_database_that_others_moved_since_is_refused(host: Host, mine: Path) -
 
     assert (result["outcome"], result["changed"]) == ("refused", False)
     assert_error(result["error"], "database-moved", "r1")
-    assert [manifest.run for manifest in proven(host.layout.backups_of("app"))] == ["r1"]
+    assert [manifest.run for manifest in list_proven(host.layout.locate_backups("app"))] == ["r1"]
 
 
 def test_what_was_rolled_back_is_not_rolled_back_again(host: Host, mine: Path) -> None:
@@ -640,7 +640,7 @@ def test_a_run_that_takes_itself_back_has_moved_nothing(host: Host, mine: Path) 
 
     assert result["outcome"] == "downgraded"
     assert heads(mine) == ["0001"]
-    assert net_outcome(host.events("r1")) == ""
+    assert find_net_outcome(host.events("r1")) == ""
     assert [each["revision"] for each in host.plan(database(mine))["pending"]] == ["0002"]
     assert host.plan(database(mine))["obstacles"] == []
 
@@ -657,7 +657,7 @@ def test_what_a_downgrade_would_not_fill_again_is_restored_where_no_session_wrot
     assert result["outcome"] == "restored"
     assert sql(mine, "select note from item") == [("worth keeping",)]
     assert heads(mine) == ["0002"]
-    assert net_outcome(host.events("r1")) == ""
+    assert find_net_outcome(host.events("r1")) == ""
 
 
 # What a journal records
@@ -833,10 +833,13 @@ def test_what_was_written_after_a_rejected_upgrade_is_not_lost(host: Host, mine:
 def test_a_rejected_upgrade_whose_revert_did_not_run_is_cut_short(host: Host, mine: Path) -> None:
     host.ship("generic")
     host.result("upgrade", database(mine))
-    assert last_run_state(host.layout, "app").state == ""
-    reject(Journal(host.layout.journal("app", "r1"), "upgrade"), {"what": "it was rejected", "why": "", "remedy": ""})
+    assert read_last_run_state(host.layout, "app").state == ""
+    reject(
+        Journal(host.layout.locate_journal("app", "r1"), "upgrade"),
+        {"what": "it was rejected", "why": "", "remedy": ""},
+    )
     # Its worker may still be about to end; then the controller has its word.
-    assert last_run_state(host.layout, "app").state in ("cut_short", "running")
+    assert read_last_run_state(host.layout, "app").state in ("cut_short", "running")
 
 
 # Text that is not UTF-8, as old applications have left it
@@ -877,7 +880,7 @@ def test_a_restore_that_replaced_the_database_is_not_followed_by_downgrades(host
     update = "def upgrade() -> None:\n    op.execute('update mine set a = a + 10')\n"
     second.write_text(second.read_text().replace("def upgrade() -> None:\n", update))
     failed_upgrade(host, mine, "")
-    (manifest,) = proven(host.layout.backups_of("app"))
+    (manifest,) = list_proven(host.layout.locate_backups("app"))
     path = Path(manifest.path) / "manifest.json"
     facts = json.loads(path.read_text())
     facts["fingerprint"].append("table that_no_restore_brings")
@@ -891,7 +894,7 @@ def test_a_restore_that_replaced_the_database_is_not_followed_by_downgrades(host
 
 
 def test_a_reason_in_front_of_an_error_keeps_its_code() -> None:
-    assert Failed("what", "why", code=HALF_WAY).because("reason").code == HALF_WAY
+    assert Failed("what", "why", code=HALF_WAY).with_reason("reason").code == HALF_WAY
 
 
 BY_ITSELF = "__import__('sqlite3').connect({path!r}, isolation_level=None).execute('update mine set a = a + 10')"

@@ -9,17 +9,20 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import list_proven
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._module.call import call_verb
-from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import current_release, virtualenv_python
+from ansible_collections.hosting.alembic.plugins.module_utils._release.lookup import (
+    find_virtualenv_python,
+    read_current_release,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._verbs import dispatch
 from tests.codes import assert_error, refused
 from tests.unit.stage import Host, database, heads, script, sql, tables
 
 
 def options(host: Host, file: Path, **more: Any) -> dict[str, Any]:
-    release = current_release(str(host.root))
+    release = read_current_release(str(host.root))
     entry = {"name": "app", "url": f"sqlite:///{file}"}
     return {"root": str(host.root), "release": release, "databases": [entry], "run": "r1", "follow": 60, **more}
 
@@ -27,7 +30,7 @@ def options(host: Host, file: Path, **more: Any) -> dict[str, Any]:
 def test_upgrade_and_revert_from_end_to_end_under_the_releases_python(host: Host, file: Path) -> None:
     host.ship("broken")
     script(file, "create table mine (a); insert into mine values (1)")
-    python = virtualenv_python(str(host.root), "broken")
+    python = find_virtualenv_python(str(host.root), "broken")
     assert python is not None
 
     (plan,) = call_verb(python, "plan", options(host, file))["databases"]
@@ -50,7 +53,7 @@ def test_what_env_py_prints_does_not_get_into_the_answer(host: Host, file: Path)
 
     assert result["outcome"] == "upgraded"
     assert heads(file) == ["0001"]
-    assert "env.py prints" in host.layout.journal("app", "r1").with_suffix(".output").read_text()
+    assert "env.py prints" in host.layout.locate_journal("app", "r1").with_suffix(".output").read_text()
 
 
 def test_a_refusal_crosses_over_whole(host: Host, file: Path) -> None:
@@ -124,7 +127,7 @@ def test_a_backup_alone_changes_nothing_in_the_database(host: Host, file: Path) 
     result = host.result("backup", database(file))
 
     assert (result["outcome"], result["changed"], result["before"], result["after"]) == ("backed_up", True, [], [])
-    assert [manifest.run for manifest in proven(host.layout.backups_of("app"))] == ["r1"]
+    assert [manifest.run for manifest in list_proven(host.layout.locate_backups("app"))] == ["r1"]
     assert file.read_bytes() == before
 
 
@@ -144,7 +147,7 @@ def test_old_backups_go_and_the_one_that_a_revert_needs_stays(host: Host, file: 
     for number in range(3):
         host.result("backup", database(file), run=f"b{number}", backup_keep=2)
 
-    runs = [manifest.run for manifest in proven(host.layout.backups_of("app"))]
+    runs = [manifest.run for manifest in list_proven(host.layout.locate_backups("app"))]
 
     assert runs == ["b2", "b1", "second"]
 

@@ -21,7 +21,7 @@ Setting = AbstractContextManager[None]
 
 def agreed(host: Host, entry: Database, **requested: Any) -> dict[str, Any]:
     """Foresee a restore, restore, and return the result; both say the same, and the first leaves no trace."""
-    folder = host.layout.journals_of(entry.name)
+    folder = host.layout.locate_journals(entry.name)
     before = names(folder)
     (foreseen,) = host.do("foresee_restore", entry, run="r2", **requested)["results"]
     assert set(names(folder)) <= set(before)  # the worker of the backup may still be tidying up
@@ -42,7 +42,7 @@ def locked(file: Path) -> Iterator[None]:
 
 @contextmanager
 def damaged(host: Host) -> Iterator[None]:
-    (dump,) = (host.layout.backups_of("app") / "r1").glob("*.sqlite3")
+    (dump,) = (host.layout.locate_backups("app") / "r1").glob("*.sqlite3")
     data = bytearray(dump.read_bytes())
     data[len(data) // 2] ^= 1
     dump.write_bytes(data)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal, read_events
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import last_run_state
-from ansible_collections.hosting.alembic.plugins.module_utils._verbs.prune import days_since
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import read_last_run_state
+from ansible_collections.hosting.alembic.plugins.module_utils._verbs.prune import count_days_since
 from tests.codes import assert_error
 from tests.unit.stage import Answer, Host, database, names, sql, tables
 
@@ -43,7 +43,7 @@ def old(path: Path, days: float = 40) -> None:
 
 
 def partial(host: Host, file: Path, name: str = ".cut.partial") -> Path:
-    folder = host.layout.backups_of("app") / name
+    folder = host.layout.locate_backups("app") / name
     folder.mkdir(parents=True)
     (folder / "database.sqlite3").write_bytes(file.read_bytes()[:100])
     return folder
@@ -74,7 +74,7 @@ def test_requested_it_is_dropped_and_the_journal_of_its_run_stays_as_it_was(
     (noted,) = read_events(host.layout.prune_journal("app"))
     assert (noted["event"], noted["of_run"], noted["name"]) == ("pruned", "bad", str(restored))
     assert "pruned" not in [event["event"] for event in host.events("bad")]
-    assert last_run_state(host.layout, "app").state == "failed"
+    assert read_last_run_state(host.layout, "app").state == "failed"
 
 
 def test_check_mode_lists_what_would_go(host: Host, file: Path, restored: Path) -> None:
@@ -96,7 +96,7 @@ def test_what_is_young_stays(host: Host, file: Path, restored: Path) -> None:
 def test_what_a_held_or_unrecovered_database_may_need_stays(
     host: Host, file: Path, restored: Path, outcome: str
 ) -> None:
-    journal = Journal(host.layout.journal("app", "later"), "upgrade")
+    journal = Journal(host.layout.locate_journal("app", "later"), "upgrade")
     journal.write("begun", revision="0003", table="main.alembic_version")
     journal.write("done", result={"name": "app", "outcome": outcome})
     folder = partial(host, file)
@@ -111,7 +111,7 @@ def test_what_a_held_or_unrecovered_database_may_need_stays(
 
 
 def test_a_run_that_went_well_since_ends_it(host: Host, file: Path, restored: Path) -> None:
-    journal = Journal(host.layout.journal("app", "held"), "upgrade")
+    journal = Journal(host.layout.locate_journal("app", "held"), "upgrade")
     journal.write("begun", revision="0003", table="main.alembic_version")
     journal.write("done", result={"name": "app", "outcome": "held"})
     release = host.ship("generic", "corrected")
@@ -132,7 +132,7 @@ def test_nothing_of_a_database_that_is_not_there_is_dropped(host: Host, file: Pa
 
 
 def test_backups_that_did_not_finish_go_and_those_that_count_stay(host: Host, file: Path, restored: Path) -> None:
-    proven = names(host.layout.backups_of("app"))
+    proven = names(host.layout.locate_backups("app"))
     cut, empty = partial(host, file), partial(host, file, "unproven")
     unreadable = partial(host, file, "unreadable")
     (unreadable / "manifest.json").write_text('{"from": "the future"}')
@@ -149,13 +149,13 @@ def test_backups_that_did_not_finish_go_and_those_that_count_stay(host: Host, fi
         unreadable.name: ("kept", "its manifest cannot be read; another version may have written it"),
         young.name: ("kept", "it is younger than 30 days"),
     }
-    assert names(host.layout.backups_of("app")) == sorted([*proven, unreadable.name, young.name])
+    assert names(host.layout.locate_backups("app")) == sorted([*proven, unreadable.name, young.name])
 
 
 def test_the_copy_of_a_dead_rehearsal_goes_at_once_and_that_of_a_live_one_stays(host: Host, file: Path) -> None:
     host.ship("generic")
     host.result("upgrade", database(file))
-    folder = host.layout.scratches_of("app")
+    folder = host.layout.locate_scratches("app")
     for name in ("dead", "living"):
         (folder / name).mkdir(parents=True)
         (folder / name / "app.db").write_bytes(file.read_bytes())
@@ -172,9 +172,9 @@ def test_the_copy_of_a_dead_rehearsal_goes_at_once_and_that_of_a_live_one_stays(
 
 
 def test_a_database_that_a_session_works_on_is_left_alone(host: Host, file: Path, restored: Path) -> None:
-    from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for  # noqa: PLC0415
+    from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine  # noqa: PLC0415
 
-    with engine_for(database(file), host.job("upgrade", run="other")).lock(0, lambda _: None):
+    with build_engine(database(file), host.job("upgrade", run="other")).lock(0, lambda _: None):
         answer = prune(host, file, prune=True, prune_days=0)
 
     assert answer["outcome"] == "refused"
@@ -195,9 +195,9 @@ def test_the_status_knows_what_is_retained_and_whether_it_is_old(
 def test_an_age_is_in_days() -> None:
     made = datetime.now(timezone.utc) - timedelta(days=3, hours=12)
 
-    assert days_since(made.isoformat()) == 3.5
-    assert days_since("") is None
-    assert days_since("yesterday") is None
+    assert count_days_since(made.isoformat()) == 3.5
+    assert count_days_since("") is None
+    assert count_days_since("yesterday") is None
 
 
 def test_what_cannot_be_dropped_keeps_nothing_else(host: Host, file: Path, restored: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import last_run_state
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import read_last_run_state
 from tests.codes import assert_error
 from tests.unit.stage import Answer, Host, database, heads
 
@@ -90,5 +90,5 @@ def test_a_restore_stays_one_after_a_prune_and_a_recovery(host: Host, file: Path
 
     endings = [event["result"]["outcome"] for event in host.events("third") if event["event"] == "done"]
     assert endings == ["restored"]
-    assert last_run_state(host.layout, "app").state == ""
+    assert read_last_run_state(host.layout, "app").state == ""
     assert heads(file) == ["0002"]

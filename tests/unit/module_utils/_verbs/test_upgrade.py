@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import check, proven
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import check, list_proven
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.locks import FileLock
 from tests.codes import assert_error, assert_names
 from tests.unit.stage import Answer, Host, database, heads, script, sql, tables
@@ -45,7 +45,7 @@ def test_an_upgrade_ends_at_its_target_with_a_proven_backup(
     assert (result["error"], result["lost_rows"]) == (None, {})
     assert heads(file) == ["0002"]
     assert tables(file) == {"alembic_version", "item"} | ({"mine"} if there else set())
-    (manifest,) = proven(host.layout.backups_of("app"))
+    (manifest,) = list_proven(host.layout.locate_backups("app"))
     check(manifest)
     assert manifest.path == result["backup"]["path"]
     assert manifest.row_counts == ({"mine": 1} if there else {})
@@ -72,7 +72,7 @@ def test_a_second_run_changes_nothing_and_takes_no_backup(host: Host, file: Path
 
     assert (result["outcome"], result["changed"], result["backup"]) == ("unchanged", False, None)
     assert file.read_bytes() == before
-    assert len(proven(host.layout.backups_of("app"))) == 1
+    assert len(list_proven(host.layout.locate_backups("app"))) == 1
 
 
 def test_lost_rows_are_reported_and_not_refused(host: Host, file: Path) -> None:
@@ -125,7 +125,7 @@ def test_what_env_py_prints_is_kept_beside_the_journal_and_nowhere_else(
 
     assert host.result("upgrade", database(file))["outcome"] == "upgraded"
 
-    output = host.layout.journal("app", "r1").with_suffix(".output")
+    output = host.layout.locate_journal("app", "r1").with_suffix(".output")
     assert "env.py writes to descriptor 1" in output.read_text()
     assert "revision 0001 prints" in output.read_text()
     assert capfd.readouterr() == ("", "")
@@ -156,7 +156,7 @@ def test_what_cannot_be_done_is_refused_before_a_backup(
     assert result["error"]["code"] == code
     assert result["error"]["remedy"] or result["error"]["why"]
     assert file.read_bytes() == before
-    assert proven(host.layout.backups_of("app")) == []
+    assert list_proven(host.layout.locate_backups("app")) == []
     assert not {"backed_up", "begun"} & set(words(host))
 
 
@@ -178,7 +178,7 @@ def test_an_env_py_that_hangs_is_refused_and_blocks_nothing(host: Host, file: Pa
 def test_what_another_run_holds_is_refused_with_who_holds_it(host: Host, file: Path) -> None:
     host.ship("generic")
     script(file, "create table mine (a)")
-    lock = FileLock.attempt(file.with_name("app.db-migrating"), "run other")
+    lock = FileLock.try_acquire(file.with_name("app.db-migrating"), "run other")
     assert lock is not None
 
     result = host.result("upgrade", database(file), database_wait=0.2)
@@ -377,7 +377,7 @@ while not any(sys.argv[3] in journal.read_text() for journal in pathlib.Path(sys
 @contextmanager
 def writing(host: Host, file: Path, until: str) -> Iterator[None]:
     """Keep a write lock in a process of its own, as an application does, until the journal has an event."""
-    command = [sys.executable, "-c", HOLD, str(file), str(host.layout.journals_of("app")), f'"event": "{until}"']
+    command = [sys.executable, "-c", HOLD, str(file), str(host.layout.locate_journals("app")), f'"event": "{until}"']
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import proven
+from ansible_collections.hosting.alembic.plugins.module_utils._backup.manifest import list_proven
 from tests.codes import assert_error
 from tests.unit.stage import Host, database, heads, names, script, tables
 
@@ -46,7 +46,7 @@ def test_a_database_is_not_begun_where_the_margin_does_not_fit(host: Host, file:
     assert (result["outcome"], result["changed"], result["backup"]) == ("deferred", False, None)
     assert_error(result["error"], "window-too-short", "2026-11-22T04:00:00+00:00", "migrate_window_margin", "70 s")
     assert file.read_bytes() == before
-    assert proven(host.layout.backups_of("app")) == []
+    assert list_proven(host.layout.locate_backups("app")) == []
     assert not any(event["event"] == "begun" for event in host.events())
 
 
@@ -129,7 +129,7 @@ def test_one_that_has_only_waited_for_its_lock_is_deferred(host: Host, file: Pat
 
     assert result["outcome"] == "deferred"
     assert heads(file) == ["0002"]
-    assert names(host.layout.backups_of("app")) == [proven(host.layout.backups_of("app"))[0].run]
+    assert names(host.layout.locate_backups("app")) == [list_proven(host.layout.locate_backups("app"))[0].run]
 
 
 def test_an_override_is_in_the_journal(host: Host, file: Path) -> None:

@@ -30,22 +30,22 @@ def test_a_journal_is_read_again_only_when_it_has_changed(host: Host, read: list
     unfinished = follow.Unfinished(job, job.databases)
     assert unfinished.poll()
     assert read == ["a", "b"]
-    Journal(job.journal("a"), "upgrade").write("begun")
+    Journal(job.locate_journal("a"), "upgrade").write("begun")
 
     assert [unfinished.poll() for _time in range(5)] == [True] * 5
     assert read == ["a", "b", "a"]
-    Journal(job.journal("a"), "upgrade").write("done", result={})
+    Journal(job.locate_journal("a"), "upgrade").write("done", result={})
 
     assert [unfinished.poll() for _time in range(5)] == [True] * 5
     assert read == ["a", "b", "a", "a"]
-    Journal(job.journal("b"), "upgrade").write("done", result={})
+    Journal(job.locate_journal("b"), "upgrade").write("done", result={})
 
     assert not unfinished.poll()
 
 
 def test_an_end_within_one_tick_of_the_clock_is_seen(host: Host) -> None:
     job = host.job("upgrade", database(Path("/srv/a"), "a"))
-    journal = Journal(job.journal("a"), "upgrade")
+    journal = Journal(job.locate_journal("a"), "upgrade")
     journal.write("begun")
     unfinished = follow.Unfinished(job, job.databases)
     assert unfinished.poll()

@@ -93,7 +93,7 @@ def test_the_work_goes_on_when_its_caller_is_gone(host: Host, tmp_path: Path) ->
         call(host, entries("a"), lambda *_: wait_for(tmp_path / "go"), follow=60)
         os._exit(0)
     until(lambda: is_alive(host.job("upgrade"), "upgrade"))
-    until(lambda: host.layout.journals_of("a").is_dir())
+    until(lambda: host.layout.locate_journals("a").is_dir())
     os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     (tmp_path / "go").touch()
@@ -104,7 +104,7 @@ def test_the_work_goes_on_when_its_caller_is_gone(host: Host, tmp_path: Path) ->
 def test_nothing_is_reported_twice(host: Host, tmp_path: Path) -> None:
     def work(_one: Database, journal: Journal, progress: Progress) -> None:
         journal.write("backed_up", path="/b", size=1234)
-        progress.phase("works")
+        progress.begin_phase("works")
         wait_for(tmp_path / "go")
         journal.write("verified")
 
@@ -286,7 +286,7 @@ def test_what_env_py_prints_is_kept_without_its_secrets(host: Host, file: Path) 
     answer = call_module("upgrade", root=str(host.root), databases=[entry], run="r1", follow=60)
 
     assert not answer.get("failed"), answer
-    output = host.layout.journal("app", "r1").with_suffix(".output")
+    output = host.layout.locate_journal("app", "r1").with_suffix(".output")
     wait_until(lambda: "raw" in output.read_text(), "its output was not written")
     assert "said ********" in output.read_text()
     assert "0123456789" not in output.read_text()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible import constants
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.progress import Progress, duration
+from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.progress import Progress, format_duration
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +52,12 @@ def of_host(clock: Clock, host: str = "web1", **options: Any) -> Progress:
 
 def test_a_line_says_how_many_have_ended_which_was_the_last_and_how_long_the_rest_takes(clock: Clock) -> None:
     progress = of_host(clock)
-    progress.lines(ended(7), 200, [])
+    progress.list_lines(ended(7), 200, [])
     clock.now += 60
 
-    assert progress.lines(ended(57), 200, ["t58: backed up"]) == ["[57/200] t57 upgraded in 2.1 s, about 3 min left"]
+    assert progress.list_lines(ended(57), 200, ["t58: backed up"]) == [
+        "[57/200] t57 upgraded in 2.1 s, about 3 min left"
+    ]
     assert progress.printed == ["[7/200] t7 upgraded in 2.1 s", "[57/200] t57 upgraded in 2.1 s, about 3 min left"]
 
 
@@ -63,12 +65,12 @@ def test_the_first_line_estimates_by_the_time_since_the_call(clock: Clock) -> No
     progress = of_host(clock)
     clock.now += 4
 
-    assert progress.lines(ended(100), 400, []) == ["[100/400] t100 upgraded in 2.1 s, about 12 s left"]
+    assert progress.list_lines(ended(100), 400, []) == ["[100/400] t100 upgraded in 2.1 s, about 12 s left"]
 
 
 def test_few_databases_print_what_happens_in_each(clock: Clock) -> None:
-    assert of_host(clock).lines(ended(1), 12, ["t2: backed up"]) == ["web1 | t2: backed up"]
-    assert of_host(clock, shows_all=True).lines(ended(1), 200, ["t2: backed up"]) == ["web1 | t2: backed up"]
+    assert of_host(clock).list_lines(ended(1), 12, ["t2: backed up"]) == ["web1 | t2: backed up"]
+    assert of_host(clock, shows_all=True).list_lines(ended(1), 200, ["t2: backed up"]) == ["web1 | t2: backed up"]
 
 
 def test_a_run_of_any_length_prints_few_lines(clock: Clock) -> None:
@@ -76,7 +78,7 @@ def test_a_run_of_any_length_prints_few_lines(clock: Clock) -> None:
         progress = Progress(f"upgrade {seconds}", "web1", clock=clock)
         for count in range(1, 1000):
             clock.now += seconds
-            progress.lines(ended(count), 1000, [])
+            progress.list_lines(ended(count), 1000, [])
         assert 1 <= len(progress.printed) <= 12, seconds
 
 
@@ -86,7 +88,7 @@ def test_all_hosts_together_print_a_line_a_second_at_most_and_count_together(clo
     for count in range(1, 101):
         for host in hosts:
             clock.now += 0.05
-            lines += [(clock.now, line) for line in host.lines(ended(count), 100, [])]
+            lines += [(clock.now, line) for line in host.list_lines(ended(count), 100, [])]
 
     assert 3 <= len(lines) <= 6
     assert all(later - earlier >= 1 for (earlier, _one), (later, _other) in zip(lines, lines[1:]))
@@ -98,15 +100,15 @@ def test_all_hosts_together_print_a_line_a_second_at_most_and_count_together(clo
 
 def test_the_first_failure_of_each_cause_is_printed_at_once(clock: Clock) -> None:
     progress = of_host(clock)
-    progress.lines(ended(3), 1000, [])
+    progress.list_lines(ended(3), 1000, [])
     clock.now += 2
-    (first,) = progress.lines(ended(4, **failing("no such table: itme")), 1000, [])
+    (first,) = progress.list_lines(ended(4, **failing("no such table: itme")), 1000, [])
     clock.now += 2
-    again = progress.lines(
+    again = progress.list_lines(
         [*ended(4, **failing("no such table: itme")), {**failing("no such table: itme"), "name": "x"}], 1000, []
     )
     clock.now += 2
-    (other,) = progress.lines(
+    (other,) = progress.list_lines(
         [*ended(4, **failing("no such table: itme")), {**failing("disk full"), "name": "y"}], 1000, []
     )
 
@@ -118,24 +120,24 @@ def test_the_first_failure_of_each_cause_is_printed_at_once(clock: Clock) -> Non
 def test_a_failure_that_came_too_soon_after_a_line_is_printed_later(clock: Clock) -> None:
     progress = of_host(clock)
     clock.now += 2
-    assert progress.lines(ended(300), 1000, [])
+    assert progress.list_lines(ended(300), 1000, [])
     clock.now += 0.1
-    assert progress.lines(ended(301, **failing("disk full")), 1000, []) == []
+    assert progress.list_lines(ended(301, **failing("disk full")), 1000, []) == []
     clock.now += 1
-    (line,) = progress.lines(ended(301, **failing("disk full")), 1000, [])
+    (line,) = progress.list_lines(ended(301, **failing("disk full")), 1000, [])
     assert "t301 failed: disk full" in line
 
 
 def test_where_nothing_ends_it_says_what_is_waited_for(clock: Clock) -> None:
     progress = of_host(clock)
-    progress.lines([], 100, [])
+    progress.list_lines([], 100, [])
     clock.now += 30
 
-    (line,) = progress.lines([], 100, ["t1: waits, waits for session 7 (30 s)", "t2: backs up (1 s)"])
+    (line,) = progress.list_lines([], 100, ["t1: waits, waits for session 7 (30 s)", "t2: backs up (1 s)"])
 
     assert line == "[0/100] t1: waits, waits for session 7 (30 s)"
 
 
 @pytest.mark.parametrize(("value", "words"), [(3, "3 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (9000, "2 h")])
 def test_a_duration_is_in_the_unit_that_people_say(value: float, words: str) -> None:
-    assert duration(value) == words
+    assert format_duration(value) == words

@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.packed_list import pack_list
-from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import make_printable
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.answers import answer_of
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import (
-    interpreter_facts,
+    escape_controls,
     reduce_answer,
-    without_controls,
+    reduce_interpreter,
 )
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.shapes import Items, Record, Shape
 
@@ -69,10 +69,10 @@ def test_nothing_but_what_is_declared_is_passed_on(module: str) -> None:
 
 def test_the_interpreter_that_ansible_found_is_remembered_and_no_other_word() -> None:
     key = "discovered_interpreter_python"
-    assert interpreter_facts(key, "/usr/bin/python3.11") == {"ansible_facts": {key: "/usr/bin/python3.11"}}
-    assert interpreter_facts(key, "/usr/bin/python3 -c 'x'") == {}
-    assert interpreter_facts(key, "python") == {}
-    assert interpreter_facts(None, "/usr/bin/python3") == {}
+    assert reduce_interpreter(key, "/usr/bin/python3.11") == {"ansible_facts": {key: "/usr/bin/python3.11"}}
+    assert reduce_interpreter(key, "/usr/bin/python3 -c 'x'") == {}
+    assert reduce_interpreter(key, "python") == {}
+    assert reduce_interpreter(None, "/usr/bin/python3") == {}
 
 
 @pytest.mark.parametrize(
@@ -104,12 +104,12 @@ def test_a_terminal_finds_nothing_to_act_on() -> None:
     shown = r"\x1b]0;owned\x07\x0d\x9b31m\u202egpj.exe\u2066\u200f\ufeff\udc80 Größe 表 ok"
     assert kept["msg"] == f"{shown}\nnext line"
     assert kept["databases"][0]["outcome"] == shown
-    assert printable("one\ntwo\tthree") == r"one\x0atwo\x09three"
+    assert make_printable("one\ntwo\tthree") == r"one\x0atwo\x09three"
 
 
 def test_what_surrounds_an_answer_is_clean_before_ansible_shows_it() -> None:
-    assert without_controls('\x1b[2Jjunk {"a": "\x9b"}\r\n') == '\\u001b[2Jjunk {"a": "\\u009b"}\n'
-    assert without_controls(None) is None
+    assert escape_controls('\x1b[2Jjunk {"a": "\x9b"}\r\n') == '\\u001b[2Jjunk {"a": "\\u009b"}\n'
+    assert escape_controls(None) is None
 
 
 def test_long_text_is_cut_and_says_so() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.checks import problems
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.checks import list_problems
 
 GOOD = {"name": "app", "url": "sqlite:////srv/app.db"}
 
@@ -28,7 +28,7 @@ def test_what_is_right_has_no_problem(options: dict[str, Any]) -> None:
     }
     options["databases"].append(full)
 
-    assert problems(options) == []
+    assert list_problems(options) == []
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_is_right_has_no_problem(options: dict[str, Any]) -> None:
 def test_each_problem_says_where_it_is_and_what_to_do(
     options: dict[str, Any], change: dict[str, Any], words: list[str]
 ) -> None:
-    (problem,) = problems({**options, **change})
+    (problem,) = list_problems({**options, **change})
 
     for word in words:
         assert word in problem
@@ -79,13 +79,13 @@ def test_each_problem_says_where_it_is_and_what_to_do(
 def test_all_problems_are_reported_at_once(options: dict[str, Any]) -> None:
     wrong = {**options, "source": "/nowhere", "run": "a b", "databases": [{"name": "app"}, {"url": "x"}, 5]}
 
-    assert len(problems(wrong)) == 5
+    assert len(list_problems(wrong)) == 5
 
 
 def test_no_secret_is_repeated(options: dict[str, Any]) -> None:
     entry = {"name": "app", "url": ["postgresql://u:hunter2@server/x"], "password": ["hunter2"], "hunter": "hunter2"}
 
-    assert "hunter2" not in " ".join(problems({**options, "databases": [entry]}))
+    assert "hunter2" not in " ".join(list_problems({**options, "databases": [entry]}))
 
 
 def source(**more: object) -> dict[str, object]:
@@ -102,12 +102,12 @@ def test_schemas_of_one_database_and_of_each_that_is_found(options: dict[str, An
     each = {"name": "{d}_{schema}", "url": "postgresql://u@h/{d}", "schema": "{schema}"}
     found = tenants(name="found", url=None, command=["/bin/list"], template=each)
     options.update(databases=[], discover=[tenants(), found])
-    assert problems(options) == []
+    assert list_problems(options) == []
 
 
 def test_sources_in_place_of_databases(options: dict[str, Any]) -> None:
     options.update(databases=[], discover=[source(exclude=["x*"], minimum=3, maximum_change=25.5, timeout=5)])
-    assert problems(options) == []
+    assert list_problems(options) == []
 
 
 @pytest.mark.parametrize(
@@ -137,5 +137,5 @@ def test_sources_in_place_of_databases(options: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_wrong_with_a_source_is_reported(options: dict[str, Any], discover: Any, words: list[str]) -> None:
-    found = " ".join(problems({**options, "discover": discover}))
+    found = " ".join(list_problems({**options, "discover": discover}))
     assert [each for each in words if each not in found] == []

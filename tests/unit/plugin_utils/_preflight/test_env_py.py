@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.checks import problems
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.checks import list_problems
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.env_py import refuse_without_env_py
 from tests.codes import refused
 from tests.unit.stage import FIXTURES
@@ -109,6 +109,6 @@ def test_a_package_is_left_to_the_host(tmp_path: Path) -> None:
 )
 def test_a_number_in_environment_is_a_text_and_nothing_else_is(tmp_path: Path, value: object, wrong: bool) -> None:
     entry = {"name": "app", "url": "sqlite://", "environment": {"PORT": value}}
-    found = problems({"source": str(tmp_path), "databases": [entry]})
+    found = list_problems({"source": str(tmp_path), "databases": [entry]})
     assert bool(found) is wrong, found
     assert all("PORT" in sentence for sentence in found)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible import constants
 
-from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import digest_of
+from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import hash_shipped
 from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.packing import pack
 from tests.codes import refused
 from tests.unit.stage import FIXTURES, unpack
@@ -70,7 +70,7 @@ def test_what_is_unpacked_is_what_was_packed(source: Path, tmp_path: Path) -> No
         assert all((member.uid, member.gid, member.mtime, member.uname) == (0, 0, 0, "") for member in tar)
     unpack(Path(found["archive"]), tmp_path / "out")
 
-    assert digest_of(tmp_path / "out") == found["content"] == digest_of(source)
+    assert hash_shipped(tmp_path / "out") == found["content"] == hash_shipped(source)
     assert os.access(tmp_path / "out" / "hook.sh", os.X_OK)
     assert not os.access(tmp_path / "out" / "alembic.ini", os.X_OK)
 

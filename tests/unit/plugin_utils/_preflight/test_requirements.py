@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.requirements import install_the_source, text_of
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.requirements import (
+    install_the_source,
+    read_requirements,
+)
 from tests.codes import refused
 
 
@@ -24,7 +27,7 @@ def source(tmp_path: Path) -> Path:
 def test_the_text_is_that_of_all_files(source: Path) -> None:
     (source / "requirements.txt").write_text("-r base.txt\n--constraint=lib/pins.txt\n# -r ../vault.txt\n")
     (source / "lib" / "pins.txt").write_text("-r ../base.txt\nsqlalchemy==2.0\n")
-    assert text_of(source, "requirements.txt").count("alembic") == 2
+    assert read_requirements(source, "requirements.txt").count("alembic") == 2
 
 
 @pytest.mark.parametrize(
@@ -42,7 +45,7 @@ def test_the_text_is_that_of_all_files(source: Path) -> None:
 )
 def test_a_file_is_found_however_pip_lets_it_be_named(source: Path, line: str) -> None:
     (source / "requirements.txt").write_text(f"{line}\nsqlalchemy\n")
-    assert text_of(source, "requirements.txt").count("alembic\n") == 1
+    assert read_requirements(source, "requirements.txt").count("alembic\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -62,16 +65,16 @@ def test_a_file_is_found_however_pip_lets_it_be_named(source: Path, line: str) -
 def test_a_file_that_leads_out_is_refused_by_name(source: Path, line: str) -> None:
     (source / "requirements.txt").write_text(line.replace("ABSOLUTE", str(source.parent / "vault.txt")))
     with refused("requirements-invalid", "vault.txt", "requirements.txt") as refusal:
-        text_of(source, "requirements.txt")
+        read_requirements(source, "requirements.txt")
     assert "sesame" not in str(refusal.value)
 
 
 def test_a_named_file_outside_and_one_behind_a_link_are_refused(source: Path) -> None:
     with refused("requirements-invalid"):
-        text_of(source, "../vault.txt")
+        read_requirements(source, "../vault.txt")
     (source / "requirements.txt").symlink_to("../vault.txt")
     with refused("requirements-invalid"):
-        text_of(source, "requirements.txt")
+        read_requirements(source, "requirements.txt")
 
 
 @pytest.mark.parametrize("second", ["requirements.txt", "base.txt"])
@@ -79,16 +82,16 @@ def test_a_loop_is_refused_by_name(source: Path, second: str) -> None:
     (source / "requirements.txt").write_text("-r base.txt")
     (source / "base.txt").write_text(f"-c {second}")
     with refused("requirements-invalid", "base.txt"):
-        text_of(source, "requirements.txt")
+        read_requirements(source, "requirements.txt")
 
 
 def test_a_reference_that_is_not_there_or_not_shipped_is_refused(source: Path) -> None:
     (source / "requirements.txt").write_text("-r base.txt")
     with refused("requirements-invalid", "base.txt"):
-        text_of(source, "requirements.txt", ["base*"])
+        read_requirements(source, "requirements.txt", ["base*"])
     (source / "base.txt").unlink()
     with refused("requirements-invalid", "requirements.txt"):
-        text_of(source, "requirements.txt")
+        read_requirements(source, "requirements.txt")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,7 @@ def test_what_installs_the_source_is_known(
 def test_hashes_and_other_options_of_a_requirement_are_not_its_name(source: Path) -> None:
     hashes = " \\\n".join(f"    --hash=sha256:{number:064x}" for number in range(20))
     (source / "requirements.txt").write_text(f"markupsafe==3.0.4 \\\n{hashes}\nalembic --no-binary=alembic\n")
-    text = text_of(source, "requirements.txt")
+    text = read_requirements(source, "requirements.txt")
     assert not install_the_source(source, text, ["x" * 300], [])
     assert install_the_source(source, "./lib --hash=sha256:00\n", [], [])
 
@@ -158,4 +161,4 @@ def test_a_file_that_is_not_utf_8_is_refused_by_name(source: Path) -> None:
     (source / "requirements.txt").write_text("-r lib/pins.txt")
     (source / "lib" / "pins.txt").write_text("alembic", encoding="utf-16")
     with refused("requirements-invalid", "pins.txt"):
-        text_of(source, "requirements.txt")
+        read_requirements(source, "requirements.txt")

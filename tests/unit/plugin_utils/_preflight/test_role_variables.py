@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible import constants
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import variable_problems
+from ansible_collections.hosting.alembic.plugins.plugin_utils._preflight.role_variables import list_variable_problems
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def _invocation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def problems(**variables: Any) -> list[str]:
-    return list(variable_problems(variables, lambda values: values))
+    return list(list_variable_problems(variables, lambda values: values))
 
 
 def test_the_defaults_and_variables_of_others_are_right() -> None:
@@ -30,7 +30,7 @@ def test_the_defaults_and_variables_of_others_are_right() -> None:
 
 def test_only_those_with_a_prefix() -> None:
     wrong = {"migrate_workers": "many", "migrate_schedule_kind": "at"}
-    (sentence,) = variable_problems(wrong, lambda values: values, "migrate_schedule_")
+    (sentence,) = list_variable_problems(wrong, lambda values: values, "migrate_schedule_")
     assert "migrate_schedule_kind" in sentence
     assert len(problems(**wrong)) == 2
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.causes import cause_lines
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.failures import failure_lines
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.causes import list_cause_lines
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.failures import render_failures
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import report
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.tally import tally
@@ -22,7 +22,7 @@ def failing(name: str, why: str = "no such table: itme") -> dict[str, Any]:
 def test_databases_of_one_cause_are_one_line() -> None:
     names = [f"t{number}" for number in range(1, 24)]
 
-    (line,) = cause_lines((name, failing(name)) for name in names)
+    (line,) = list_cause_lines((name, failing(name)) for name in names)
 
     assert line.startswith(f"23 databases ({', '.join(names)}): Revision b2 (total) failed [")
     assert line.endswith("no such table: itme.")
@@ -31,7 +31,7 @@ def test_databases_of_one_cause_are_one_line() -> None:
 def test_another_cause_is_another_line_and_one_database_keeps_its_name() -> None:
     errors = [("one", failing("one")), ("two", failing("two", "disk full")), ("three", failing("three"))]
 
-    assert cause_lines(errors) == [
+    assert list_cause_lines(errors) == [
         "2 databases (one, three): Revision b2 (total) failed [revision-failed]: no such table: itme.",
         "two: Revision b2 (total) failed in database 'two' [revision-failed]: disk full.",
     ]
@@ -45,7 +45,7 @@ def test_a_database_that_is_held_keeps_its_own_ways_out() -> None:
         for name in ("one", "two")
     ]
 
-    lines = failure_lines(failures, View())
+    lines = render_failures(failures, View())
 
     assert [line for line in lines if "To restore the old state" in line] == [
         f"  To restore the old state: {command.format(name)}" for name in ("one", "two")
@@ -57,7 +57,7 @@ def test_what_was_undone_for_one_cause_is_printed_once_and_one_command_tries_all
     back = {"outcome": "downgraded", "after": ["a1"], "undone": [{"revision": "b2"}]}
     failures = [({"name": name, "error": failing(name)}, {**back}) for name in ("one", "two")]
 
-    printed, undone, command = failure_lines(failures, View())
+    printed, undone, command = render_failures(failures, View())
 
     assert printed == "2 databases (one, two): Revision b2 (total) failed [revision-failed]: no such table: itme."
     assert undone == "  Downgraded b2; they are at a1, as before."
@@ -92,8 +92,8 @@ def test_what_failed_in_each_by_its_name_is_one_cause_for_all() -> None:
         what = f"The rollback of {name!r} failed"
         return {"what": what, "why": f"the process of {name!r} died", "code": "rollback-failed"}
 
-    (line,) = cause_lines((name, error(name)) for name in ("one", "two"))
-    (single,) = cause_lines([("one", error("one"))])
+    (line,) = list_cause_lines((name, error(name)) for name in ("one", "two"))
+    (single,) = list_cause_lines([("one", error("one"))])
 
     assert line == "2 databases (one, two): The rollback failed [rollback-failed]: the process of … died."
     assert single == "one: The rollback of 'one' failed [rollback-failed]: the process of 'one' died."

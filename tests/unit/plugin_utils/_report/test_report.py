@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import joint, report
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.sizes import size
-from ansible_collections.hosting.alembic.plugins.plugin_utils._report.tables import table
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.report import render_joint, report
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.sizes import format_size
+from ansible_collections.hosting.alembic.plugins.plugin_utils._report.tables import render_table
 
 ERROR = {"what": "Revision 0003 failed", "why": "because", "remedy": "Correct it"}
 BACKUP = {"path": "/srv/backups/shop/r1", "size": 12_345_678, "taken": "2026-11-22T03:00:00.123+00:00"}
@@ -42,7 +42,7 @@ def failed(**back: Any) -> str:
 def test_columns_are_aligned_and_empty_ones_left_out() -> None:
     rows = [["shop", "", "a"], ["longer name", "", ""]]
 
-    assert table(("NAME", "EMPTY", "LAST"), rows) == ["NAME         LAST", "shop         a", "longer name"]
+    assert render_table(("NAME", "EMPTY", "LAST"), rows) == ["NAME         LAST", "shop         a", "longer name"]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_columns_are_aligned_and_empty_ones_left_out() -> None:
     [(None, "0 B"), (0, "0 B"), (999, "999 B"), (1000, "1 kB"), (12_345_678, "12 MB"), (5_000_000_000_000, "5.0 TB")],
 )
 def test_bytes_are_reported_as_people_say_them(count: int | None, words: str) -> None:
-    assert size(count) == words
+    assert format_size(count) == words
 
 
 def test_an_upgrade_is_a_line_a_database_and_what_was_lost() -> None:
@@ -375,7 +375,7 @@ def test_the_plans_of_several_hosts_are_one_table() -> None:
         "web3": {"plan": {"shipped": False, "databases": []}},
     }
 
-    made = joint(found, EVERY)
+    made = render_joint(found, EVERY)
 
     assert made.table[0].startswith("3 databases (shop, forum) on web1, web2  0001 -> 0002")
     assert "forum on web2  0001 -> 0002" in made.table
@@ -392,7 +392,7 @@ def test_a_row_of_several_hosts_names_its_host(check_mode: bool, kinds: list[str
         return {"backup": {"databases": [{"name": "shop", "outcome": outcome, "after": ["0001"]}]}}
 
     view = View(check_mode, names_hosts=True)
-    made = joint({"web1": backed_up("backed_up"), "web2": backed_up("failed")}, view)
+    made = render_joint({"web1": backed_up("backed_up"), "web2": backed_up("failed")}, view)
 
     assert [line.split()[:2] for line in made.table] == [["HOST", "DATABASE"], ["web1", "shop"], ["web2", "shop"]]
     assert made.kinds == kinds
@@ -404,13 +404,13 @@ def test_a_revision_that_was_rehearsed_on_several_hosts_is_one_line() -> None:
         entry = {"name": "shop", "outcome": "rehearsed", "before": ["0001"], "goal": ["0002"], "revisions": steps}
         return {"rehearse": {"databases": [{**entry, "upgrade_seconds": 1.0, "expected_seconds": 1.0}]}}
 
-    made = joint({"web1": rehearsed(0.5), "web2": rehearsed(2.0)}, EVERY)
+    made = render_joint({"web1": rehearsed(0.5), "web2": rehearsed(2.0)}, EVERY)
 
     (line,) = [line for line in made.table if "0002  notes" in line]
     assert "2 databases, at most 2.0 s (shop on web2)" in line
 
 
 def test_where_no_host_has_anything_that_is_one_line_and_no_count() -> None:
-    made = joint({"web1": {"recover": {"databases": []}}, "web2": {"recover": {"databases": []}}}, EVERY)
+    made = render_joint({"web1": {"recover": {"databases": []}}, "web2": {"recover": {"databases": []}}}, EVERY)
 
     assert (len(made.table), made.kinds) == (1, [])

@@ -6,9 +6,9 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.batches import (
     Limits,
-    batches,
+    build_batches,
     count_allowed,
-    limits,
+    parse_limits,
 )
 from tests.codes import refused
 
@@ -18,7 +18,7 @@ def hosts(count: int) -> list[str]:
 
 
 def sizes(count: int, rollout: Any, canary: list[str] | None = None) -> list[int]:
-    return [len(batch) for batch in batches(hosts(count), rollout, canary)]
+    return [len(batch) for batch in build_batches(hosts(count), rollout, canary)]
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def sizes(count: int, rollout: Any, canary: list[str] | None = None) -> list[int
 )
 def test_batches_are_as_serial_makes_them(count: int, rollout: Any, expected: list[int]) -> None:
     assert sizes(count, rollout) == expected
-    assert [name for batch in batches(hosts(count), rollout) for name in batch] == hosts(count)
+    assert [name for batch in build_batches(hosts(count), rollout) for name in batch] == hosts(count)
 
 
 def test_a_group_takes_the_place_of_the_first_entry() -> None:
-    made = batches(hosts(6), [1, 2, "100%"], ["web5", "web3", "elsewhere"])
+    made = build_batches(hosts(6), [1, 2, "100%"], ["web5", "web3", "elsewhere"])
     assert made == [["web3", "web5"], ["web1", "web2"], ["web4", "web6"]]
 
 
@@ -57,7 +57,7 @@ def test_with_one_entry_the_rest_goes_by_it() -> None:
 @pytest.mark.parametrize("wrong", [[], [0], ["0%"], [1, "many"], [-1], [True], [1.5], {"hosts": 1}, None])
 def test_what_cannot_be_read_is_refused(wrong: Any) -> None:
     with refused("rollout-invalid", "migrate_rollout"):
-        batches(hosts(3), wrong)
+        build_batches(hosts(3), wrong)
 
 
 @pytest.mark.parametrize(("amount", "total", "expected"), [(0, 9, 0), (2, 9, 2), ("10%", 19, 1), ("10%", 9, 0)])
@@ -66,14 +66,14 @@ def test_a_share_is_never_more_than_it_says(amount: Any, total: int, expected: i
 
 
 def test_one_limit_is_for_hosts_and_databases() -> None:
-    assert limits("5%") == Limits("5%", "5%")
-    assert limits({"databases": 3}) == Limits(0, 3)
+    assert parse_limits("5%") == Limits("5%", "5%")
+    assert parse_limits({"databases": 3}) == Limits(0, 3)
 
 
 def test_what_is_beyond_a_limit_is_reported() -> None:
     totals = {"hosts": 10, "databases": 100}
-    assert limits("10%").list_exceeded({"hosts": 1, "databases": 10}, totals) == []
-    assert limits({"hosts": 1, "databases": 0}).list_exceeded({"hosts": 1, "databases": 2}, totals) == [
+    assert parse_limits("10%").list_exceeded({"hosts": 1, "databases": 10}, totals) == []
+    assert parse_limits({"hosts": 1, "databases": 0}).list_exceeded({"hosts": 1, "databases": 2}, totals) == [
         "2 of 100 databases failed, and migrate_max_failures allows 0"
     ]
 
@@ -81,4 +81,4 @@ def test_what_is_beyond_a_limit_is_reported() -> None:
 @pytest.mark.parametrize("wrong", ["some", {"servers": 1}, {"hosts": "x"}, [1], True, None, -1])
 def test_limits_that_cannot_be_read_are_refused(wrong: Any) -> None:
     with refused("rollout-invalid", "migrate_max_failures"):
-        limits(wrong)
+        parse_limits(wrong)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout import decide
-from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.batches import limits
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.batches import parse_limits
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Host, Manifest
 
 FAILED = {"what": "Revision 0003 failed", "why": "no such table", "remedy": "Correct it"}
@@ -87,7 +87,7 @@ def test_what_was_reverted_by_the_handler_is_where_it_was() -> None:
     assert not host.has_migrated
     made = run_of(host, batches=[1], gone=1)
     # The cause is printed once, by the summary.
-    assert "no such table" not in decide.failure_message(host, made)
+    assert "no such table" not in decide.describe_failure(host, made)
 
 
 def test_a_host_that_was_lost_says_so() -> None:
@@ -115,19 +115,19 @@ def test_a_host_that_was_lost_says_so() -> None:
     ],
 )
 def test_success_is_what_was_seen(results: dict[str, Any], failure: str) -> None:
-    assert decide.failure_of(results, "accept") == failure
+    assert decide.find_failure(results, "accept") == failure
 
 
 def test_a_host_that_was_lost_behind_its_upgrade_is_not_a_success() -> None:
     results = {"plan": {"ok": True, "pending": True}, "upgrade": {"ok": True}}
-    assert decide.failure_of(results, "accept", is_lost=True) == decide.LOST_ON_THE_WAY
+    assert decide.find_failure(results, "accept", is_lost=True) == decide.LOST_ON_THE_WAY
 
 
 def test_a_database_that_was_not_begun_is_a_failure_where_that_is_wanted() -> None:
     upgrade = {"ok": True, "databases": [{"name": "app", "outcome": "deferred"}]}
     results = {"plan": {"ok": True, "pending": True}, "upgrade": upgrade}
-    assert decide.failure_of(results, "fail").startswith("app not begun")
-    assert decide.failure_of(results, "accept") == ""
+    assert decide.find_failure(results, "fail").startswith("app not begun")
+    assert decide.find_failure(results, "accept") == ""
 
 
 def test_what_a_host_does_in_its_batch() -> None:
@@ -138,7 +138,7 @@ def test_what_a_host_does_in_its_batch() -> None:
     assert decide.turn(made, "web1") == "stop"
 
 
-NO_LIMITS = limits("100%")
+NO_LIMITS = parse_limits("100%")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ NO_LIMITS = limits("100%")
 )
 def test_the_gate(hosts: list[Host], gone: int, allowed: Any, why: str) -> None:
     made = run_of(*hosts, batches=[1, 2], gone=gone)
-    printed = decide.why_stopped(made, limits(allowed))
+    printed = decide.explain_stop(made, parse_limits(allowed))
     assert printed.startswith(why)
     assert bool(printed) == bool(why)
 
@@ -165,15 +165,15 @@ def test_the_gate(hosts: list[Host], gone: int, allowed: Any, why: str) -> None:
 def test_where_a_failure_undoes_everything_a_known_one_is_a_reason_not_to_begin() -> None:
     refused = planned_host(plan=plan(planned(pending=False, obstacles=[FAILED])))
     made = run_of(waiting(), refused, batches=[1, 1], gone=0)
-    assert decide.why_not_begun(made, limits(0), "stop") == ""
-    assert "1 of 2 hosts failed" in decide.why_not_begun(made, limits(0), "rollback")
-    assert decide.why_not_begun(made, limits("50%"), "rollback") == ""
+    assert decide.explain_not_begun(made, parse_limits(0), "stop") == ""
+    assert "1 of 2 hosts failed" in decide.explain_not_begun(made, parse_limits(0), "rollback")
+    assert decide.explain_not_begun(made, parse_limits("50%"), "rollback") == ""
 
 
 def test_a_wrong_variable_is_a_reason_not_to_begin() -> None:
     made = run_of(waiting(), Host(state="refused"), batches=[1], gone=0)
-    assert "1 of 2 hosts failed" in decide.why_not_begun(made, limits(0), "stop")
-    assert decide.why_not_begun(made, limits(1), "stop") == ""
+    assert "1 of 2 hosts failed" in decide.explain_not_begun(made, parse_limits(0), "stop")
+    assert decide.explain_not_begun(made, parse_limits(1), "stop") == ""
 
 
 def steered(made: Manifest) -> dict[str, list[Any]]:
@@ -207,14 +207,14 @@ def test_a_success_over_several_hosts_is_printed_once() -> None:
 
 def test_a_host_is_not_charged_with_what_another_failed_with() -> None:
     made = run_of(failed(), waiting(), migrated(), batches=[1, 1, 1], gone=1)
-    assert decide.failure_message(made.hosts["web1"], made).startswith("failed; app downgraded, at 0001")
-    assert decide.failure_message(made.hosts["web2"], made) == ""
-    assert decide.failure_message(made.hosts["web3"], made) == ""
+    assert decide.describe_failure(made.hosts["web1"], made).startswith("failed; app downgraded, at 0001")
+    assert decide.describe_failure(made.hosts["web2"], made) == ""
+    assert decide.describe_failure(made.hosts["web3"], made) == ""
 
 
 def test_where_no_host_failed_those_that_were_not_begun_are_not_a_success() -> None:
     made = run_of(migrated(), waiting(), batches=[1, 1], gone=1)
-    assert decide.failure_message(made.hosts["web2"], made) == "not begun"
+    assert decide.describe_failure(made.hosts["web2"], made) == "not begun"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_the_plan_of_the_next_batch_is_shown() -> None:
 def test_what_is_cut_is_not_a_command(program: str) -> None:
     words = "Revision 0003 failed. " * 8 + "Correct it, then: "
 
-    line = decide.in_one_line(f"{words}{program} -i {'a' * 200} migrate.yml")
+    line = decide.join_lines(f"{words}{program} -i {'a' * 200} migrate.yml")
 
     assert line == f"{words}…"
-    assert decide.in_one_line(f"Type: {program} migrate.yml") == f"Type: {program} migrate.yml"
+    assert decide.join_lines(f"Type: {program} migrate.yml") == f"Type: {program} migrate.yml"

@@ -29,8 +29,8 @@ def made(run: str = "r1") -> Manifest:
 def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     folder = tmp_path / "state" / "runs"
     manifest.keep(made(), str(folder))
-    assert manifest.read(folder / "r1.json") == manifest.current()
-    found = manifest.current()
+    assert manifest.read(folder / "r1.json") == manifest.read_current()
+    found = manifest.read_current()
     assert found is not None
     assert found.hosts == made().hosts
     assert found.began
@@ -45,7 +45,7 @@ def test_it_is_its_owners_alone(tmp_path: Path) -> None:
 
 def test_without_a_folder_it_is_kept_for_this_invocation_only(tmp_path: Path) -> None:
     manifest.keep(made(), "")
-    assert manifest.current() is not None
+    assert manifest.read_current() is not None
     assert [path.name for path in tmp_path.iterdir()] == ["ansible"]
 
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_read_is_not_a_manifest(tmp_path: Path) -> None:
 
 def test_a_run_id_leads_nowhere_else(tmp_path: Path) -> None:
     with pytest.raises(Refused):
-        manifest.place(str(tmp_path), "../elsewhere")
+        manifest.locate_manifest(str(tmp_path), "../elsewhere")
 
 
 def test_only_so_many_are_kept_and_the_newest_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,16 +92,16 @@ def test_files_of_others_in_their_folder_are_never_removed(tmp_path: Path, monke
 
 def test_how_often_a_host_was_begun(tmp_path: Path) -> None:
     manifest.keep(made(), str(tmp_path))
-    assert manifest.earlier_parts(str(tmp_path), "r1", "web1") == 1
-    assert manifest.earlier_parts(str(tmp_path), "r1", "web2") == 0
-    assert manifest.earlier_parts(str(tmp_path), "r2", "web1") == 0
-    assert manifest.earlier_parts("", "r1", "web1") == 0
+    assert manifest.count_earlier_parts(str(tmp_path), "r1", "web1") == 1
+    assert manifest.count_earlier_parts(str(tmp_path), "r1", "web2") == 0
+    assert manifest.count_earlier_parts(str(tmp_path), "r2", "web1") == 0
+    assert manifest.count_earlier_parts("", "r1", "web1") == 0
 
 
 def test_a_manifest_of_an_older_version_and_one_with_more_keys_are_read(tmp_path: Path) -> None:
     written = Manifest(
         "r1", batches=[["web1"]], hosts={"web1": Host("r1", databases={"app": Database("head")})}
-    ).facts()
+    ).as_facts()
     more = {**written, "more": 1, "hosts": {"web1": {**written["hosts"]["web1"], "more": 1}}}
     more["hosts"]["web1"]["databases"] = {"app": {**written["hosts"]["web1"]["databases"]["app"], "more": [1]}}
     older = json.loads(json.dumps({key: value for key, value in written.items() if key != "format"}))
@@ -111,12 +111,12 @@ def test_a_manifest_of_an_older_version_and_one_with_more_keys_are_read(tmp_path
         (tmp_path / f"{name}.json").write_text(json.dumps(facts))
         found = manifest.read(tmp_path / f"{name}.json")
         assert found is not None
-        assert found.facts() == Manifest.of(written).facts()
+        assert found.as_facts() == Manifest.of(written).as_facts()
 
 
 @pytest.mark.parametrize(("older", "state"), [("led_back", "rolled_back"), ("not_led_back", "not_rolled_back")])
 def test_a_state_of_an_older_manifest_is_known_by_its_name_of_now(tmp_path: Path, older: str, state: str) -> None:
-    facts = Manifest("r1", batches=[["web1"]], hosts={"web1": Host("r1", older)}).facts()
+    facts = Manifest("r1", batches=[["web1"]], hosts={"web1": Host("r1", older)}).as_facts()
     (tmp_path / "r1.json").write_text(json.dumps(facts))
 
     found = manifest.read(tmp_path / "r1.json")

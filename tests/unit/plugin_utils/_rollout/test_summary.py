@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.run_state import FAILED_BEFORE
 from ansible_collections.hosting.alembic.plugins.plugin_utils._report.grouping import View
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Database, Host, Manifest
-from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.summary import summary
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.summary import render_summary
 
 RETRY = '{"migrate_retry_failed": ["app"]}'
 FAILING = {"what": "Revision 0003 failed in database 'app'", "why": "no such table: itme", "code": "revision-failed"}
@@ -48,7 +48,7 @@ def results_of(**back: Any) -> dict[str, Any]:
 
 
 def lines_of(made: Manifest, results: dict[str, Any] | None = None, **options: Any) -> list[str]:
-    return summary(made, "", lambda name: (results or {}).get(name, {}), **options)
+    return render_summary(made, "", lambda name: (results or {}).get(name, {}), **options)
 
 
 def test_a_success_is_a_table_and_a_count() -> None:
@@ -71,7 +71,7 @@ def test_a_cause_of_held_databases_is_printed_once_and_the_ways_out_of_each_host
     def held_on(name: str) -> dict[str, Any]:
         return results_of(outcome="held", error={"what": "Others wrote"}, ways_out={"back": f"restore --limit {name}"})
 
-    lines = summary(made, "", held_on)
+    lines = render_summary(made, "", held_on)
 
     assert len([line for line in lines if "no such table: itme" in line]) == 1
     assert [line for line in lines if "the same as" in line] == [
@@ -81,7 +81,7 @@ def test_a_cause_of_held_databases_is_printed_once_and_the_ways_out_of_each_host
     assert [line for line in lines if "To restore the old state" in line] == [
         f"  To restore the old state: restore --limit web{n}" for n in (1, 2, 3)
     ]
-    everything = summary(made, "", held_on, view=View(shows_all=True))
+    everything = render_summary(made, "", held_on, view=View(shows_all=True))
     assert len([line for line in everything if "no such table: itme" in line]) == 3
 
 
@@ -99,7 +99,7 @@ def test_every_host_is_in_one_table_and_a_cause_is_printed_once_for_all() -> Non
     made = run_of(migrated(), failed(), failed(), host("waiting", "waiting"), batches=[1, 2, 1], ended=2)
     made.why = "too many"
 
-    lines = summary(made, "/m/r1.json", lambda name: results_of() if name in ("web2", "web3") else {})
+    lines = render_summary(made, "/m/r1.json", lambda name: results_of() if name in ("web2", "web3") else {})
 
     assert lines == [
         "HOST  DATABASE  OUTCOME    REVERTED    FROM  TO    REVISIONS",

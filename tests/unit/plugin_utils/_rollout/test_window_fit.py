@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.manifest import Database, Host, Manifest
-from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.window_fit import Pace, why_not
+from ansible_collections.hosting.alembic.plugins.plugin_utils._rollout.window_fit import Pace, explain_misfit
 
 STEP = [{"revision": "0002", "message": "notes"}]
 
@@ -38,10 +38,10 @@ def run_of(*hosts: Host) -> Manifest:
 )
 def test_a_batch_needs_what_its_journals_and_the_margin_say(hosts: list[Host], pace: Pace, needed: float) -> None:
     made = run_of(*hosts)
-    assert why_not(made, needed, pace) == ""
-    why = why_not(made, needed - 1, pace)
+    assert explain_misfit(made, needed, pace) == ""
+    why = explain_misfit(made, needed - 1, pace)
     assert why == f"batch 2 is expected to take {needed} s, and {needed - 1} s will be left"
 
 
 def test_a_window_that_has_closed_is_too_short_for_anything() -> None:
-    assert why_not(run_of(host(0)), -5, Pace()) == "batch 2 is expected to take 0 s, and 0 s will be left"
+    assert explain_misfit(run_of(host(0)), -5, Pace()) == "batch 2 is expected to take 0 s, and 0 s will be left"

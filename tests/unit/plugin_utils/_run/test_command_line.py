@@ -10,7 +10,7 @@ import pytest
 from ansible import constants
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import playbook_command
+from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import build_playbook_command
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line import (
     _OURS,
     Invocation,
@@ -18,7 +18,7 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._run.command_line 
 )
 from tests.lab import PROJECT
 
-RESTORE = playbook_command("restore", migrate_restore_run="r1", migrate_restore_databases=["it's"])
+RESTORE = build_playbook_command("restore", migrate_restore_run="r1", migrate_restore_databases=["it's"])
 
 
 def started(here: Path = PROJECT, **arguments: Any) -> Invocation:
@@ -81,7 +81,7 @@ def test_a_host_is_reached_as_in_this_run() -> None:
 
 def test_in_the_checkout_a_command_for_the_hosts_of_the_run_is_the_short_one() -> None:
     assert started().complete_commands(f"Type: {RESTORE}") == f"Type: {RESTORE}"
-    limited = started(subset="eu:!web3").complete_commands(playbook_command("migrate", migrate_run="r1"))
+    limited = started(subset="eu:!web3").complete_commands(build_playbook_command("migrate", migrate_run="r1"))
     assert words(limited) == ["ansible-playbook", "--limit", "eu:!web3", "migrate.yml", "-e", "migrate_run=r1"]
 
 
@@ -101,7 +101,7 @@ def test_where_ansible_does_not_find_the_collection_by_itself_its_place_is_repor
 ) -> None:
     monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(PROJECT / "collections"))
 
-    command = started().complete_commands(playbook_command("recover"), "web1")
+    command = started().complete_commands(build_playbook_command("recover"), "web1")
 
     assert command == (
         f"ANSIBLE_COLLECTIONS_PATH={PROJECT / 'collections'} ansible-playbook --limit web1 playbooks/recover.yml"
@@ -122,7 +122,7 @@ def test_what_only_this_shells_environment_says_is_repeated(tmp_path: Path, monk
     monkeypatch.setattr(constants, "CONFIG_FILE", str(PROJECT / "ansible.cfg"))
 
     run = started(tmp_path, inventory=(str(inventory),), remote_user="deploy", become=True)
-    command = run.complete_commands(playbook_command("recover"), "web1")
+    command = run.complete_commands(build_playbook_command("recover"), "web1")
 
     assert words(command)[:-1] == [
         f"ANSIBLE_CONFIG={PROJECT / 'ansible.cfg'}",
@@ -130,7 +130,7 @@ def test_what_only_this_shells_environment_says_is_repeated(tmp_path: Path, monk
         *("-i", "inventory", "--vault-password-file", "password", "--become", "--user", "deploy", "--limit", "web1"),
     ]
     assert run.complete_commands(command, "web1") == command
-    there = started(PROJECT).complete_commands(playbook_command("recover"), "web1")
+    there = started(PROJECT).complete_commands(build_playbook_command("recover"), "web1")
     assert words(there)[:3] == ["ansible-playbook", "--vault-password-file", str(tmp_path / "password")]
     assert started(PROJECT).complete_commands(there, "web1") == there
 
@@ -138,8 +138,8 @@ def test_what_only_this_shells_environment_says_is_repeated(tmp_path: Path, monk
 def test_to_migrate_again_is_to_start_ones_own_playbook_again() -> None:
     run = started(args=("site.yml",))
 
-    assert "site.yml" in words(run.complete_commands(playbook_command("migrate"), migrates=True))
-    assert "site.yml" not in words(run.complete_commands(playbook_command("migrate")))
+    assert "site.yml" in words(run.complete_commands(build_playbook_command("migrate"), migrates=True))
+    assert "site.yml" not in words(run.complete_commands(build_playbook_command("migrate")))
     assert "site.yml" not in words(run.complete_commands(RESTORE, migrates=True))
     assert not started(args=(str(PROJECT / "migrate.yml"),)).own_playbooks
     assert not started(args=(str(PROJECT / "playbooks" / "plan.yml"),)).own_playbooks
@@ -157,7 +157,7 @@ def test_settings_are_repeated_and_secrets_and_decisions_are_not(tmp_path: Path)
     )
     run = started(tmp_path, extra_vars=(*extra, "migrate_packages='[a@https://geheim@host/]'", "{not yaml: ["))
 
-    command = run.complete_commands(playbook_command("migrate", migrate_retry_failed=["app"]))
+    command = run.complete_commands(build_playbook_command("migrate", migrate_retry_failed=["app"]))
 
     assert "geheim" not in command
     found = words(command)
@@ -177,7 +177,7 @@ def test_sources_are_not_repeated_and_a_list_is_not_accepted_twice(tmp_path: Pat
     extra = (json.dumps({"migrate_discover": [source], "migrate_only": "shop"}), "migrate_discover_accept=true")
     run = started(tmp_path, extra_vars=extra)
 
-    command = run.complete_commands(playbook_command("restore", migrate_restore_run="r1"))
+    command = run.complete_commands(build_playbook_command("restore", migrate_restore_run="r1"))
 
     assert "geheim" not in command
     found = words(command)
@@ -205,7 +205,7 @@ def test_a_command_is_completed_once_and_has_no_full_stop() -> None:
     refusal = Refused(
         "Database 'a' is held",
         "",
-        f"forward: by hand, then: {playbook_command('migrate')}; back: {RESTORE}",
+        f"forward: by hand, then: {build_playbook_command('migrate')}; back: {RESTORE}",
         code="database-held",
     )
     run = started(inventory=("/hosts",))
@@ -215,13 +215,13 @@ def test_a_command_is_completed_once_and_has_no_full_stop() -> None:
     assert run.complete_commands(once, "web1") == once
     assert once.count("--limit web1") == 2
     assert words(once.partition("back: ")[2])[-1] == '{"migrate_restore_databases": ["it\'s"]}'
-    assert str(Refused("It failed", "", f"{playbook_command('recover')}; then wait", code="revision-failed")).endswith(
-        "then wait."
-    )
+    assert str(
+        Refused("It failed", "", f"{build_playbook_command('recover')}; then wait", code="revision-failed")
+    ).endswith("then wait.")
 
 
 def test_data_is_completed_at_every_depth() -> None:
-    data = {"databases": [{"error": {"remedy": playbook_command("recover")}, "seconds": 1.5}], "none": None}
+    data = {"databases": [{"error": {"remedy": build_playbook_command("recover")}, "seconds": 1.5}], "none": None}
 
     found = started(inventory=("/hosts",)).complete_all(data, "web1")
 
@@ -231,7 +231,7 @@ def test_data_is_completed_at_every_depth() -> None:
 
 @pytest.mark.parametrize("value", ["a b", "it's", "{x}", "1", "ü", '"', "a=b"])
 def test_any_value_is_one_word_and_comes_out_as_it_went_in(value: str) -> None:
-    command = words(playbook_command("restore", migrate_restore_backup=value))
+    command = words(build_playbook_command("restore", migrate_restore_backup=value))
 
     assert command[:3] == ["ansible-playbook", "playbooks/restore.yml", "-e"]
     assert len(command) == 4
@@ -244,7 +244,7 @@ def variables_of_commands() -> set[str]:
     found: set[str] = set()
     for path in (PROJECT / "plugins").rglob("*.py"):
         text = path.read_text()
-        if "playbook_command(" not in text and "rights_for_restore" not in text:
+        if "build_playbook_command(" not in text and "find_restore_rights" not in text:
             continue
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Call):

@@ -70,10 +70,10 @@ def test_the_next_playbook_gets_another_id(tmp_path: Path, monkeypatch: pytest.M
 def test_hosts_share_facts_whatever_they_are_called() -> None:
     assert invocation.read_shared("plans", "web1") is None
     for host in ("web1", "web1/../web2", "[::1]", "wéb", ".hidden"):
-        invocation.share("plans", host, {"name": host})
+        invocation.share_facts("plans", host, {"name": host})
 
     for host in ("web1", "web1/../web2", "[::1]", "wéb", ".hidden"):
         assert invocation.read_shared("plans", host) == {"name": host}
     assert invocation.read_shared("upgraded", "web1") is None
-    invocation.share("plans", "web1", {"name": "again"})
+    invocation.share_facts("plans", "web1", {"name": "again"})
     assert invocation.read_shared("plans", "web1") == {"name": "again"}

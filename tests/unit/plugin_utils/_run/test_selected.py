@@ -7,10 +7,10 @@ from ansible import constants
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.plugin_utils._run.selected import (
+    explain_unmatched,
     note_found,
     note_listed,
     refuse_unmatched,
-    why_unmatched,
 )
 
 HOSTS = ["web1", "web2"]
@@ -50,9 +50,9 @@ def test_what_a_source_may_have_is_left_to_its_host() -> None:
     assert [refuse_unmatched(host, HOSTS) for host in HOSTS] == [[], ["tenant_1"]]
 
     note_found("web2", ["tenant_1", "tenant_2"])
-    assert why_unmatched("web1", HOSTS) == ""
+    assert explain_unmatched("web1", HOSTS) == ""
     note_found("web2", ["tenant_2"])
-    assert "tenant_2" in why_unmatched("web1", HOSTS)
+    assert "tenant_2" in explain_unmatched("web1", HOSTS)
 
 
 def test_a_host_of_which_nothing_is_known_may_have_it() -> None:

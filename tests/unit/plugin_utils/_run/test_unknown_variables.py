@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.plugin_utils._run.unknown_variables import misspelt
+from ansible_collections.hosting.alembic.plugins.plugin_utils._run.unknown_variables import list_misspelt
 
 
 @pytest.mark.parametrize(
@@ -15,12 +15,12 @@ from ansible_collections.hosting.alembic.plugins.plugin_utils._run.unknown_varia
     ],
 )
 def test_what_resembles_a_variable_of_the_role_is_reported(name: str, meant: str) -> None:
-    (printed,) = misspelt({name: 1, "inventory_hostname": "web1"})
+    (printed,) = list_misspelt({name: 1, "inventory_hostname": "web1"})
     assert name in printed
     assert f"Did you mean {meant}?" in printed
 
 
 def test_what_is_known_or_somebodys_own_is_not() -> None:
     assert not list(
-        misspelt(["migrate_databases", "migrate_hosts", "migrate_chat_url", "databses", "__migrate_databses"])
+        list_misspelt(["migrate_databases", "migrate_hosts", "migrate_chat_url", "databses", "__migrate_databses"])
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule import at_night
-from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files import Places, Schedule, script
+from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files import Places, Schedule, render_script
 from tests.lab import PROJECT
 
 WINDOW = {"days": ["sat"], "start": "22:00", "end": "04:00", "timezone": "Europe/Berlin"}
@@ -21,12 +21,12 @@ def test_what_this_shell_alone_knows_is_written_into_the_script(
 
     monkeypatch.setenv("ANSIBLE_REMOTE_USER", "deploy")
 
-    found = at_night.environment(str(PROJECT))
+    found = at_night.build_environment(str(PROJECT))
 
     assert found["ANSIBLE_REMOTE_USER"] == "deploy"
     assert found["ANSIBLE_COLLECTIONS_PATH"] == f"/opt/x:{ours}"
     schedule = Schedule("nightly", "hosting.alembic.migrate", str(tmp_path), [WINDOW], environment={"A": "it's"})
-    text = script(schedule, Places(tmp_path, tmp_path / "log", tmp_path / "lock", tmp_path, tmp_path))
+    text = render_script(schedule, Places(tmp_path, tmp_path / "log", tmp_path / "lock", tmp_path, tmp_path))
     lines = [line for line in text.splitlines() if line.startswith(("A=", "export A"))]
     printed = subprocess.run(["sh", "-c", ";".join([*lines, "env"])], capture_output=True, text=True, check=True).stdout
     assert "A=it's" in printed.splitlines()
@@ -38,26 +38,26 @@ def test_a_vault_needs_a_file_with_its_password(tmp_path: Path, monkeypatch: pyt
     folder.mkdir(parents=True)
     (tmp_path / "inventory" / "hosts.yml").write_text("all:\n  hosts: {web1: }\n")
     plain = Schedule("nightly", "hosting.alembic.migrate", str(tmp_path), [WINDOW], ["inventory/hosts.yml"])
-    assert not list(plain._problems())
+    assert not list(plain._list_problems())
     (folder / "all.yml").write_text("password: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  3131\n")
 
     for source in ("inventory/hosts.yml", "inventory", str(tmp_path / "inventory")):
-        requested = at_night.vault_without_password(str(tmp_path), [source], "", [])
+        requested = at_night.find_vault_without_password(str(tmp_path), [source], "", [])
         assert Path(requested).name == "all.yml"
-        assert not at_night.vault_without_password(str(tmp_path), [source], "file", [])
-        assert not at_night.vault_without_password(str(tmp_path), [source], "", ["--vault-id", "a@b"])
-    assert "migrate_schedule_vault_password_file" in " ".join(plain._problems())
-    assert not at_night.vault_without_password(str(tmp_path), ["web1,web2", "nowhere"], "", [])
+        assert not at_night.find_vault_without_password(str(tmp_path), [source], "file", [])
+        assert not at_night.find_vault_without_password(str(tmp_path), [source], "", ["--vault-id", "a@b"])
+    assert "migrate_schedule_vault_password_file" in " ".join(plain._list_problems())
+    assert not at_night.find_vault_without_password(str(tmp_path), ["web1,web2", "nowhere"], "", [])
     for words in (["-e", "@inventory/group_vars/all.yml"], ["--extra-vars=@inventory/group_vars/all.yml"]):
-        assert at_night.vault_without_password(str(tmp_path), ["web1,"], "", words), words
+        assert at_night.find_vault_without_password(str(tmp_path), ["web1,"], "", words), words
 
 
 def test_a_mailer_is_missed_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     there = any(os.access(f"{folder}/sendmail", os.X_OK) for folder in ("/usr/sbin", "/usr/lib", "/sbin"))
-    assert at_night.missing_mailer() is not there
+    assert at_night.lacks_mailer() is not there
     (tmp_path / "mail").touch(0o755)
-    assert not at_night.missing_mailer()
+    assert not at_night.lacks_mailer()
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_how_this_shell_reaches_hosts_is_taken_over_and_the_rest_is_warned_of(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
 
-    found = at_night.environment(str(tmp_path))
+    found = at_night.build_environment(str(tmp_path))
     (warning,) = at_night.list_lost_settings([])
 
     assert {name: found.get(name) for name in (*reached, *lost)} == {**dict.fromkeys(lost), **reached}

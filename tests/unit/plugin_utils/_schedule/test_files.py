@@ -10,9 +10,9 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.files import (
     Schedule,
-    calendar,
-    cron_line,
-    crontab_with,
+    format_calendar,
+    render_cron_line,
+    render_crontab,
 )
 from ansible_collections.hosting.alembic.plugins.plugin_utils._schedule.install import Machine
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.options import read_windows
@@ -41,7 +41,7 @@ def names(folder: Path) -> list[str]:
 )
 def test_systemd_is_reported_the_start_in_its_zone(window: dict[str, Any], expected: str) -> None:
     (read,) = read_windows([window])
-    assert calendar(read) == expected
+    assert format_calendar(read) == expected
     if shutil.which("systemd-analyze"):
         subprocess.run(["systemd-analyze", "calendar", expected], check=True, capture_output=True)
 
@@ -58,19 +58,19 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 
 def test_cron_runs_at_every_minute_that_can_be_the_start_somewhere(tmp_path: Path) -> None:
     odd = [NIGHT, {**NIGHT, "start": "01:50"}]
-    line = cron_line(schedule(tmp_path, windows=odd), Machine(str(tmp_path)).places("nightly"), "root")
+    line = render_cron_line(schedule(tmp_path, windows=odd), Machine(str(tmp_path)).locate_files("nightly"), "root")
     assert line == f"0,5,15,20,30,35,45,50 * * * * root {tmp_path}/nightly.sh --at-start\n"
 
 
 def test_a_crontab_keeps_what_is_not_ours() -> None:
     others = "MAILTO=me\n1 2 * * * true\n"
-    once = crontab_with(others, "nightly", "0 * * * * a\n")
-    again = crontab_with(once, "nightly", "0 * * * * b\n")
-    both = crontab_with(again, "weekly", "0 * * * * c\n")
+    once = render_crontab(others, "nightly", "0 * * * * a\n")
+    again = render_crontab(once, "nightly", "0 * * * * b\n")
+    both = render_crontab(again, "weekly", "0 * * * * c\n")
     assert once.startswith(others)
     assert (again.count("begin"), "* a" in again, "* b" in again) == (1, False, True)
-    assert crontab_with(crontab_with(both, "nightly", ""), "weekly", "") == others
-    assert crontab_with("", "nightly", "") == ""
+    assert render_crontab(render_crontab(both, "nightly", ""), "weekly", "") == others
+    assert render_crontab("", "nightly", "") == ""
 
 
 @pytest.mark.parametrize(

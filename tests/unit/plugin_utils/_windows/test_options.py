@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.options import read_windows, window_problems
+from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.options import list_window_problems, read_windows
 
 GOOD: dict[str, Any] = {"start": "22:00", "end": "04:00"}
 
@@ -77,7 +77,7 @@ def test_a_duration_is_read(written: Any, seconds: int) -> None:
     ],
 )
 def test_what_is_wrong_is_reported(options: Any, words: list[str]) -> None:
-    problems = window_problems(options)
+    problems = list_window_problems(options)
 
     assert len(problems) == 1
     assert not [word for word in words if word not in problems[0]], problems
@@ -86,4 +86,4 @@ def test_what_is_wrong_is_reported(options: Any, words: list[str]) -> None:
 
 
 def test_all_that_is_wrong_is_reported_at_once() -> None:
-    assert len(window_problems([{"start": "x", "end": "y", "timezone": "z"}, {}])) == 5
+    assert len(list_window_problems([{"start": "x", "end": "y", "timezone": "z"}, {}])) == 5

@@ -9,9 +9,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.plugin_utils._windows.permit import (
     VARIABLE,
     Permit,
-    now,
+    count_seconds_until,
     permit,
-    seconds_until,
+    read_now,
 )
 from tests.codes import refused
 
@@ -30,12 +30,12 @@ def night(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_clock_is_the_controllers_unless_a_test_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert abs(now() - datetime.now(timezone.utc)) < timedelta(seconds=5)
+    assert abs(read_now() - datetime.now(timezone.utc)) < timedelta(seconds=5)
     monkeypatch.setenv(VARIABLE, "2026-07-14T12:00:00+02:00")
-    assert now().isoformat() == "2026-07-14T10:00:00+00:00"
+    assert read_now().isoformat() == "2026-07-14T10:00:00+00:00"
     monkeypatch.setenv(VARIABLE, "soon")
     with refused("time-invalid"):
-        now()
+        read_now()
 
 
 def test_without_windows_a_run_may_start_at_any_time() -> None:
@@ -71,7 +71,7 @@ def test_inside_of_a_window_its_end_is_the_deadline() -> None:
     found = permit(NIGHT, required=True, override="")
 
     assert found == Permit(deadline="2026-07-15T02:00:00+00:00")
-    assert seconds_until(found.deadline) == 4.5 * 3600
+    assert count_seconds_until(found.deadline) == 4.5 * 3600
 
 
 @pytest.mark.usefixtures("noon")

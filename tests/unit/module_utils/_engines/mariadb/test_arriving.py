@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY, Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import client_input
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
 from tests.codes import failed
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, engine_of, restore, schemas_beside
@@ -82,7 +82,7 @@ def test_no_row_comes_in_without_its_triggers_unnoticed(busy: MariaDatabase, tmp
             writers.__enter__()
 
         try:
-            restorer_of(engine_of(busy)).restore(archive, "run", lambda _: None, guard)
+            find_restorer(engine_of(busy)).restore(archive, "run", lambda _: None, guard)
         except Failed as failure:
             return str(failure)
         finally:

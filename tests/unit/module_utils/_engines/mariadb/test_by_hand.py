@@ -15,10 +15,10 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import NOT_POSSIBLE
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import hash_file
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.mariadb import MariaDBServer
@@ -30,14 +30,14 @@ from tests.unit.stage import in_process
 def engine_of(database: MariaDatabase) -> Any:
     """Return the engine with the rights of a customer."""
     root = str(database.server.folder / "root")
-    return engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": root}))
+    return build_engine(Database("app", database.url), Job.from_options("upgrade", {"root": root}))
 
 
 def backed_up(engine: Any, folder: Path) -> Archive:
     """Dump a database, and return the dump with the fingerprint of that moment."""
     dump = engine.dump(folder, True, lambda _: None)
-    fingerprint = engine.own_connection().run(engine.fingerprint, frozenset())
-    return Archive(dump.path, fingerprint, dump.row_counts, frozenset(), dump.activity, sha256_of(dump.path))
+    fingerprint = engine.open_own_connection().run(engine.read_fingerprint, frozenset())
+    return Archive(dump.path, fingerprint, dump.row_counts, frozenset(), dump.activity, hash_file(dump.path))
 
 
 def statements_of(command: str) -> str:
@@ -58,13 +58,13 @@ def test_the_printed_grants_let_a_customer_restore(mariadb_database: MariaDataba
     def prepare() -> tuple[Any, str, Archive]:
         engine = engine_of(mariadb_database)
         archive = backed_up(engine, tmp_path)
-        rights = restorer_of(engine).rights_for_restore(archive)
+        rights = find_restorer(engine).find_restore_rights(archive)
         assert rights is not None
-        assert engine.restore_method().rights == rights[0]
-        return engine.restore_method().obstacle.code, rights[0], archive
+        assert engine.choose_restore_method().rights == rights[0]
+        return engine.choose_restore_method().obstacle.code, rights[0], archive
 
     def restore() -> Any:
-        return restorer_of(engine_of(mariadb_database)).restore(archive, "run", lambda _: None, lambda: None)
+        return find_restorer(engine_of(mariadb_database)).restore(archive, "run", lambda _: None, lambda: None)
 
     code, command, archive = in_process(prepare)
     mariadb_database.execute("alter table items add column more int")
@@ -97,12 +97,12 @@ def by_hand(database: MariaDatabase, folder: Path, left: str = "") -> tuple[str,
     """Return the printed command, as far as it is the same here, and the dump."""
 
     def prepare() -> tuple[str, Path]:
-        engine = engine_for(
+        engine = build_engine(
             Database("app", database.server.url(database.name)), Job.from_options("upgrade", {"root": "/"})
         )
         archive = backed_up(engine, folder)
         database.execute(left)
-        return restorer_of(engine).command_by_hand(archive), archive.path
+        return find_restorer(engine).build_manual_command(archive), archive.path
 
     command, dump = in_process(prepare)
     # The password is what a person types; root of this server has none.
@@ -159,16 +159,16 @@ def test_the_printed_grants_are_enough_with_a_binary_log(tmp_path: Path) -> None
         url = server.url("app", user="customer", password=password)
 
         def work() -> Any:
-            engine = engine_for(Database("app", url), Job.from_options("upgrade", {"root": "/nowhere"}))
-            archive, restorer = backed_up(engine, tmp_path), restorer_of(engine)
-            rights, by_user = restorer.rights_for_restore(archive), restorer.command_by_user(archive)
-            return engine.restore_method().obstacle, rights, by_user
+            engine = build_engine(Database("app", url), Job.from_options("upgrade", {"root": "/nowhere"}))
+            archive, restorer = backed_up(engine, tmp_path), find_restorer(engine)
+            rights, by_user = restorer.find_restore_rights(archive), restorer.build_user_command(archive)
+            return engine.choose_restore_method().obstacle, rights, by_user
 
         def restore() -> None:
-            engine = engine_for(Database("app", url), Job.from_options("upgrade", {"root": str(tmp_path / "root")}))
+            engine = build_engine(Database("app", url), Job.from_options("upgrade", {"root": str(tmp_path / "root")}))
             archive = backed_up(engine, tmp_path)
             server.execute("drop trigger g", "app")
-            restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None)
+            find_restorer(engine).restore(archive, "run", lambda _: None, lambda: None)
 
         obstacle, rights, by_user = in_process(work)
         assert obstacle.code == NOT_POSSIBLE
@@ -247,7 +247,7 @@ def printed_after(database: MariaDatabase, folder: Path, left: str) -> tuple[str
         engine = engine_of(database)
         archive = backed_up(engine, folder)
         of_user(database, left)
-        return restorer_of(engine).command_by_user(archive), archive.path
+        return find_restorer(engine).build_user_command(archive), archive.path
 
     return in_process(work)
 
@@ -342,14 +342,14 @@ def test_what_the_user_may_not_make_again_is_a_case_for_an_administrator(
         engine = engine_of(mariadb_database)
         archive = backed_up(engine, tmp_path)
         mariadb_database.execute(f"drop {' '.join(made.split()[:2])}; alter table t add column c int")
-        rights = restorer_of(engine).rights_for_restore(archive)
+        rights = find_restorer(engine).find_restore_rights(archive)
         assert rights is not None
-        return restorer_of(engine).command_by_user(archive), rights[0], archive
+        return find_restorer(engine).build_user_command(archive), rights[0], archive
 
     by_user, rights, archive = in_process(work)
     assert not by_user
     mariadb_database.server.execute(statements_of(rights))
-    in_process(lambda: restorer_of(engine_of(mariadb_database)).restore(archive, "r", lambda _: None, lambda: None))
+    in_process(lambda: find_restorer(engine_of(mariadb_database)).restore(archive, "r", lambda _: None, lambda: None))
     assert mariadb_database.dump() == old
     for name in schemas_beside(mariadb_database):
         mariadb_database.server.execute(f"drop database `{name}`")

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import client_input
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import refused
 from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase
@@ -29,7 +29,7 @@ def stocked(mariadb_database: MariaDatabase) -> MariaDBTarget:
 
 
 def engine_of(target: MariaDBTarget, **options: Any) -> Any:
-    return engine_for(Database("app", target.url), Job.from_options("upgrade", {"root": "/nowhere", **options}))
+    return build_engine(Database("app", target.url), Job.from_options("upgrade", {"root": "/nowhere", **options}))
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import hash_file
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import client_input, places, swap
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import definitions_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import parse_dump
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.mariadb import program
@@ -64,7 +64,7 @@ def test_a_restore_brings_the_defaults_of_the_database_back(mariadb_database: Ma
         raise RuntimeError("on purpose")
 
     def restored(guard: Any) -> Any:
-        return restorer_of(engine_of(mariadb_database)).restore(archive, "run", lambda _: None, guard)
+        return find_restorer(engine_of(mariadb_database)).restore(archive, "run", lambda _: None, guard)
 
     def fails() -> bool:
         with pytest.raises(Exception, match="on purpose"):
@@ -208,7 +208,7 @@ def test_a_restore_that_dies_between_two_statements_is_ended_and_lets_no_row_pas
         monkeypatch.setattr(client_input, "feed", feed)
         monkeypatch.setattr(swap, "end_or_undo", dies)
         with suppress(_Dies):
-            restorer_of(engine_of(of_two_times)).restore(archive, "run", lambda _: None, lambda: None)
+            find_restorer(engine_of(of_two_times)).restore(archive, "run", lambda _: None, lambda: None)
         monkeypatch.undo()
         return executed
 
@@ -243,7 +243,7 @@ def test_a_trigger_that_cannot_be_made_leaves_neither_a_guard_nor_other_defaults
     broken = text.replace(b"set new.n = concat(new.n, '?')", b"set new.q = concat(new.n, '?')")
     assert broken != text
     archive.path.write_bytes(broken)
-    archive = replace(archive, sha256=sha256_of(archive.path))
+    archive = replace(archive, sha256=hash_file(archive.path))
     of_two_times.execute("alter table words add column more int")
     with refused("restore-half-way") as refusal:
         restore(of_two_times, archive)
@@ -314,13 +314,13 @@ def test_a_dump_in_which_defaults_are_not_set_back_is_not_understood() -> None:
     alter = b"ALTER DATABASE `a``b` CHARACTER SET latin1 COLLATE latin1_bin ;\n"
     back = b"ALTER DATABASE `a``b` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ;\n"
     made = b"DELIMITER ;;\nCREATE PROCEDURE `p`()\nselect 1 ;;\nDELIMITER ;\n"
-    found = definitions_of((alter + made + back + made.replace(b"`p`", b"`q`")).splitlines(keepends=True))
+    found = parse_dump((alter + made + back + made.replace(b"`p`", b"`q`")).splitlines(keepends=True))
     assert found.not_understood == []
     assert [found.routines[key].defaults for key in ("procedure p", "procedure q")] == [
         (b"latin1", b"latin1_bin"),
         None,
     ]
     assert found.defaults == (b"utf8mb4", b"utf8mb4_bin")
-    assert definitions_of((alter + made).splitlines(keepends=True)).not_understood
+    assert parse_dump((alter + made).splitlines(keepends=True)).not_understood
     other = b"ALTER DATABASE `a` COMMENT 'x' ;\n"
-    assert definitions_of([other]).not_understood
+    assert parse_dump([other]).not_understood

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_file import read_dump
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import definitions_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import parse_dump
 
 NEW = rb"""/*M!999999\- enable the sandbox mode */
 CREATE SEQUENCE `s` start with 1 minvalue 1;
@@ -75,6 +75,6 @@ def test_a_dump_without_its_last_line_is_not_complete(tmp_path: Path) -> None:
 
 
 def test_each_event_is_a_definition_of_its_own() -> None:
-    found = definitions_of(NEW.splitlines(keepends=True))
+    found = parse_dump(NEW.splitlines(keepends=True))
     assert sorted(key for key in found.routines if key.startswith("event ")) == ["event e", "event the next"]
     assert found.not_understood == []

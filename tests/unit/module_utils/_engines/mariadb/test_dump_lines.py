@@ -9,12 +9,12 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_file import read_dump
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_lines import (
-    lines_of_definition,
-    whole_lines,
+    join_lines,
+    split_definition,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_rows import ReadDump
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import select_table_lines
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of, write_tracker_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer, find_write_tracker
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, engine_of, restore, schemas_beside
 from tests.unit.module_utils._engines.mariadb.test_undo import removed
@@ -100,7 +100,7 @@ def test_a_dump_with_such_names_counts_and_is_read_as_it_was_written(stocked: Ma
     assert set(found.definitions.routines) == {"procedure p\nq", "event e\nf", "event e\ng"}
     assert read_dump(archive.path).others == {"view": 1, "trigger": 1, "procedure": 1, "event": 2}
     text = archive.path.read_bytes()
-    assert b"".join(whole_lines(text.splitlines(keepends=True))) == text
+    assert b"".join(join_lines(text.splitlines(keepends=True))) == text
     assert b"PROCEDURE" not in b"".join(select_table_lines(text.splitlines(keepends=True)))
 
 
@@ -109,7 +109,7 @@ def test_all_of_it_comes_back_to_the_letter(stocked: MariaDatabase, tmp_path: Pa
     before, archive = stocked.dump(), archive_of(stocked, tmp_path)
 
     def differs() -> bool:
-        found = write_tracker_of(engine_of(stocked)).compare(archive, WrittenRows(before=[]), 1 << 30, lambda _: None)
+        found = find_write_tracker(engine_of(stocked)).compare(archive, WrittenRows(before=[]), 1 << 30, lambda _: None)
         assert found.not_compared == []
         return bool(found.schema or found.rows)
 
@@ -127,7 +127,7 @@ def test_all_tables_are_replaced_at_once(stocked: MariaDatabase, tmp_path: Path)
 
     def work() -> str:
         engine = engine_of(stocked, restore_loses_writes=True)
-        return str(restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None).retained)
+        return str(find_restorer(engine).restore(archive, "run", lambda _: None, lambda: None).retained)
 
     retained = in_process(work)
     assert stocked.dump() == before
@@ -153,19 +153,19 @@ def test_where_a_failed_revision_has_made_such_a_name_nothing_is_dropped(stocked
     ],
 )
 def test_which_lines_a_definition_has(text: str, lines: list[str]) -> None:
-    assert lines_of_definition(text) == lines
+    assert split_definition(text) == lines
 
 
 def test_what_is_never_closed_ends_with_the_text() -> None:
     lines = [b"CREATE TABLE `a\n", b"b (\n", b");\n"]
-    assert list(whole_lines(lines)) == [b"".join(lines)]
+    assert list(join_lines(lines)) == [b"".join(lines)]
     rows = [b"INSERT INTO `a` VALUES\n", b"(1,'`'),\n", b"(2,'''');\n", b"(`\n", b"`)\n"]
-    assert list(whole_lines(rows)) == [*rows[:3], b"(`\n`)\n"]
+    assert list(join_lines(rows)) == [*rows[:3], b"(`\n`)\n"]
     body = [b"DELIMITER ;;\n", b"`\n", b"'\n", b";;\n", b"DELIMITER ;\n", b"x\n"]
-    assert list(whole_lines(body)) == body
+    assert list(join_lines(body)) == body
 
 
 def test_a_name_of_many_quotes_is_read_at_once() -> None:
     """Where a column is invisible, rows name all: a pattern that tries each way to read this one has no end."""
     head = b"INSERT INTO `t` (`" + b"``" * 31 + b"`, `a\nb`) VALUES\n"
-    assert list(whole_lines([*head.splitlines(keepends=True), b"(1,2);\n"])) == [head, b"(1,2);\n"]
+    assert list(join_lines([*head.splitlines(keepends=True), b"(1,2);\n"])) == [head, b"(1,2);\n"]

@@ -14,7 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import client_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_file import read_dump
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.mariadb import MariaDBServer
@@ -43,13 +43,13 @@ delimiter ;
 
 
 def engine_of(database: MariaDatabase, **more: Any) -> Any:
-    return engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": "/nowhere", **more}))
+    return build_engine(Database("app", database.url), Job.from_options("upgrade", {"root": "/nowhere", **more}))
 
 
 def fingerprint(database: MariaDatabase, opens: Callable[[MariaDatabase], Any] = engine_of) -> list[str]:
     def work() -> list[str]:
         engine = opens(database)
-        lines: list[str] = engine.own_connection().run(engine.fingerprint, frozenset())
+        lines: list[str] = engine.open_own_connection().run(engine.read_fingerprint, frozenset())
         return lines
 
     return in_process(work)
@@ -65,8 +65,8 @@ def test_it_is_found_by_both_names_and_is_the_same_database(mariadb_database: Ma
     def work() -> list[str]:
         urls = [mariadb_database.url, mariadb_database.url.replace("mysql+pymysql", "mariadb+pymysql")]
         urls.append(mariadb_database.url.replace("mysql+pymysql", "mysql"))
-        engines = [engine_for(Database("app", url), Job.from_options("plan", {"root": "/nowhere"})) for url in urls]
-        return [f"{engine.name} {engine.own_identity()}" for engine in engines]
+        engines = [build_engine(Database("app", url), Job.from_options("plan", {"root": "/nowhere"})) for url in urls]
+        return [f"{engine.name} {engine.read_own_identity()}" for engine in engines]
 
     found = in_process(work)
     assert len(set(found)) == 1
@@ -77,13 +77,13 @@ def test_two_runs_exclude_each_other(mariadb_database: MariaDatabase) -> None:
     def work() -> list[bool]:
         engine, other = engine_of(mariadb_database), engine_of(mariadb_database)
         lock = engine.lock(1, print)
-        seen = [other.try_lock() is None, str(lock.session()) in other.lock_holder()]
+        seen = [other.try_lock() is None, str(lock.read_own_session()) in other.read_lock_holder()]
         engine.close()  # keeps the connection that has the lock
         seen += [
-            engine.own_connection().rows("select connection_id()")[0][0] != lock.session(),
+            engine.open_own_connection().query_rows("select connection_id()")[0][0] != lock.read_own_session(),
             other.try_lock() is None,
         ]
-        with refused("database-locked", str(lock.session())):
+        with refused("database-locked", str(lock.read_own_session())):
             other.lock(0, print)
         lock.release()
         # The server learns from the closed connection that it was given back.
@@ -98,7 +98,7 @@ def test_a_lock_that_was_lost_is_noticed(mariadb_database: MariaDatabase) -> Non
         engine = engine_of(mariadb_database)
         lock = engine.lock(1, print)
         lock.check()
-        mariadb_database.server.execute(f"kill {lock.session()}")
+        mariadb_database.server.execute(f"kill {lock.read_own_session()}")
         time.sleep(0.2)
         lock.check()
 
@@ -108,7 +108,11 @@ def test_a_lock_that_was_lost_is_noticed(mariadb_database: MariaDatabase) -> Non
 
 def test_no_timeout_of_the_server_ends_the_session_that_holds_the_lock(mariadb_database: MariaDatabase) -> None:
     def work() -> Any:
-        return engine_of(mariadb_database).own_connection().rows("select @@wait_timeout, @@max_statement_time")[0]
+        return (
+            engine_of(mariadb_database)
+            .open_own_connection()
+            .query_rows("select @@wait_timeout, @@max_statement_time")[0]
+        )
 
     mariadb_database.server.execute("set global wait_timeout = 5, global max_statement_time = 1")
     try:
@@ -121,9 +125,9 @@ def test_the_session_of_a_dead_run_is_waited_for_and_then_killed(mariadb_databas
     def work() -> tuple[list[str], bool]:
         reported: list[str] = []
         engine, dead = engine_of(mariadb_database), engine_of(mariadb_database)
-        own = dead.own_connection()
+        own = dead.open_own_connection()
         own.run(dead.lock_migrating, 0)
-        number = own.rows("select connection_id()")[0][0]
+        number = own.query_rows("select connection_id()")[0][0]
         engine.end_migrating(0.5, reported.append)
         return [line for line in reported if str(number) in line], own.is_broken()
 
@@ -137,12 +141,12 @@ def test_a_reader_waits_for_a_lock_as_long_as_it_may(mariadb_database: MariaData
 
     def work() -> tuple[float, bool]:
         engine, other = engine_of(mariadb_database), engine_of(mariadb_database)
-        other.own_connection().rows("lock tables t write")
+        other.open_own_connection().query_rows("lock tables t write")
         began = time.monotonic()
         with refused("read-lock-timeout"):
             engine.read_at_once("select * from t")
         seconds = time.monotonic() - began
-        other.own_connection().rows("unlock tables")
+        other.open_own_connection().query_rows("unlock tables")
         return seconds, engine.read_at_once("select * from t") == []
 
     seconds, is_read = in_process(work)
@@ -193,7 +197,7 @@ def test_a_dump_holds_all_and_comes_back_to_the_letter(mariadb_database: MariaDa
 
     def work() -> Any:
         engine = engine_of(mariadb_database)
-        assert engine.obstacles(engine.own_connection(), tmp_path) == []
+        assert engine.list_obstacles(engine.open_own_connection(), tmp_path) == []
         return engine.dump(tmp_path, True, print)
 
     done = in_process(work)
@@ -309,8 +313,8 @@ def test_tables_without_transactions_are_named_or_refused(mariadb_database: Mari
         found: list[Any] = []
         for choice in ("lock", "refuse"):
             engine = engine_of(mariadb_database, nontransactional_tables=choice)
-            codes = [each.code for each in engine.obstacles(engine.own_connection(), tmp_path)]
-            notes = engine.backup_notes()
+            codes = [each.code for each in engine.list_obstacles(engine.open_own_connection(), tmp_path)]
+            notes = engine.list_backup_notes()
             try:
                 engine.dump(tmp_path, True, print)
                 found.append((codes, notes, "dumped"))
@@ -333,8 +337,8 @@ def test_a_plan_reads_the_tables_without_transactions_once(mariadb_database: Mar
 
     def work() -> int:
         engine = engine_of(mariadb_database)
-        engine.obstacles(engine.own_connection(), tmp_path)
-        return len(engine.backup_notes())
+        engine.list_obstacles(engine.open_own_connection(), tmp_path)
+        return len(engine.list_backup_notes())
 
     server.execute("set global log_output = 'TABLE', global general_log = on")
     try:
@@ -351,8 +355,8 @@ def test_a_table_without_transactions_that_others_keep_locked_ends_the_backup(
     mariadb_database.execute("create table t (a int) engine = aria")
 
     def work() -> None:
-        other = engine_of(mariadb_database).own_connection()
-        other.rows("lock tables t write")
+        other = engine_of(mariadb_database).open_own_connection()
+        other.query_rows("lock tables t write")
         engine_of(mariadb_database, backup_lock_wait=1).dump(tmp_path, False, print)
 
     with refused("database-in-use", "t (Aria)"):
@@ -370,7 +374,7 @@ def test_a_user_who_cannot_see_all_is_an_obstacle(
 
     def work() -> Any:
         engine = engine_of(mariadb_database)
-        return [(each.code, each.why) for each in engine.obstacles(engine.own_connection(), tmp_path)]
+        return [(each.code, each.why) for each in engine.list_obstacles(engine.open_own_connection(), tmp_path)]
 
     ((code, why),) = in_process(work)
     assert code == "privileges-missing"
@@ -382,7 +386,9 @@ def test_a_routine_of_another_user_is_an_obstacle(mariadb_database: MariaDatabas
 
     def work() -> Any:
         engine = engine_of(mariadb_database)
-        return [(each.code, "hidden" in each.why) for each in engine.obstacles(engine.own_connection(), tmp_path)]
+        return [
+            (each.code, "hidden" in each.why) for each in engine.list_obstacles(engine.open_own_connection(), tmp_path)
+        ]
 
     assert in_process(work) == [("privileges-missing", True)]
 
@@ -400,7 +406,7 @@ def test_a_disk_that_is_too_small_for_the_dump_is_an_obstacle(
         found = []
         for free in (6_000_000, 20_000_000):
             monkeypatch.setattr("shutil.disk_usage", lambda _place, free=free: shutil._ntuple_diskusage(0, 0, free))
-            found.append([each.code for each in engine.obstacles(engine.own_connection(), tmp_path)])
+            found.append([each.code for each in engine.list_obstacles(engine.open_own_connection(), tmp_path)])
         return found
 
     assert in_process(work) == [["disk-too-small"], []]
@@ -411,7 +417,9 @@ def test_a_view_of_what_is_gone_is_an_obstacle(mariadb_database: MariaDatabase, 
 
     def work() -> Any:
         engine = engine_of(mariadb_database)
-        return [(each.code, "ghost" in each.why) for each in engine.obstacles(engine.own_connection(), tmp_path)]
+        return [
+            (each.code, "ghost" in each.why) for each in engine.list_obstacles(engine.open_own_connection(), tmp_path)
+        ]
 
     assert in_process(work) == [("view-invalid", True)]
 
@@ -419,7 +427,7 @@ def test_a_view_of_what_is_gone_is_an_obstacle(mariadb_database: MariaDatabase, 
 def test_a_server_that_is_read_only_is_an_obstacle(mariadb_database: MariaDatabase, tmp_path: Path) -> None:
     def work() -> Any:
         engine = engine_of(mariadb_database)
-        return [each.code for each in engine.obstacles(engine.own_connection(), tmp_path)]
+        return [each.code for each in engine.list_obstacles(engine.open_own_connection(), tmp_path)]
 
     mariadb_database.server.execute("set global read_only = on")
     try:
@@ -431,7 +439,7 @@ def test_a_server_that_is_read_only_is_an_obstacle(mariadb_database: MariaDataba
 def test_a_database_that_is_not_there_cannot_be_reached(mariadb_database: MariaDatabase) -> None:
     def work() -> None:
         url = mariadb_database.server.url("nowhere")
-        engine_for(Database("app", url), Job.from_options("plan", {"root": "/nowhere"})).own_connection()
+        build_engine(Database("app", url), Job.from_options("plan", {"root": "/nowhere"})).open_own_connection()
 
     with refused("database-unreachable"):
         in_process(work)
@@ -513,10 +521,10 @@ def test_a_queue_that_is_filled_and_emptied_meanwhile_does_not_prevent_a_backup(
 def test_two_spellings_of_one_database_have_one_lock(tmp_path: Path) -> None:
     def work(server: MariaDBServer) -> list[Any]:
         job = Job.from_options("upgrade", {"root": "/nowhere"})
-        one, two = (engine_for(Database("app", server.url(name)), job) for name in ("shop", "Shop"))
+        one, two = (build_engine(Database("app", server.url(name)), job) for name in ("shop", "Shop"))
         first, second = one.try_lock(), two.try_lock()
         dump = two.dump(tmp_path, True, lambda _: None)
-        return [first is not None, second is not None, two.lock_holder(), dump.row_counts]
+        return [first is not None, second is not None, two.read_lock_holder(), dump.row_counts]
 
     with MariaDBServer(durable=False, settings={"lower-case-table-names": "1"}) as server:
         server.execute("create database shop; create table shop.item (id int)")
@@ -538,8 +546,8 @@ def test_the_grant_that_is_printed_means_this_database_and_no_other(
 
     def work() -> list[tuple[str, str]]:
         url = server.url(name, user=user, password=mariadb_database.password)
-        engine = engine_for(Database("app", url), Job.from_options("upgrade", {"root": "/nowhere"}))
-        return [(each.code, each.remedy) for each in engine.obstacles(engine.own_connection(), tmp_path)]
+        engine = build_engine(Database("app", url), Job.from_options("upgrade", {"root": "/nowhere"}))
+        return [(each.code, each.remedy) for each in engine.list_obstacles(engine.open_own_connection(), tmp_path)]
 
     try:
         ((code, remedy),) = in_process(work)

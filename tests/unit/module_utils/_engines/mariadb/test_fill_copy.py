@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import Definitions
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.fill_copy import (
     list_bound_elsewhere,
-    sequences_of,
+    replace_sequences,
 )
 
 
@@ -32,4 +32,4 @@ def test_a_table_with_its_own_rows() -> None:
 
 def test_the_sequence_of_a_default_is_the_copys() -> None:
     text = "`id` int DEFAULT nextval(`shop`.`s`), `b` int DEFAULT nextval(`shop2`.`s`)"
-    assert sequences_of(text, "shop", "copy") == text.replace("`shop`", "`copy`")
+    assert replace_sequences(text, "shop", "copy") == text.replace("`shop`", "`copy`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.limited_user import beyond_copies
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.limited_user import list_other_rights
 
 USAGE = "GRANT USAGE ON *.* TO `r`@`%` IDENTIFIED BY PASSWORD '*440060BDD875D70B5EC37ECE3B60C1D787003DD8'"
 COPIES = r"GRANT ALL PRIVILEGES ON `hosting\_alembic\_rehearsal\_%`.* TO `r`@`%`"
@@ -21,7 +21,7 @@ COPIES = r"GRANT ALL PRIVILEGES ON `hosting\_alembic\_rehearsal\_%`.* TO `r`@`%`
     ],
 )
 def test_a_limited_user(grants: list[str]) -> None:
-    assert beyond_copies(grants) == []
+    assert list_other_rights(grants) == []
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_a_limited_user(grants: list[str]) -> None:
     ],
 )
 def test_a_user_who_may_do_more(line: str) -> None:
-    assert len(beyond_copies([USAGE, line, COPIES])) == 1
+    assert len(list_other_rights([USAGE, line, COPIES])) == 1
 
 
 def test_the_hash_of_a_password_is_not_among_what_is_named() -> None:
-    (found,) = beyond_copies([USAGE.replace("USAGE", "SUPER")])
+    (found,) = list_other_rights([USAGE.replace("USAGE", "SUPER")])
     assert found == "GRANT SUPER ON *.*"

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import swap
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
 from tests.codes import failed
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, engine_of, schemas_beside
@@ -29,7 +29,7 @@ def changed(mariadb_database: MariaDatabase) -> Iterator[MariaDatabase]:
 
 def kill(database: MariaDatabase, own: Any) -> None:
     """End a session, and wait until its locks are free."""
-    number = own.rows("select connection_id()")[0][0]
+    number = own.query_rows("select connection_id()")[0][0]
     database.server.execute(f"kill {number}")
     still = f"select 1 from information_schema.processlist where id = {number}"
     while database.server.execute(still):
@@ -49,10 +49,10 @@ def test_no_row_is_lost_where_the_locked_tables_become_free(changed: MariaDataba
         engine.lock(5, lambda _: None)
 
         def guard() -> None:
-            kill(changed, engine.own_connection())
+            kill(changed, engine.open_own_connection())
             changed.execute("insert into t (id, n) values (77, 77)")
 
-        restorer_of(engine).restore(archive, "run", lambda _: None, guard)
+        find_restorer(engine).restore(archive, "run", lambda _: None, guard)
 
     with failed("lock-lost"):
         in_process(work)
@@ -69,9 +69,9 @@ def test_nothing_is_moved_without_the_lock_on_the_database(changed: MariaDatabas
     def work() -> None:
         engine = engine_of(changed)
         engine.lock(5, lambda _: None)
-        holder = engine.own_connection()
+        holder = engine.open_own_connection()
         engine.close()
-        restorer_of(engine).restore(archive, "run", lambda _: None, lambda: kill(changed, holder))
+        find_restorer(engine).restore(archive, "run", lambda _: None, lambda: kill(changed, holder))
 
     with failed("lock-lost"):
         in_process(work)
@@ -90,7 +90,7 @@ def test_a_restore_that_lost_it_half_way_leaves_all_to_the_next_run(
     def work() -> None:
         engine = engine_of(changed)
         engine.lock(5, lambda _: None)
-        holder = engine.own_connection()
+        holder = engine.open_own_connection()
         if kills_holder:
             engine.close()
 
@@ -99,7 +99,7 @@ def test_a_restore_that_lost_it_half_way_leaves_all_to_the_next_run(
             real(*arguments)
 
         monkeypatch.setattr(swap, "move_in", moving)
-        restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None)
+        find_restorer(engine).restore(archive, "run", lambda _: None, lambda: None)
 
     with failed(HALF_WAY):
         in_process(work)

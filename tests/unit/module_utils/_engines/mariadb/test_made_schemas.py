@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import swap
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.swap_state import SwapState, names_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.swap_state import (
+    SwapState,
+    build_schema_names,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, engine_of, restore, schemas_beside
@@ -44,7 +47,7 @@ def as_customer(database: MariaDatabase, statements: str) -> None:
 
 def forged(database: MariaDatabase, **facts: Any) -> str:
     """Make a schema as a restore would that has not ended, whose script gives its customer all rights."""
-    name = f"{names_for(database.name, 'old')[1]}_20261129000000"
+    name = f"{build_schema_names(database.name, 'old')[1]}_20261129000000"
     state = SwapState(database.name, "run", "", beside=f"other_{database.name}")
     script = json.dumps([f"grant all privileges on *.* to '{database.name}'@'%' with grant option;\n"]).encode().hex()
     as_customer(
@@ -76,7 +79,7 @@ def die_between(database: MariaDatabase, archive: Any, monkeypatch: pytest.Monke
         for name in ("move_in", "end_or_undo"):
             monkeypatch.setattr(swap, name, dying)
         with pytest.raises(KeyboardInterrupt):
-            restorer_of(engine_of(database)).restore(archive, "run", lambda _: None, lambda: None)
+            find_restorer(engine_of(database)).restore(archive, "run", lambda _: None, lambda: None)
 
     in_process(work)
     monkeypatch.undo()
@@ -149,8 +152,8 @@ def test_a_restore_that_has_ended_is_not_ended_again(attacked: MariaDatabase, tm
 def test_others_schemas_of_such_names_stay(attacked: MariaDatabase, tmp_path: Path) -> None:
     """What a backup would be loaded into, and what only begins like one of ours."""
     archive = archive_of(attacked, tmp_path)
-    loaded = names_for(attacked.name, "new")[0]
-    made = [loaded, f"{loaded}_s1", f"{names_for(attacked.name, 'old')[0]}_by_hand_{secrets.token_hex(2)}"]
+    loaded = build_schema_names(attacked.name, "new")[0]
+    made = [loaded, f"{loaded}_s1", f"{build_schema_names(attacked.name, 'old')[0]}_by_hand_{secrets.token_hex(2)}"]
     for name in made:
         attacked.server.execute(f"create database `{name}`; create table `{name}`.kept (id int)")
     attacked.execute("alter table t add column c int")

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import client_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.options import (
-    client_options,
-    option_file,
-    own_query,
+    build_client_options,
+    build_option_file,
+    build_own_query,
 )
 from tests.lab.mariadb import MariaDBServer, literal
 
@@ -21,7 +21,7 @@ VERIFY = "loose-ssl-verify-server-cert"
 
 
 def options(url: str, driver: str = "pymysql") -> dict[str, str]:
-    return client_options(sa.engine.make_url(url), driver)
+    return build_client_options(sa.engine.make_url(url), driver)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_a_certificate_is_verified_where_the_driver_verifies_it(query: str, veri
 
 def test_own_connections_speak_in_the_characters_that_hold_all_others() -> None:
     url = sa.engine.make_url("mysql://u@db/app?charset=latin1&init_command=x&ssl_ca=/ca")
-    assert own_query(url, "pymysql") == {"charset": "utf8mb4", "ssl_ca": "/ca"}
-    assert own_query(url, "mariadbconnector") == {"ssl_ca": "/ca"}
+    assert build_own_query(url, "pymysql") == {"charset": "utf8mb4", "ssl_ca": "/ca"}
+    assert build_own_query(url, "mariadbconnector") == {"ssl_ca": "/ca"}
 
 
 @pytest.mark.parametrize("password", ["plain", "a b#c", "\"'\\;#", "\\n=[x]", "ünï", " both "])
@@ -99,5 +99,5 @@ def test_no_secret_is_on_the_command_line_or_in_the_environment_of_a_program(
 
     client_tools.run_tool(tool, words, url, "pymysql", report=spy)
     assert any("select sleep(1)" in text for text in seen)
-    assert mariadb_server.password in option_file(url, "pymysql")
+    assert mariadb_server.password in build_option_file(url, "pymysql")
     assert [text for text in seen if mariadb_server.password in text or "MYSQL_PWD" in text] == []

@@ -17,11 +17,11 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import hash_file
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import beside, foreign_keys, swap
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.shell import CommandFailed
@@ -45,7 +45,7 @@ DAILY = {"a column more in a table that others refer to"}
 def engine_of(database: MariaDatabase, **more: Any) -> Any:
     """Return the engine with the rights of the database's own user."""
     root = str(database.server.folder / "root")
-    return engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": root, **more}))
+    return build_engine(Database("app", database.url), Job.from_options("upgrade", {"root": root, **more}))
 
 
 def as_user(database: MariaDatabase, statements: str) -> list[list[str]]:
@@ -62,14 +62,14 @@ def ours(database: MariaDatabase) -> list[str]:
 def archive_of(database: MariaDatabase, folder: Path) -> Archive:
     def work() -> Archive:
         found = engine_of(database).dump(folder, True, lambda _: None)
-        return Archive(found.path, [], found.row_counts, frozenset(), found.activity, sha256_of(found.path))
+        return Archive(found.path, [], found.row_counts, frozenset(), found.activity, hash_file(found.path))
 
     return in_process(work)
 
 
 def restore(database: MariaDatabase, archive: Archive, guard: Callable[[], None] = lambda: None, **more: Any) -> Any:
     def work() -> Any:
-        return restorer_of(engine_of(database, **more)).restore(archive, "run", lambda _: None, guard)
+        return find_restorer(engine_of(database, **more)).restore(archive, "run", lambda _: None, guard)
 
     return in_process(work)
 
@@ -81,7 +81,7 @@ def die_half_way(database: MariaDatabase, archive: Archive, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     def work() -> None:
-        restorer = restorer_of(engine_of(database))
+        restorer = find_restorer(engine_of(database))
         for name in ("move_in", "end_or_undo"):
             monkeypatch.setattr(swap, name, dying)
         with pytest.raises(KeyboardInterrupt):
@@ -150,7 +150,7 @@ def test_what_was_replaced_is_kept_and_can_be_dropped(owned: MariaDatabase, tmp_
     assert ["1", "by others"] in itertools.chain(*rows.values())
 
     def work() -> tuple[list[Any], list[Any]]:
-        restorer = restorer_of(engine_of(owned))
+        restorer = find_restorer(engine_of(owned))
         found = restorer.list_retained()
         restorer.drop_retained(found[0])
         return found, restorer.list_retained()
@@ -230,7 +230,7 @@ def test_a_restore_that_died_is_undone_or_ended(
         monkeypatch.setattr(swap, "end_or_undo", dying_at_once)
         monkeypatch.setattr(swap.Swap, "_give_up", lambda _self: None)
         try:
-            restorer_of(engine_of(owned)).restore(archive, "run", lambda _: None, lambda: None)
+            find_restorer(engine_of(owned)).restore(archive, "run", lambda _: None, lambda: None)
         except (_Dies, Failed):
             return True
         return False
@@ -261,7 +261,7 @@ def test_no_row_is_written_that_a_foreign_key_forbids(owned: MariaDatabase, tmp_
                     cursor.execute(f"insert into children (id, parent) values ({next(tried) + 100}, 4711)")
 
     def work() -> int:
-        restorer = restorer_of(engine_of(owned))
+        restorer = find_restorer(engine_of(owned))
         with ThreadPoolExecutor(3) as pool:
             others = [pool.submit(write) for _each in range(3)]
             try:
@@ -395,7 +395,7 @@ def test_what_a_revision_does_to_all_tables_keeps_nothing_from_the_database(
 
     (tmp_path / "second").mkdir()
     archive_of(owned, tmp_path / "second")
-    listed = in_process(lambda: [copy.name for copy in restorer_of(engine_of(owned)).list_retained()])
+    listed = in_process(lambda: [copy.name for copy in find_restorer(engine_of(owned)).list_retained()])
     assert listed == [retained]
 
 
@@ -434,7 +434,7 @@ def test_tables_of_the_application_with_names_of_ours_are_refused(owned: MariaDa
 
     def work() -> list[str]:
         engine = engine_of(owned)
-        found = engine.obstacles(engine.own_connection(), tmp_path)
+        found = engine.list_obstacles(engine.open_own_connection(), tmp_path)
         return [str(each) for each in found if each.code == "restore-not-proven"]
 
     (found,) = in_process(work)
@@ -468,7 +468,7 @@ def test_what_a_database_refers_to_that_the_user_does_not_see_is_not_pruned(
     try:
 
         def drop() -> None:
-            restorer = restorer_of(engine_of(owned))
+            restorer = find_restorer(engine_of(owned))
             (copy,) = restorer.list_retained()
             restorer.drop_retained(copy)
 

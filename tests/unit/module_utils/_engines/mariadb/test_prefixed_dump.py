@@ -59,7 +59,7 @@ def loaded(dump: str, tables: set[str] = _TABLES) -> str:
 
 def test_only_tables_come_and_only_under_our_names() -> None:
     script = loaded(_DUMP)
-    table, sequence = (_PLACE.where(name)[1] for name in ("a`b", "s"))
+    table, sequence = (_PLACE.locate_table(name)[1] for name in ("a`b", "s"))
     assert script.splitlines() == [
         "/*!40014 SET @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0 */;",
         "set autocommit=0;",
@@ -121,7 +121,7 @@ def test_what_is_not_known_ends_the_load(statement: str) -> None:
 def test_each_table_has_a_name_that_the_server_takes_and_that_no_other_has() -> None:
     names = ["a", "A", "é", "long" * 16, "long" * 15, "state", "_state", "`; drop", ""]
     for prefix in ("hosting_alembic_new_0a1b2c", "hosting_alembic_old_202612312359590"):
-        made = [PrefixPlace("shop", prefix).where(name)[1] for name in names]
+        made = [PrefixPlace("shop", prefix).locate_table(name)[1] for name in names]
         assert len({*made, PrefixPlace("shop", prefix).state[1]}) == len(names) + 1
         # The server puts "_ibfk_123" behind it for foreign keys without a name.
         assert max(map(len, made)) <= 64 - len("_ibfk_123")

@@ -6,8 +6,8 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.privileges import (
     FOR_BACKUP,
-    lacking,
-    privileges_on,
+    parse_privileges,
+    select_missing,
 )
 
 
@@ -26,13 +26,13 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.p
     ],
 )
 def test_a_grant_is_meant_for_the_databases_that_its_pattern_matches(where: str, schema: str, is_meant: bool) -> None:
-    assert privileges_on(schema, [f"GRANT SELECT, INSERT ON {where} TO `u`@`%`"]) == (
+    assert parse_privileges(schema, [f"GRANT SELECT, INSERT ON {where} TO `u`@`%`"]) == (
         {"SELECT", "INSERT"} if is_meant else set()
     )
 
 
 def test_what_is_granted_adds_up_and_a_list_of_columns_is_left_out() -> None:
     grants = ["GRANT SELECT, SHOW VIEW ON `app`.* TO `u`@`%`", "GRANT TRIGGER ON *.* TO `r`", "GRANT `r` TO `u`@`%`"]
-    assert lacking(privileges_on("app", grants), FOR_BACKUP) == ["EVENT"]
-    assert lacking(privileges_on("app", ["GRANT ALL PRIVILEGES ON `app`.* TO `u`@`%`"]), FOR_BACKUP) == []
-    assert lacking(privileges_on("other", grants), FOR_BACKUP) == ["SELECT", "SHOW VIEW", "EVENT"]
+    assert select_missing(parse_privileges("app", grants), FOR_BACKUP) == ["EVENT"]
+    assert select_missing(parse_privileges("app", ["GRANT ALL PRIVILEGES ON `app`.* TO `u`@`%`"]), FOR_BACKUP) == []
+    assert select_missing(parse_privileges("other", grants), FOR_BACKUP) == ["SELECT", "SHOW VIEW", "EVENT"]

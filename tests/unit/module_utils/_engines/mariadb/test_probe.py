@@ -14,7 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.p
     connect_options_of,
     read_probe,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.proxy import proxy
 from tests.unit.stage import in_process
@@ -30,9 +30,9 @@ def test_it_finds_what_the_engine_finds(mariadb_database: MariaDatabase) -> None
     )
 
     def work() -> list[str]:
-        engine = engine_for(Database("app", mariadb_database.url), Job.from_options("plan", {"root": "/nowhere"}))
-        run = engine.own_connection().run
-        return [str(engine.own_identity()), run(engine.describe), run(engine.instance)]
+        engine = build_engine(Database("app", mariadb_database.url), Job.from_options("plan", {"root": "/nowhere"}))
+        run = engine.open_own_connection().run
+        return [str(engine.read_own_identity()), run(engine.describe), run(engine.read_instance)]
 
     table = f"{mariadb_database.name}.alembic_version"
     probe = read_probe(options_of(mariadb_database), mariadb_database.password, table)

@@ -12,8 +12,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import swap
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.scripts import NotMade
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import failed, refused
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_restore import archive_of, schemas_beside
@@ -34,12 +34,12 @@ def owned(mariadb_database: MariaDatabase) -> Iterator[MariaDatabase]:
 
 def engine_as_user(database: MariaDatabase) -> Any:
     root = str(database.server.folder / "root")
-    return engine_for(Database("app", database.url), Job.from_options("upgrade", {"root": root}))
+    return build_engine(Database("app", database.url), Job.from_options("upgrade", {"root": root}))
 
 
 def restore_as_user(database: MariaDatabase, archive: Any) -> Any:
     return in_process(
-        lambda: restorer_of(engine_as_user(database)).restore(archive, "run", lambda _: None, lambda: None)
+        lambda: find_restorer(engine_as_user(database)).restore(archive, "run", lambda _: None, lambda: None)
     )
 
 

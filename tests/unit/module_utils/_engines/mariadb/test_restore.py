@@ -12,13 +12,13 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Failed, Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import hash_file
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import beside, swap
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import select_table_lines
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.swap_state import names_for
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of, write_tracker_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.swap_state import build_schema_names
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer, find_write_tracker
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.shell import CommandFailed
@@ -87,26 +87,26 @@ def engine_of(database: MariaDatabase, **more: Any) -> Any:
     """Return the engine with the superuser's rights."""
     url = database.server.url(database.name)
     root = str(database.server.folder / "root")
-    return engine_for(Database("app", url), Job.from_options("upgrade", {"root": root, **more}))
+    return build_engine(Database("app", url), Job.from_options("upgrade", {"root": root, **more}))
 
 
 def archive_of(database: MariaDatabase, folder: Path) -> Archive:
     def work() -> Archive:
         engine = engine_of(database)
         dump = engine.dump(folder, True, lambda _: None)
-        return Archive(dump.path, [], dump.row_counts, frozenset(), dump.activity, sha256_of(dump.path))
+        return Archive(dump.path, [], dump.row_counts, frozenset(), dump.activity, hash_file(dump.path))
 
     return in_process(work)
 
 
 def schemas_beside(database: MariaDatabase) -> list[str]:
-    begins = tuple(name for kind in ("new", "old") for name in names_for(database.name, kind))
+    begins = tuple(name for kind in ("new", "old") for name in build_schema_names(database.name, kind))
     return [name for (name,) in database.server.execute("show databases") if name.startswith(begins)]
 
 
 def restore(database: MariaDatabase, archive: Archive, guard: Callable[[], None] = lambda: None) -> Any:
     def work() -> Any:
-        return restorer_of(engine_of(database)).restore(archive, "run", lambda _: None, guard)
+        return find_restorer(engine_of(database)).restore(archive, "run", lambda _: None, guard)
 
     return in_process(work)
 
@@ -153,7 +153,7 @@ def test_what_was_replaced_is_kept_and_can_be_dropped(stocked: MariaDatabase, tm
     assert stocked.server.execute("select id from made", restored.retained) == [["7"]]
 
     def work() -> tuple[list[Any], list[Any]]:
-        restorer = restorer_of(engine_of(stocked))
+        restorer = find_restorer(engine_of(stocked))
         found = restorer.list_retained()
         restorer.drop_retained(found[0])
         return found, restorer.list_retained()
@@ -210,11 +210,11 @@ def test_a_transaction_that_others_have_open_prevents_it(stocked: MariaDatabase,
     before = stocked.dump()
 
     def work() -> Any:
-        other = engine_of(stocked).own_connection()
-        other.rows("start transaction")
-        other.rows("insert into parents (n) values ('open')")
+        other = engine_of(stocked).open_own_connection()
+        other.query_rows("start transaction")
+        other.query_rows("insert into parents (n) values ('open')")
         engine = engine_of(stocked, lock_wait=2, lock_timeout=1)
-        return restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None)
+        return find_restorer(engine).restore(archive, "run", lambda _: None, lambda: None)
 
     with refused("database-in-use"):
         in_process(work)
@@ -256,7 +256,7 @@ def test_a_restore_that_died_is_undone_or_ended(
         monkeypatch.setattr(swap, "end_or_undo", dying_at_once)
         monkeypatch.setattr(swap.Swap, "_give_up", lambda _self: None)
         try:
-            restorer_of(engine_of(stocked)).restore(archive, "run", lambda _: None, lambda: None)
+            find_restorer(engine_of(stocked)).restore(archive, "run", lambda _: None, lambda: None)
         except (Dies, Failed):
             return True
         return False
@@ -286,14 +286,14 @@ def test_a_forecast_leaves_a_restore_that_died_alone(
         raise KeyboardInterrupt
 
     def work() -> tuple[str, list[str]]:
-        restorer = restorer_of(engine_of(stocked))  # which loads what is replaced here
+        restorer = find_restorer(engine_of(stocked))  # which loads what is replaced here
         for name in ("move_in", "end_or_undo"):
             monkeypatch.setattr(swap, name, dying)
         with pytest.raises(KeyboardInterrupt):
             restorer.restore(archive, "run", lambda _: None, lambda: None)
         monkeypatch.undo()
         left = schemas_beside(stocked)
-        writes = write_tracker_of(engine_of(stocked)).foresee_writes(archive, {}, None)
+        writes = find_write_tracker(engine_of(stocked)).foresee_writes(archive, {}, None)
         assert schemas_beside(stocked) == left
         engine_of(stocked).lock(5, lambda _: None).release()
         return str(writes), left
@@ -337,7 +337,7 @@ def test_everything_can_be_replaced_at_once(mariadb_database: MariaDatabase, tmp
 
     def work() -> Any:
         engine = engine_of(mariadb_database, restore_loses_writes=True)
-        return restorer_of(engine).restore(archive, "run", lambda _: None, lambda: None)
+        return find_restorer(engine).restore(archive, "run", lambda _: None, lambda: None)
 
     restored = in_process(work)
     assert mariadb_database.dump() == before
@@ -394,7 +394,7 @@ def test_a_dump_that_is_not_read_to_its_end_replaces_nothing(
 
     def work() -> None:
         monkeypatch.setattr(beside, "select_table_lines", _cut(table, error))
-        restorer_of(engine_of(stocked)).restore(archive, "run", lambda _: None, lambda: None)
+        find_restorer(engine_of(stocked)).restore(archive, "run", lambda _: None, lambda: None)
 
     with refused("restore-replaced-nothing", *([error.strerror] if isinstance(error, OSError) else [])):
         in_process(work)
@@ -424,7 +424,7 @@ def test_a_dump_that_loses_rows_while_it_is_loaded_replaces_nothing(
             real(*arguments)
 
         monkeypatch.setattr(beside, "record", changes_then)
-        restorer_of(engine_of(stocked)).restore(archive, "run", lambda _: None, lambda: None)
+        find_restorer(engine_of(stocked)).restore(archive, "run", lambda _: None, lambda: None)
 
     with refused("restore-replaced-nothing"):
         in_process(work)

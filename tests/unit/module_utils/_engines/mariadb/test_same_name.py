@@ -14,10 +14,10 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import restore_method, same_name
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.not_transactional import (
-    not_transactional,
+    read_not_transactional,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.written_tables import read_catalog
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import write_tracker_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_write_tracker
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.mariadb import MariaDBServer
@@ -73,7 +73,7 @@ def test_each_has_its_own_fingerprint_and_names(both: tuple[MariaDatabase, Maria
 
         def names(of: MariaDatabase = database) -> tuple[set[str], set[str], set[str]]:
             engine = engine_of(of)
-            catalog = read_catalog(engine.own_connection(), of.name)
+            catalog = read_catalog(engine.open_own_connection(), of.name)
             return set(catalog.tables), set(catalog.routines), set(catalog.other_schemas)
 
         tables, routines, others = in_process(names)
@@ -89,8 +89,8 @@ def test_the_rows_the_definers_and_what_is_not_transactional_are_its_own(
     small, capitals = both
 
     def work() -> list[Any]:
-        owns = [engine_of(database).own_connection() for database in both]
-        return [(own.run(engine_of(small).row_counts), own.run(not_transactional)) for own in owns]
+        owns = [engine_of(database).open_own_connection() for database in both]
+        return [(own.run(engine_of(small).row_counts), own.run(read_not_transactional)) for own in owns]
 
     for database, kind, (counts, engines) in zip(both, ("small", "capital"), in_process(work)):
         tables = ("parents", "Parents", "children", f"only_{kind}")
@@ -100,14 +100,16 @@ def test_the_rows_the_definers_and_what_is_not_transactional_are_its_own(
 
     def strangers() -> list[bool]:
         engine = engine_of(small)
-        return ["gone@nowhere" in restore_method.strangers(engine.own_connection(), each.name) for each in both]
+        return [
+            "gone@nowhere" in restore_method.read_strangers(engine.open_own_connection(), each.name) for each in both
+        ]
 
     assert in_process(strangers) == [False, True]
 
 
 def compared(database: MariaDatabase, archive: Archive) -> tuple[list[str], list[str], list[str]]:
     def work() -> tuple[list[str], list[str], list[str]]:
-        tracker = write_tracker_of(engine_of(database))
+        tracker = find_write_tracker(engine_of(database))
         found = tracker.compare(archive, WrittenRows(before=archive.fingerprint), 1 << 30, lambda _: None)
         return found.schema, found.rows, found.not_compared
 
@@ -172,7 +174,7 @@ def test_a_view_of_what_is_gone_is_seen_beside_a_table_in_other_letters(mariadb_
 
     def work() -> list[Refused]:
         engine = engine_of(mariadb_database)
-        obstacles: list[Refused] = engine.obstacles(engine.own_connection(), Path("/"))
+        obstacles: list[Refused] = engine.list_obstacles(engine.open_own_connection(), Path("/"))
         return obstacles
 
     assert [(each.code, "Lost" in each.why) for each in in_process(work)] == [("view-invalid", True)]

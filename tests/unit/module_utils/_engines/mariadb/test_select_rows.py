@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._discovery.schemas import rows_of_schemas
+from ansible_collections.hosting.alembic.plugins.module_utils._discovery.schemas import read_rows_of_schemas
 from ansible_collections.hosting.alembic.plugins.module_utils._discovery.source import Source
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.select_rows import select_rows
 from tests.codes import failed
@@ -114,4 +114,4 @@ def test_schemas_of_tenants_are_those_of_postgresql(customers: MariaDatabase) ->
         {"name": "s", "schemas": ["*"], "url": customers.url, "template": {"name": "{schema}", "url": customers.url}}
     )
     with failed("database-type-unsupported", "mariadb"):
-        rows_of_schemas(source, None, "")
+        read_rows_of_schemas(source, None, "")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.server import kind_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.versions import version_number
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.server import find_kind
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.versions import parse_version
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import refused
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.mariadb import MariaDBServer
@@ -19,8 +19,8 @@ from tests.unit.stage import in_process
 
 def connects(url: str) -> None:
     def work() -> None:
-        engine: Any = engine_for(Database("app", url), Job.from_options("plan", {"root": "/nowhere"}))
-        engine.own_connection().close()
+        engine: Any = build_engine(Database("app", url), Job.from_options("plan", {"root": "/nowhere"}))
+        engine.open_own_connection().close()
 
     in_process(work)
 
@@ -72,7 +72,7 @@ def test_a_proxy_that_numbers_sessions_itself_is_refused(mariadb_database: Maria
 )
 def test_what_a_server_is(version: str, comment: str, kind: str) -> None:
     """None of them but MariaDB runs in these tests."""
-    assert kind_of(version, comment) == kind
+    assert find_kind(version, comment) == kind
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_what_a_server_is(version: str, comment: str, kind: str) -> None:
     [("10.11.6-MariaDB-0+deb12u1", (10, 11)), ("5.5.5-10.6.1", (5, 5)), ("11.8.2", (11, 8)), ("none", (0, 0))],
 )
 def test_the_number_of_a_version(words: str, number: tuple[int, int]) -> None:
-    assert version_number(words) == number
+    assert parse_version(words) == number

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import errno_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import find_errno
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.statements import is_single_ddl
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.timeouts import watch
 from tests.integration.targets import MariaDBTarget
@@ -87,7 +87,7 @@ def error_of(target: MariaDBTarget, *statements: str, before_last: Callable[[], 
                         before_last()
                     connection.execute(sa.text(statement))
         except sa.exc.DBAPIError as error:
-            return errno_of(error)
+            return find_errno(error)
         return 0
 
     return in_process(work)

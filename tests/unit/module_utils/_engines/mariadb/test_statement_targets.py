@@ -198,4 +198,4 @@ LEADS = {
 @pytest.mark.parametrize("text", LEADS)
 def test_a_definition_may_lead_through_a_database_that_the_user_does_not_see(text: str) -> None:
     catalog = replace(CATALOG, views={}, schema="shop")
-    assert catalog.leads_away(text) is not LEADS[text]
+    assert catalog.may_write_elsewhere(text) is not LEADS[text]

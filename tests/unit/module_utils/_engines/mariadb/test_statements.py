@@ -10,7 +10,7 @@ import pytest
 from pymysql.constants import CLIENT
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.statements import (
-    commits,
+    may_commit,
     may_contain_others,
 )
 from tests.integration.targets import MariaDBTarget
@@ -91,7 +91,7 @@ def test_it_is_what_the_server_does(database: MariaDBTarget, statement: str) -> 
         is_there = statement in COMMITTING
     else:
         is_there = database.rows(f"select a from {table} where a = 1") == [(1,)]
-    assert is_there == commits(statement) == (statement in COMMITTING)
+    assert is_there == may_commit(statement) == (statement in COMMITTING)
 
 
 def test_locked_tables_that_are_unlocked_commit(database: MariaDBTarget) -> None:
@@ -99,12 +99,12 @@ def test_locked_tables_that_are_unlocked_commit(database: MariaDBTarget) -> None
         for statement in ("set autocommit = 0", "lock tables t2 write", "insert into t2 values (1)", "unlock tables"):
             cursor.execute(statement)
     assert database.rows("select a from t2 where a = 1") == [(1,)]
-    assert commits("unlock tables")
+    assert may_commit("unlock tables")
 
 
 @pytest.mark.parametrize("statement", ["xa prepare 'x'", "XA COMMIT 'x'"])
 def test_a_transaction_of_several_servers_commits(statement: str) -> None:
-    assert commits(statement)
+    assert may_commit(statement)
 
 
 @pytest.mark.parametrize("statement", [*COMMITTING[-10:], "select 1; update t set a = 1"])
@@ -115,6 +115,6 @@ def test_what_executes_others_may_hide_writes(statement: str) -> None:
 def test_what_is_long_is_searched_quickly() -> None:
     statement = "insert into t values " + ", ".join(f"({number}, 'it''s; \\' \"x\" `y`')" for number in range(100_000))
     begun = time.monotonic()
-    assert not commits(statement)
+    assert not may_commit(statement)
     assert not may_contain_others(statement)
     assert time.monotonic() - begun < 2

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import differences
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.state import list_differences
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.statements import render_for_journal
 from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase
@@ -80,17 +80,17 @@ def removed(database: MariaDatabase, change: str, without: str = "", of_others: 
     """
 
     def work() -> Any:
-        engine = engine_for(
+        engine = build_engine(
             Database("app", database.url), Job.from_options("upgrade", {"root": str(database.server.folder / "root")})
         )
-        before = engine.own_connection().run(engine.fingerprint, frozenset())
+        before = engine.open_own_connection().run(engine.read_fingerprint, frozenset())
         database.execute(change)
         database.execute(of_others)
         executed = [render_for_journal(each) for each in change.split(";")]
-        now = engine.own_connection().run(engine.fingerprint, frozenset())
-        left = [line for line in differences(before, now) if not without or without not in line]
+        now = engine.open_own_connection().run(engine.read_fingerprint, frozenset())
+        left = [line for line in list_differences(before, now) if not without or without not in line]
         dump = database.dump()
-        return restorer_of(engine).remove_unfinished(before, left, executed), dump
+        return find_restorer(engine).remove_unfinished(before, left, executed), dump
 
     lines, dump = in_process(work)
     return lines, dump
@@ -194,10 +194,10 @@ def test_no_application_waits_behind_it_for_longer_than_a_lock_timeout(stocked: 
     options = {"root": "/nowhere", "lock_timeout": 1, "lock_wait": 30}
 
     def work() -> tuple[list[str], float]:
-        engine = engine_for(Database("app", stocked.url), Job.from_options("upgrade", options))
-        old = engine.own_connection().run(engine.fingerprint, frozenset())
+        engine = build_engine(Database("app", stocked.url), Job.from_options("upgrade", options))
+        old = engine.open_own_connection().run(engine.read_fingerprint, frozenset())
         stocked.execute(change)
-        left = differences(old, engine.own_connection().run(engine.fingerprint, frozenset()))
+        left = list_differences(old, engine.open_own_connection().run(engine.read_fingerprint, frozenset()))
         waited, is_over = [0.0], threading.Event()
 
         def use() -> None:
@@ -211,7 +211,7 @@ def test_no_application_waits_behind_it_for_longer_than_a_lock_timeout(stocked: 
             threads = [threading.Timer(5, connection.rollback), threading.Thread(target=use)]
             for thread in threads:
                 thread.start()
-            lines = restorer_of(engine).remove_unfinished(old, left, [change])
+            lines = find_restorer(engine).remove_unfinished(old, left, [change])
             is_over.set()
             for thread in threads:
                 thread.join()

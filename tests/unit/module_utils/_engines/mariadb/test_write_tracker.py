@@ -14,7 +14,7 @@ from pymysql.cursors import SSCursor
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.session_counters import Sessions
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of, write_tracker_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer, find_write_tracker
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlalchemy_import import sa
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_restore import engine_of, schemas_beside
@@ -45,9 +45,9 @@ class Run:
     def __init__(self, database: MariaDatabase, folder: Path) -> None:
         self.database = database
         self.engine = engine_of(database)
-        self.tracker: Any = write_tracker_of(self.engine)
-        own = self.engine.own_connection()
-        self.before = own.run(self.engine.fingerprint, frozenset())
+        self.tracker: Any = find_write_tracker(self.engine)
+        own = self.engine.open_own_connection()
+        self.before = own.run(self.engine.read_fingerprint, frozenset())
         dump = self.engine.dump(folder, True, lambda _: None)
         self.archive = Archive(dump.path, self.before, dump.row_counts, frozenset(), dump.activity)
         self.connection = sa.create_engine(database.server.url(database.name)).connect()
@@ -60,20 +60,20 @@ class Run:
         self.connection.commit()
         self.tracker.count_transaction(self.connection)
         self.tracker.check_other_writers(self.connection)
-        content: dict[str, str] | None = self.tracker.content()
+        content: dict[str, str] | None = self.tracker.read_content_state()
         return content
 
     def writes(self, content: dict[str, str] | None) -> tuple[str, str]:
         """Return what a revert's guard is given, in an engine of its own."""
         engine = engine_of(self.database)
-        tracker, restorer = write_tracker_of(engine), restorer_of(engine)
+        tracker, restorer = find_write_tracker(engine), find_restorer(engine)
         tracker.resume(content)
         found: list[str] = []
         written_rows = WrittenRows(before=self.before, content=content)
 
         def guard() -> None:
-            found.append(str(tracker.writes_since(self.archive, {}, content)))
-            found.append(str(tracker.writes_into_made(written_rows)))
+            found.append(str(tracker.find_writes_since(self.archive, {}, content)))
+            found.append(str(tracker.find_writes_into_made(written_rows)))
             raise InterruptedError
 
         with pytest.raises(Exception, match="restored"):
@@ -109,14 +109,14 @@ def test_what_env_py_has_written_alone_is_not_a_write_of_others(stocked: MariaDa
 def test_what_is_counted_in_a_process_of_env_py_counts_as_well(stocked: MariaDatabase, tmp_path: Path) -> None:
     def work(run: Run) -> Any:
         there = engine_of(stocked)
-        write_tracker_of(there).count_transaction(run.connection)
+        find_write_tracker(there).count_transaction(run.connection)
         run.tracker.sessions = Sessions()
         run.connection.execute(sa.text("update parents set name = 'x'"))
         run.connection.commit()
-        assert run.tracker.content() is None
-        write_tracker_of(there).check_other_writers(run.connection)
-        run.engine.take_facts_there(json.loads(json.dumps(there.facts_there())))
-        return run.tracker.content()
+        assert run.tracker.read_content_state() is None
+        find_write_tracker(there).check_other_writers(run.connection)
+        run.engine.take_facts_there(json.loads(json.dumps(there.collect_facts_there())))
+        return run.tracker.read_content_state()
 
     assert reported(stocked, tmp_path, work) == (NOTHING, NOTHING)
 
@@ -181,7 +181,7 @@ def test_what_other_connections_of_the_process_write_is_the_runs_own(
 
     def work(run: Run) -> bool:
         other = sa.create_engine(stocked.server.url(stocked.name)).connect()
-        with run.tracker.noting_touched(lambda _names, _reason: None):
+        with run.tracker.watch_touched(lambda _names, _reason: None):
             kept = write(stocked, other)
             content = run.step("create table made (id int primary key)")
         assert kept is None or kept.closed is False
@@ -234,17 +234,17 @@ def test_a_dump_before_a_revert_does_not_hide_what_others_wrote_before_it(
             stocked.execute("insert into parents (name) values ('theirs')")
         content = begun.step("update parents set name = 'ours' where id = 1")
         engine = engine_of(stocked)
-        tracker = write_tracker_of(engine)
+        tracker = find_write_tracker(engine)
         tracker.resume(content)
         engine.dump(again, True, lambda _: None)
         found: list[str] = []
 
         def guard() -> None:
-            found.append(str(tracker.writes_since(begun.archive, {}, content)))
+            found.append(str(tracker.find_writes_since(begun.archive, {}, content)))
             raise InterruptedError
 
         with pytest.raises(Exception, match="restored"):
-            restorer_of(engine).restore(begun.archive, "run", lambda _: None, guard)
+            find_restorer(engine).restore(begun.archive, "run", lambda _: None, guard)
         return found[0]
 
     assert in_process(run) == ("rows differ from those of the backup in parents" if others else NOTHING)
@@ -311,9 +311,9 @@ def _a_monitor_that_reads_open_transactions(database: MariaDatabase) -> Iterator
     done, shown = threading.Event(), threading.Event()
 
     def read() -> None:
-        session = engine_of(database).own_connection()
+        session = engine_of(database).open_own_connection()
         while not done.wait(0.02):
-            session.rows("select count(*) from information_schema.innodb_trx")
+            session.query_rows("select count(*) from information_schema.innodb_trx")
             shown.set()
 
     monitor = threading.Thread(target=read)
@@ -333,12 +333,12 @@ def test_a_transaction_that_was_open_during_the_dump_is_never_overlooked(
     """Its row was counted before, and is in no backup."""
 
     def run() -> tuple[dict[str, str] | None, str]:
-        other = engine_of(stocked).own_connection()
+        other = engine_of(stocked).open_own_connection()
         with beside(stocked):
-            other.rows("start transaction")
-            other.rows("insert into parents (name) values ('open')")
+            other.query_rows("start transaction")
+            other.query_rows("insert into parents (name) values ('open')")
             begun = Run(stocked, tmp_path)
-            other.rows("commit")
+            other.query_rows("commit")
         content = begun.step("create table made (id int)")
         return content, begun.writes(content)[0]
 
@@ -353,13 +353,13 @@ def test_a_comparison_names_what_differs_and_leaves_nothing(stocked: MariaDataba
         engine = engine_of(stocked)
 
         def compared() -> list[str]:
-            tracker = write_tracker_of(engine)
+            tracker = find_write_tracker(engine)
             return tracker.compare(begun.archive, WrittenRows(begun.before), 1 << 30, lambda _: None).differences
 
         same = compared()
         begun.step("alter table parents add column more int", "update notes set words = 'x'", "drop view names")
         changed = compared()
-        small = write_tracker_of(engine).compare(begun.archive, WrittenRows(begun.before), 10, lambda _: None)
+        small = find_write_tracker(engine).compare(begun.archive, WrittenRows(begun.before), 10, lambda _: None)
         return same, changed, small.not_compared
 
     same, changed, not_compared = in_process(run)

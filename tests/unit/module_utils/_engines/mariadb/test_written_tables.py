@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.dump_text import Definition, Definitions
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.written_tables import tables_written
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.written_tables import list_written_tables
 from tests.integration.targets import MariaDBTarget
 from tests.lab.fixtures import MariaDatabase
 from tests.unit.module_utils._engines.mariadb.test_upgrade import Upgraded
@@ -346,5 +346,5 @@ def test_a_run_that_drops_a_trigger_has_written_where_it_fires_and_leads() -> No
     tables = {name: f"CREATE TABLE `{name}` (\n  `id` int\n) ENGINE=InnoDB" for name in ("log", "visits", "item")}
     trigger = Definition((), b"CREATE TRIGGER logged AFTER INSERT ON log FOR EACH ROW INSERT INTO visits VALUES (1)")
     before, now = Definitions(tables, triggers={"log": [trigger]}), Definitions(tables)
-    assert tables_written([], before, now, set(), "shop") == {"log", "visits"}
-    assert tables_written([], before, before, set(), "shop") == set()
+    assert list_written_tables([], before, now, set(), "shop") == {"log", "visits"}
+    assert list_written_tables([], before, before, set(), "shop") == set()

@@ -14,11 +14,11 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
     ArchivedRows,
     Checksum,
     read_archived_rows,
-    second_half,
+    select_half,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import find_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.lab.fixtures import Database as Postgres
 
 ROWS = b"1\tone\n2\t\\N\n"
@@ -125,13 +125,13 @@ lines" values (1);
         """
     )
     url = postgres_database.server.url(postgres_database.name)
-    engine = engine_for(Database("app", url), Job("backup", str(tmp_path), run="r1"))
+    engine = build_engine(Database("app", url), Job("backup", str(tmp_path), run="r1"))
     dump = engine.dump(tmp_path, False, _silent).path
     engine.close()
     found = find_tools("")
     assert found is not None
 
-    rows = read_archived_rows(dump, Contents.of(found, dump, _silent).only(["TABLE DATA"]))
+    rows = read_archived_rows(dump, Contents.of(found, dump, _silent).select_lines(["TABLE DATA"]))
 
     assert rows is not None
     assert {statement: each.checksum for statement, each in rows.items()} == {
@@ -159,11 +159,11 @@ lines" values (1);
 )
 def test_a_second_session_has_half_of_the_bytes_at_most(sizes: dict[str, int], chosen: list[str]) -> None:
     rows = [ArchivedRows(Checksum(), (b"s1", name.encode()), size) for name, size in sizes.items()]
-    assert second_half(rows) == [f'"s1"."{name}"' for name in chosen]
+    assert select_half(rows) == [f'"s1"."{name}"' for name in chosen]
 
 
 def test_a_command_names_so_many_tables_at_the_most() -> None:
-    assert len(second_half([ArchivedRows(Checksum(), (b"s1", b"%d" % number), 1) for number in range(999)])) == 50
+    assert len(select_half([ArchivedRows(Checksum(), (b"s1", b"%d" % number), 1) for number in range(999)])) == 50
 
 
 def _of(rows: bytes) -> Checksum:

@@ -14,13 +14,13 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restore_in_place import InPlace
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.restore_swap import Swap
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.lab.fixtures import Database as Postgres
 
 
 @pytest.fixture
 def engine(tmp_path: Path, postgres_database: Postgres) -> Iterator[PostgreSQL]:
-    engine = engine_for(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
+    engine = build_engine(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
     assert isinstance(engine, PostgreSQL)
     yield engine
     engine.close()

@@ -9,9 +9,9 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import write_tracker_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_write_tracker
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.lab.fixtures import Database, skip_before
 from tests.unit.stage import Host
 
@@ -52,7 +52,7 @@ class Stage:
         self.execute(BASE)
         entry = Entry.from_options({"name": "app", "url": database.url})
         options = {"run": "r1", "lock_wait": 1, "backup_lock_wait": 1}
-        engine = engine_for(entry, Host(folder / "root").job("downgrade", entry, **options))
+        engine = build_engine(entry, Host(folder / "root").job("downgrade", entry, **options))
         assert isinstance(engine, PostgreSQL)
         self.engine = engine
         database.execute(f'grant select on item to "{database.user}"')
@@ -78,8 +78,8 @@ def test_it_is_compared_and_seen_as_others(stage: Stage, kind: str) -> None:
     stage.execute(CHANGES.get(kind, "select 1"))
     written_rows = WrittenRows([], activity=stage.archive.activity)
 
-    differences = write_tracker_of(stage.engine).compare(stage.archive, written_rows, 1 << 30, _silent).differences
-    changes = write_tracker_of(stage.engine).changes_of_others(stage.archive, written_rows)
+    differences = find_write_tracker(stage.engine).compare(stage.archive, written_rows, 1 << 30, _silent).differences
+    changes = find_write_tracker(stage.engine).list_changes_by_others(stage.archive, written_rows)
 
     assert (bool(differences), bool(changes)) == (kind != "nothing", kind != "nothing"), (differences, changes)
 

@@ -10,7 +10,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.job import D
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.bound_to_tables import (
     list_bound_to_tables,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.lab.fixtures import Database as Postgres
 from tests.lab.fixtures import skip_before
 
@@ -22,9 +22,9 @@ def test_public_is_renamed_only_where_it_has_a_range_type(
     skip_before(postgres_database.server, 15, "publications of schemas")
     postgres_database.execute("create publication p for tables in schema public")
     postgres_database.execute(made)
-    engine = engine_for(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
+    engine = build_engine(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
 
-    found = list_bound_to_tables(engine.own_connection())
+    found = list_bound_to_tables(engine.open_own_connection())
     engine.close()
 
     assert [words.rpartition(": ")[2] for words in found] == named

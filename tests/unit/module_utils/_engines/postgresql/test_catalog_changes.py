@@ -12,8 +12,10 @@ import sqlalchemy as sa
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import (
+    list_changes_by_others,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.own_commits import OwnCommits
 from ansible_collections.hosting.alembic.plugins.module_utils._migration.step import Step
@@ -51,11 +53,11 @@ class Stage:
         self.env = sa.create_engine(url, poolclass=sa.pool.NullPool)
         self.theirs(*BASE)
         entry = Entry.from_options({"name": "app", "url": database.url})
-        engine = engine_for(entry, Host(folder / "root").job("downgrade", entry, run="r1", lock_wait=1))
+        engine = build_engine(entry, Host(folder / "root").job("downgrade", entry, run="r1", lock_wait=1))
         assert isinstance(engine, PostgreSQL)
         self.engine = engine
         self.run_record = RunRecord("r1")
-        self.activity: dict[str, Any] = engine.activity()
+        self.activity: dict[str, Any] = engine.read_activity()
 
     def theirs(self, *statements: str) -> None:
         with self.env.begin() as connection:
@@ -80,8 +82,8 @@ class Stage:
 
     def changes(self) -> str:
         archive = Archive(Path(), [], None, frozenset(), self.activity)
-        found = self.engine.own_connection().run(
-            changes_of_others, archive, self.run_record.collect_written_rows(self.activity)
+        found = self.engine.open_own_connection().run(
+            list_changes_by_others, archive, self.run_record.collect_written_rows(self.activity)
         )
         return "; ".join(found)
 
@@ -116,7 +118,7 @@ REMOVED = [
 def test_what_others_removed_is_seen_and_what_the_run_removed_is_not_taken_for_it(stage: Stage) -> None:
     unseen, taken_for_others = [], []
     for statement in REMOVED:
-        stage.run_record, stage.activity = RunRecord("r1"), stage.engine.activity()
+        stage.run_record, stage.activity = RunRecord("r1"), stage.engine.read_activity()
         with stage.env.begin() as connection:
             connection.exec_driver_sql(statement)
             step = Step("public.version", "2", "")
@@ -208,6 +210,6 @@ def test_what_env_py_commits_outside_of_revisions_is_the_runs(stage: Stage, tmp_
     journal = Journal(tmp_path / "journal", "upgrade")
     with OwnCommits(stage.engine, journal, since_backup=True).listen():
         stage.theirs("comment on table first is null")
-    stage.run_record.add_written_rows(journal.events())
+    stage.run_record.add_written_rows(journal.read_events_of_run())
 
     assert stage.changes() == ""

@@ -44,7 +44,7 @@ def archive(tmp_path: Path) -> Path:
 def test_a_password_is_in_the_environment_and_not_in_the_connection_string() -> None:
     url = URL.create("postgresql", "o'reilly\\", "hunter2", "db.example.net", 5433, "my shop", {"sslmode": "require"})
 
-    dsn = client_tools.conninfo(url)
+    dsn = client_tools.build_conninfo(url)
 
     assert "hunter2" not in dsn
     assert parse_dsn(dsn) == {
@@ -54,19 +54,19 @@ def test_a_password_is_in_the_environment_and_not_in_the_connection_string() -> 
         "dbname": "my shop",
         "sslmode": "require",
     }
-    assert client_tools.environment(url, "hosting.alembic r1")["PGPASSWORD"] == "hunter2"
+    assert client_tools.build_environment(url, "hosting.alembic r1")["PGPASSWORD"] == "hunter2"
 
 
 def test_a_url_without_a_password_leaves_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGPASSWORD", raising=False)
 
-    assert "PGPASSWORD" not in client_tools.environment(URL.create("postgresql", "u"), "x")
+    assert "PGPASSWORD" not in client_tools.build_environment(URL.create("postgresql", "u"), "x")
 
 
 def test_options_of_a_driver_do_not_reach_libpq() -> None:
     url = URL.create("postgresql", "u", host="h", database="d", query={"prepared_statement_cache_size": "0"})
 
-    assert parse_dsn(client_tools.conninfo(url)) == {"host": "h", "user": "u", "dbname": "d"}
+    assert parse_dsn(client_tools.build_conninfo(url)) == {"host": "h", "user": "u", "dbname": "d"}
 
 
 def test_the_folder_that_is_named_is_used(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import write_tracker_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_write_tracker
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import run_sessions
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.lab.fixtures import Database
 from tests.unit.stage import Host
 
@@ -41,7 +41,7 @@ class Stage:
                 connection.exec_driver_sql(statement)
         entry = Entry.from_options({"name": "app", "url": database.url})
         options = {"run": "r1", "lock_wait": 1, "backup_lock_wait": 1}
-        engine = engine_for(entry, Host(folder / "root").job("downgrade", entry, **options))
+        engine = build_engine(entry, Host(folder / "root").job("downgrade", entry, **options))
         assert isinstance(engine, PostgreSQL)
         self.engine = engine
         dump = engine.dump(folder, False, lambda _words: None)
@@ -49,7 +49,7 @@ class Stage:
 
     def compare(self, **written_rows: Any) -> Comparison:
         done = WrittenRows([], VERSIONS, self.archive.activity, **written_rows)
-        return write_tracker_of(self.engine).compare(self.archive, done, 1 << 30, lambda _words: None)
+        return find_write_tracker(self.engine).compare(self.archive, done, 1 << 30, lambda _words: None)
 
     def env(self) -> sa.engine.Engine:
         """Return an engine with a pool, as env.py has it."""
@@ -125,7 +125,7 @@ def test_only_tables_that_may_have_changed_are_read(stage: Stage, statements: li
             connection.exec_driver_sql(statement)
     env.dispose()  # at its end a session hands in what it has counted
     done = WrittenRows([], VERSIONS, stage.archive.activity)
-    found = write_tracker_of(stage.engine).compare(stage.archive, done, 0, lambda _words: None)
+    found = find_write_tracker(stage.engine).compare(stage.archive, done, 0, lambda _words: None)
     # Whatever would be read is larger than nothing.
     read_tables = [words.partition(":")[0] for words in found.not_compared]
     assert read_tables == (["table public.first"] if read else []), found.notes

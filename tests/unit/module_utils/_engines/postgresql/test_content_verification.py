@@ -17,7 +17,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import find_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.lab.fixtures import Database as Postgres
 
 SCRIPT = rb"""SET row_security = off;
@@ -42,13 +42,13 @@ SELECT pg_catalog.setval('public.item_id_seq', 3, true);
 """
 
 
-READERS = [content_verification.rows_digest, content_verification.rows_checksum]
+READERS = [content_verification.hash_rows, content_verification.compute_rows_checksum]
 each_reader = pytest.mark.parametrize("reader", READERS)
 
 
 def read(script: bytes, reader: content_verification.RowsReader) -> dict[bytes, Any]:
     stream: IO[bytes] = BytesIO(script)
-    return content_verification.texts_of(stream, reader)
+    return content_verification.hash_script(stream, reader)
 
 
 @each_reader
@@ -68,7 +68,7 @@ def test_each_table_is_found_however_the_text_is_cut(
 @pytest.mark.parametrize("piece", [1, 2, 3, 5, 8, 13, 1 << 20])
 def test_the_checksum_is_that_of_the_file_in_an_archive(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
     monkeypatch.setattr(content_verification, "_PIECE", piece)
-    [item, lines, empty, _others] = read(SCRIPT, content_verification.rows_checksum).values()
+    [item, lines, empty, _others] = read(SCRIPT, content_verification.compute_rows_checksum).values()
 
     for found, rows in ((item, b"1\tone\n2\t\\\\.\n3\t\\.x\n"), (lines, b"COPY\n"), (empty, b"")):
         text = rows + b"\\.\n\n\n"
@@ -161,7 +161,7 @@ def test_a_database_is_compared_with_its_archive(
     monkeypatch.setattr(content_verification, "_WORTH_TWO_SESSIONS", worth)
     postgres_database.execute(FILLED)
     server = postgres_database.server
-    engine = engine_for(Database("app", server.url(postgres_database.name)), _job(tmp_path, compression))
+    engine = build_engine(Database("app", server.url(postgres_database.name)), _job(tmp_path, compression))
     archive = engine.dump(tmp_path, False, _silent).path
     engine.close()
     found = find_tools("")
@@ -170,7 +170,7 @@ def test_a_database_is_compared_with_its_archive(
 
     content = content_verification.RestoredContent(found, archive, engine.url, "test", _silent)
     contents = Contents.of(found, archive, _silent)
-    assert (read_archived_rows(archive, contents.only(["TABLE DATA"])) is None) == (not compression)
+    assert (read_archived_rows(archive, contents.select_lines(["TABLE DATA"])) is None) == (not compression)
     if not printed:
         content.refuse_differences(contents, tmp_path, "app")
         return
@@ -183,7 +183,7 @@ def test_rows_are_not_unpacked_again(postgres_database: Postgres, tmp_path: Path
     """What is between the first and the last bytes of the files is not read: pg_restore has read it."""
     postgres_database.execute(FILLED)
     url = postgres_database.server.url(postgres_database.name)
-    engine = engine_for(Database("app", url), _job(tmp_path, 6))
+    engine = build_engine(Database("app", url), _job(tmp_path, 6))
     archive = engine.dump(tmp_path, False, _silent).path
     engine.close()
     found = find_tools("")

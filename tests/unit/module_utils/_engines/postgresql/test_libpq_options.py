@@ -13,15 +13,18 @@ from sqlalchemy import make_url
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.connection import OwnConnection
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import migration_url, own_url
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.migration_url import (
+    build_migration_url,
+    build_own_url,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql import client_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.libpq_options import (
     KEYWORDS,
     SECRETS,
     VARIABLES,
+    build_libpq_options,
+    build_program_options,
     is_local,
-    options_of,
-    program_options,
 )
 from tests.lab.fixtures import Database as Postgres
 from tests.lab.server import free_port
@@ -71,11 +74,16 @@ def test_every_variable_of_libpq_is_known() -> None:
 def test_what_an_entry_gives_in_its_environment_is_where_its_url_leads(url: str, expected: dict[str, str]) -> None:
     given = {"PGHOST": "db", "PGPORT": "7", "PGUSER": "other", "PGPASSWORD": "p", "PGSSLMODE": "require"}
     entry = Database("shop", url, environment=given)
-    assert options_of(migration_url(entry)) == {"dbname": "d", "password": "p", **expected}
+    assert build_libpq_options(build_migration_url(entry)) == {"dbname": "d", "password": "p", **expected}
     socket = Database("shop", "postgresql://u@/d", environment={"PGHOST": "/run/pg", "PGPORT": "7"})
-    assert options_of(migration_url(socket)) == {"user": "u", "dbname": "d", "host": "/run/pg", "port": "7"}
-    assert "host" not in options_of(
-        migration_url(Database("shop", "postgresql://u@/d", environment=given), "admin_url")
+    assert build_libpq_options(build_migration_url(socket)) == {
+        "user": "u",
+        "dbname": "d",
+        "host": "/run/pg",
+        "port": "7",
+    }
+    assert "host" not in build_libpq_options(
+        build_migration_url(Database("shop", "postgresql://u@/d", environment=given), "admin_url")
     )
 
 
@@ -87,12 +95,12 @@ def test_every_option_of_libpq_is_known() -> None:
 def test_an_option_in_a_url_reaches_the_client_programs_unless_it_is_secret(keyword: str) -> None:
     url = make_url(f"postgresql+asyncpg://u@h/d?{keyword}=5&prepared_statement_cache_size=0&command_timeout=3")
 
-    given = program_options(url)
+    given = build_program_options(url)
 
-    assert options_of(url)[keyword] == "5"
+    assert build_libpq_options(url)[keyword] == "5"
     assert given.get(keyword) == (None if keyword in SECRETS | OF_THE_PROGRAM else "5")
     assert set(given) <= {"host", "user", "dbname", keyword}
-    assert own_url(url).query == {keyword: "5"}
+    assert build_own_url(url).query == {keyword: "5"}
 
 
 @pytest.mark.parametrize(
@@ -113,8 +121,8 @@ def test_an_option_in_a_url_reaches_the_client_programs_unless_it_is_secret(keyw
     ],
 )
 def test_hosts_are_read_as_sqlalchemy_reads_them(url: str, expected: dict[str, str]) -> None:
-    assert options_of(make_url(url)) == {"user": "u", "dbname": "d", **expected}
-    assert parse_dsn(client_tools.conninfo(make_url(url))) == {"user": "u", "dbname": "d", **expected}
+    assert build_libpq_options(make_url(url)) == {"user": "u", "dbname": "d", **expected}
+    assert parse_dsn(client_tools.build_conninfo(make_url(url))) == {"user": "u", "dbname": "d", **expected}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +138,7 @@ def test_a_service_is_read_and_what_the_url_says_goes_before_it(tmp_path: Path) 
     file.write_text("[shop]\nhost=db\nport=7\nuser=u\npassword=p%40\ndbname=d\nsslmode=require\n")
     entry = Database("shop", "postgresql://other@/?service=shop", environment={"PGSERVICEFILE": str(file)})
 
-    options = options_of(migration_url(entry))
+    options = build_libpq_options(build_migration_url(entry))
 
     expected = {"host": "db", "port": "7", "user": "other", "password": "p%40", "dbname": "d", "sslmode": "require"}
     assert options == expected
@@ -138,13 +146,13 @@ def test_a_service_is_read_and_what_the_url_says_goes_before_it(tmp_path: Path) 
 
 def both_ways(url: str, **more: Any) -> tuple[str, str]:
     """Return the database that a client program and a connection of our own come to."""
-    meant = migration_url(Database("shop", url, **more))
-    command = ["psql", "--no-psqlrc", "-At", "-c", "select current_database()", client_tools.conninfo(meant)]
+    meant = build_migration_url(Database("shop", url, **more))
+    command = ["psql", "--no-psqlrc", "-At", "-c", "select current_database()", client_tools.build_conninfo(meant)]
     by_psql = subprocess.run(
-        command, env=client_tools.environment(meant, "test"), check=True, capture_output=True, text=True
+        command, env=client_tools.build_environment(meant, "test"), check=True, capture_output=True, text=True
     ).stdout.strip()
-    with OwnConnection(own_url(meant)) as own:
-        return by_psql, str(own.rows("select current_database()")[0][0])
+    with OwnConnection(build_own_url(meant)) as own:
+        return by_psql, str(own.query_rows("select current_database()")[0][0])
 
 
 def test_each_way_to_name_a_server_leads_there(postgres_database: Postgres, tmp_path: Path) -> None:

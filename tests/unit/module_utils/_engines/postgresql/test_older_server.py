@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.older_server import in_terms_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.older_server import (
+    convert_fingerprint,
+)
 
 VIEW = "view public.w owner o acl o=arwdDxt/o options rls ff as SELECT {}"
 TABLE = "table public.t owner o acl {} options rls ff"
@@ -89,25 +91,25 @@ OTHER = {
 @pytest.mark.parametrize("case", SAME)
 def test_what_the_load_of_a_dump_gives_is_the_same(case: str) -> None:
     old, before, new, now = SAME[case]
-    assert in_terms_of([*before, server(old)], [*now, server(new)]) == sorted([*before, server(old)])
+    assert convert_fingerprint([*before, server(old)], [*now, server(new)]) == sorted([*before, server(old)])
 
 
 @pytest.mark.parametrize("case", OTHER)
 def test_a_change_is_a_difference(case: str) -> None:
     old, before, new, now = OTHER[case]
-    assert in_terms_of([*before, server(old)], [*now, server(new)]) != sorted([*before, server(old)])
+    assert convert_fingerprint([*before, server(old)], [*now, server(new)]) != sorted([*before, server(old)])
 
 
 @pytest.mark.parametrize("case", [case for case in SAME if case not in ("public", "what no dump has")])
 def test_an_early_fingerprint_does_not_name_its_server(case: str) -> None:
     _old, before, new, now = SAME[case]
-    assert in_terms_of(before, [*now, server(new)]) == sorted(before)
+    assert convert_fingerprint(before, [*now, server(new)]) == sorted(before)
 
 
 def test_an_early_fingerprint_of_this_server_has_what_came_with_it() -> None:
     before = [COLUMN, "constraint public.t.t_a_not_null NOT NULL a validated t", TABLE.format("o=arwdDxtm/o")]
     index = "index CREATE INDEX i ON public.t USING btree a valid f ready t"
 
-    assert in_terms_of(before, [*before, server(18)]) == sorted(before)
-    assert in_terms_of([*before, index], [*before, server(18)]) == sorted(before)
-    assert in_terms_of(before, [COLUMN, TABLE.format("o=arwdDxt/o"), server(18)]) != sorted(before)
+    assert convert_fingerprint(before, [*before, server(18)]) == sorted(before)
+    assert convert_fingerprint([*before, index], [*before, server(18)]) == sorted(before)
+    assert convert_fingerprint(before, [COLUMN, TABLE.format("o=arwdDxt/o"), server(18)]) != sorted(before)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import WrittenRows
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import _tables
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import (
+    _list_table_changes,
+)
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.relations import Relation
 
 OLD = Relation("public.item", "100", "row", 10, "1")
@@ -27,4 +29,4 @@ def test_a_table_that_the_run_dropped_had_others_rows(counted: int, wrote: int, 
     run = WrittenRows([], wrote={"public.item": wrote}, dropped=frozenset({"1"}), written={"1": counted})
     now = {"2": Relation("public.item", "200", "row", 10, "2")} if anew else {}
 
-    assert list(_tables({"1": OLD.facts()}, now, run, frozenset())) == found
+    assert list(_list_table_changes({"1": OLD.as_facts()}, now, run, frozenset())) == found

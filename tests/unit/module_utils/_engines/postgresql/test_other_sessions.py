@@ -8,7 +8,9 @@ from contextlib import closing
 import psycopg2
 import sqlalchemy as sa
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_sessions import other_sessions
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_sessions import (
+    read_other_sessions,
+)
 from tests.lab.fixtures import Database as Postgres
 
 OURS = "hosting.alembic r1"
@@ -23,7 +25,7 @@ def connected(postgres: Postgres, application: str = "") -> psycopg2.extensions.
 def seen(postgres: Postgres) -> list[str]:
     engine = sa.create_engine("postgresql+psycopg2://", creator=lambda: connected(postgres), poolclass=sa.pool.NullPool)
     with engine.connect() as connection:
-        return other_sessions(connection, OURS)
+        return read_other_sessions(connection, OURS)
 
 
 def test_one_that_gets_our_name_meanwhile_is_ours(postgres_database: Postgres) -> None:

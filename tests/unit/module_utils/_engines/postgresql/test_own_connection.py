@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import refused
 from tests.lab.fixtures import Database as Postgres
 from tests.unit.stage import Host, in_process
@@ -26,16 +26,16 @@ with engine.connect() as connection:
 
 
 def engine_of(postgres: Postgres) -> Any:
-    return engine_for(Database("app", postgres.url), Job.from_options("upgrade", {"root": "/nowhere"}))
+    return build_engine(Database("app", postgres.url), Job.from_options("upgrade", {"root": "/nowhere"}))
 
 
 def setting(engine: Any, name: str) -> str:
-    return str(engine.own_connection().rows(f"show {name}")[0][0])
+    return str(engine.open_own_connection().query_rows(f"show {name}")[0][0])
 
 
 def test_a_statement_means_the_same_to_the_driver_as_to_sqlalchemy(postgres_database: Postgres) -> None:
     def work() -> list[tuple[Any, ...]]:
-        rows = engine_of(postgres_database).own_connection().rows
+        rows = engine_of(postgres_database).open_own_connection().query_rows
         return [
             rows(r"select :word || ' 5% \:x', 3::int, cast(:many as int[])", word="a", many=[1, 2])[0],
             rows(r"select '5% \:x', '1'::int")[0],
@@ -49,9 +49,12 @@ def test_it_holds_the_lock_and_is_not_closed_before_that_is_released(postgres_da
     def work() -> list[bool]:
         engine, other = engine_of(postgres_database), engine_of(postgres_database)
         lock = engine.lock(1, print)
-        seen = [engine.own_connection().rows("select pg_backend_pid()")[0][0] == lock.pid()]
+        seen = [engine.open_own_connection().query_rows("select pg_backend_pid()")[0][0] == lock.read_pid()]
         engine.close()
-        seen += [engine.own_connection().rows("select pg_backend_pid()")[0][0] != lock.pid(), other.try_lock() is None]
+        seen += [
+            engine.open_own_connection().query_rows("select pg_backend_pid()")[0][0] != lock.read_pid(),
+            other.try_lock() is None,
+        ]
         lock.release()
         return [*seen, other.try_lock() is not None]
 
@@ -66,11 +69,11 @@ def test_no_timeout_of_the_role_ends_it_while_it_holds_a_snapshot(postgres_datab
     def work() -> bool:
         engine = engine_of(postgres_database)
         with engine.lock(1, print) as lock:
-            engine.own_connection().rows("begin")
+            engine.open_own_connection().query_rows("begin")
             time.sleep(0.6)
-            engine.own_connection().rows("rollback")
+            engine.open_own_connection().query_rows("rollback")
             lock.check()
-            return bool(lock.is_on(engine.own_connection()))
+            return bool(lock.is_on(engine.open_own_connection()))
 
     assert in_process(work)
 

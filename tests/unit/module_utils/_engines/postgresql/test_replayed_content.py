@@ -7,9 +7,9 @@ import io
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.content_verification import (
-    rows_digest,
+    hash_rows,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.replayed_content import _digest_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.replayed_content import _hash_rows
 
 
 @pytest.mark.parametrize("rows", [b"", b"1\tone\n", b"1\tone\n2\ttwo\n"])
@@ -17,4 +17,4 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 def test_the_same_rows_have_the_same_digest_however_they_are_cut(rows: bytes, size: int) -> None:
     pieces = [rows[at : at + size] for at in range(0, len(rows), size)]
 
-    assert _digest_of(pieces) == rows_digest(io.BytesIO(rows + b"\\.\n"), b"")[0]
+    assert _hash_rows(pieces) == hash_rows(io.BytesIO(rows + b"\\.\n"), b"")[0]

@@ -24,7 +24,7 @@ TABLE = "public.user"
     ],
 )
 def test_what_comes_and_goes_with_a_table_belongs_to_it(kind: str, name: str, text: str) -> None:
-    assert Entry(kind, "public", name, text).belongs_to([TABLE])
+    assert Entry(kind, "public", name, text).is_of_any([TABLE])
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_what_comes_and_goes_with_a_table_belongs_to_it(kind: str, name: str, te
     ],
 )
 def test_what_only_begins_so_or_names_a_table_does_not_belong_to_it(kind: str, name: str, text: str) -> None:
-    assert not Entry(kind, "public", name, text).belongs_to([TABLE])
+    assert not Entry(kind, "public", name, text).is_of_any([TABLE])
 
 
 def test_a_schema_may_have_a_point_in_its_name() -> None:
-    assert Entry("TABLE", "a.b", "third", "").belongs_to(["a.b.third"])
-    assert not Entry("TABLE", "a", "third", "").belongs_to(["a.b.third"])
+    assert Entry("TABLE", "a.b", "third", "").is_of_any(["a.b.third"])
+    assert not Entry("TABLE", "a", "third", "").is_of_any(["a.b.third"])
     assert list_changed_names({'column "a.b".third.id integer', "function public.f integer, text"}) == {
         "a.b.third",
         "public.f",

@@ -12,15 +12,15 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY, Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database, Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.client_tools import find_tools
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.psql import Contents
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.schema_verification import (
     RestoredSchema,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.session import major_version
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.session import read_major_version
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.lab.fixtures import Database as Postgres
 
 SCHEMA = """
@@ -43,12 +43,12 @@ class Restored:
     def __init__(self, folder: Path, database: Postgres) -> None:
         self.database, self.server = database, database.server
         database.execute(SCHEMA)
-        engine = engine_for(Database("app", self.server.url(database.name)), Job("backup", str(folder), run="r1"))
+        engine = build_engine(Database("app", self.server.url(database.name)), Job("backup", str(folder), run="r1"))
         assert isinstance(engine, PostgreSQL)
         self.engine = engine
         archive = engine.dump(folder, False, _silent).path
         # As the archive's, which are those of the server's version where there are any.
-        found = find_tools("", engine.own_connection().run(major_version))
+        found = find_tools("", engine.open_own_connection().run(read_major_version))
         engine.close()
         assert found is not None
         self.server.drop_database(database.name)
@@ -60,7 +60,7 @@ class Restored:
 
     def after(self, change: str) -> list[str]:
         self.database.execute(change)
-        return self.schema.differences(self.lines, self.engine.url)
+        return self.schema.list_differences(self.lines, self.engine.url)
 
 
 @pytest.fixture
@@ -120,14 +120,14 @@ def test_what_a_restore_in_place_made_in_another_way_is_seen(tmp_path: Path, pos
         cursor.execute("create table item (id integer)")
     connection.close()
     postgres_database.execute(f'{ADDS}; alter function adds() owner to "{postgres_database.user}"')
-    engine = engine_for(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
+    engine = build_engine(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
     assert isinstance(engine, PostgreSQL)
     (tmp_path / "dump").mkdir()
     dump = engine.dump(tmp_path / "dump", False, _silent)
-    fingerprint = engine.own_connection().run(engine.fingerprint, frozenset())
+    fingerprint = engine.open_own_connection().run(engine.read_fingerprint, frozenset())
 
     with pytest.raises(Failed) as failure:
-        restorer_of(engine).restore(
+        find_restorer(engine).restore(
             Archive(dump.path, fingerprint, None, frozenset(), dump.activity), "r1", _silent, lambda: None
         )
     engine.close()

@@ -15,11 +15,11 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.schema_bonds import (
-    hanging_on,
+    list_dependents,
     list_needed_elsewhere,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import activity
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import read_activity
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import refused
 from tests.lab.fixtures import Database
 
@@ -42,7 +42,7 @@ def engines(postgres_database: Database) -> Iterator[dict[str, PostgreSQL]]:
     url, job = postgres_database.server.url(postgres_database.name), Job("upgrade", "/nowhere")
     found = {}
     for schema in ("", "o'n%e", "two"):
-        engine = engine_for(Entry(schema or "all", url, schema=schema), job)
+        engine = build_engine(Entry(schema or "all", url, schema=schema), job)
         assert isinstance(engine, PostgreSQL)
         found[schema] = engine
     yield found
@@ -51,7 +51,7 @@ def engines(postgres_database: Database) -> Iterator[dict[str, PostgreSQL]]:
 
 
 def fingerprint(engine: PostgreSQL) -> set[str]:
-    return set(engine.own_connection().run(engine.fingerprint, frozenset()))
+    return set(engine.open_own_connection().run(engine.read_fingerprint, frozenset()))
 
 
 def test_a_schema_has_what_the_database_has_of_it_and_nothing_else(engines: dict[str, PostgreSQL]) -> None:
@@ -61,13 +61,13 @@ def test_a_schema_has_what_the_database_has_of_it_and_nothing_else(engines: dict
     assert all("shared" not in line or "references" in line.lower() for line in one | two)
     assert {line for line in whole if "two.item" in line} <= two
 
-    counted = {name: engines[name].own_connection().run(activity) for name in engines}
+    counted = {name: engines[name].open_own_connection().run(read_activity) for name in engines}
     assert set(counted["two"]["relations"]) < set(counted[""]["relations"])
     assert [facts[0] for facts in counted["two"]["files"].values()] == ["two.item"]
     assert len(counted["two"]["sequence_uses"]) == 1
     assert counted["o'n%e"]["sequence_uses"] == {}
 
-    rows = {name: engines[name].own_connection().run(read_catalog_rows) for name in engines}
+    rows = {name: engines[name].open_own_connection().run(read_catalog_rows) for name in engines}
     for catalog in ("pg_description", "pg_enum"):
         numbers = {name: sum(rows[name].get(catalog, {}).values()) for name in engines}
         assert (numbers["two"], numbers["o'n%e"]) == (1, 1)
@@ -76,18 +76,18 @@ def test_a_schema_has_what_the_database_has_of_it_and_nothing_else(engines: dict
 
 
 def test_what_hangs_on_a_schema_and_what_it_needs(engines: dict[str, PostgreSQL], postgres_database: Database) -> None:
-    own = engines["o'n%e"].own_connection()
-    assert hanging_on(own) == []
+    own = engines["o'n%e"].open_own_connection()
+    assert list_dependents(own) == []
     assert list_needed_elsewhere(own) == ["table shared", "type mood"]
     postgres_database.execute('create view two.seen as select id from "o\'n%e".item')
-    assert hanging_on(own) == ["rule _RETURN on view two.seen"]
-    assert hanging_on(engines["two"].own_connection()) == []
+    assert list_dependents(own) == ["rule _RETURN on view two.seen"]
+    assert list_dependents(engines["two"].open_own_connection()) == []
 
 
 def test_a_session_knows_its_schema_by_a_setting(engines: dict[str, PostgreSQL]) -> None:
     with closing(engines["two"].connect()) as connection:
-        assert connection.rows("select current_setting('hosting_alembic.schema', true)") == [("two",)]
-    assert engines[""].own_connection().rows(
+        assert connection.query_rows("select current_setting('hosting_alembic.schema', true)") == [("two",)]
+    assert engines[""].open_own_connection().query_rows(
         "select coalesce(current_setting('hosting_alembic.schema', true), '')"
     ) == [("",)]
 
@@ -105,4 +105,4 @@ def test_what_an_earlier_version_retained_is_in_the_backup_of_the_whole_and_of_n
 
 def test_a_file_has_no_schema() -> None:
     with refused("schema-not-supported", "app"):
-        engine_for(Entry("app", "sqlite:////nowhere/app.db", schema="s"), Job("upgrade", "/nowhere"))
+        build_engine(Entry("app", "sqlite:////nowhere/app.db", schema="s"), Job("upgrade", "/nowhere"))

@@ -18,9 +18,9 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresq
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.write_counters import (
     await_counters,
-    sequence_reads,
+    count_sequence_reads,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import failed
 from tests.lab.fixtures import Database as Postgres
 
@@ -30,7 +30,7 @@ def engine(tmp_path: Path, postgres_database: Postgres) -> Iterator[PostgreSQL]:
     postgres_database.execute('create sequence up; create sequence "d:n" increment -2')
     for name in ("up", '"d:n"'):
         postgres_database.execute(f'alter sequence {name} owner to "{postgres_database.user}"')
-    engine = engine_for(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
+    engine = build_engine(Database("app", postgres_database.url), Job("restore", str(tmp_path), run="r1"))
     assert isinstance(engine, PostgreSQL)
     yield engine
     engine.close()
@@ -65,8 +65,8 @@ def test_a_sequence_is_never_set_back(
         "ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.sequences.read_positions",
         lambda _engine: read,
     )
-    engine.own_connection().run(await_counters)
-    counted = engine.own_connection().run(sequence_reads)[oid][1]
+    engine.open_own_connection().run(await_counters)
+    counted = engine.open_own_connection().run(count_sequence_reads)[oid][1]
 
     notes = set_forward(engine, {name: (*was, oid, step)}, None, WrittenRows([], frozenset(), {}))
 
@@ -74,8 +74,12 @@ def test_a_sequence_is_never_set_back(
     assert postgres_database.execute(f"select last_value, is_called from {name}") == [expected_heads]
     assert bool(notes) == (now != f"{expected_heads[0]}, {'true' if expected_heads[1] == 't' else 'false'}")
     # The line above has only read it.
-    engine.own_connection().run(await_counters)
-    assert engine.own_connection().run(sequence_reads)[oid][1] - counted == engine.sequence_reads[oid] == len(notes)
+    engine.open_own_connection().run(await_counters)
+    assert (
+        engine.open_own_connection().run(count_sequence_reads)[oid][1] - counted
+        == engine.sequence_reads[oid]
+        == len(notes)
+    )
 
 
 def test_what_an_attempt_has_read_that_failed_is_not_taken_for_others(engine: PostgreSQL, tmp_path: Path) -> None:
@@ -83,8 +87,8 @@ def test_what_an_attempt_has_read_that_failed_is_not_taken_for_others(engine: Po
     dump = engine.dump(tmp_path / "dump", False, _silent)
     archive = Archive(dump.path, [], None, frozenset(), dump.activity)
     engine.close()
-    engine.own_connection().run(await_counters)
-    before = {oid: reads for oid, (_name, reads) in engine.own_connection().run(sequence_reads).items()}
+    engine.open_own_connection().run(await_counters)
+    before = {oid: reads for oid, (_name, reads) in engine.open_own_connection().run(count_sequence_reads).items()}
     known = engine.sequence_reads.copy()
 
     def refuse() -> None:
@@ -93,7 +97,7 @@ def test_what_an_attempt_has_read_that_failed_is_not_taken_for_others(engine: Po
     with failed("restore-failed", "It goes no further"):
         InPlace(engine, archive, "r1", _silent).restore(refuse)
 
-    now = {oid: reads for oid, (_name, reads) in engine.own_connection().run(sequence_reads).items()}
+    now = {oid: reads for oid, (_name, reads) in engine.open_own_connection().run(count_sequence_reads).items()}
     assert len(before) == 2
     assert {oid: now[oid] - before[oid] for oid in now} == dict(engine.sequence_reads - known)
     assert all(engine.sequence_reads[oid] for oid in before)

@@ -18,10 +18,10 @@ SHOW = 'cat "$PGSERVICEFILE"; tr "\\0" "\\n" < /proc/$$/environ; tr "\\0" "\\n" 
 
 
 def test_a_program_reads_them_from_a_file_without_a_name(tmp_path: Path) -> None:
-    command = ["sh", "-c", SHOW, "sh", client_tools.conninfo(URL)]
-    output = client_tools.run_tool(command, client_tools.environment(URL, "us"), tmp_path, lambda _words: None)
+    command = ["sh", "-c", SHOW, "sh", client_tools.build_conninfo(URL)]
+    output = client_tools.run_tool(command, client_tools.build_environment(URL, "us"), tmp_path, lambda _words: None)
 
-    with stream_output(command, client_tools.environment(URL, "us")) as stream:
+    with stream_output(command, client_tools.build_environment(URL, "us")) as stream:
         assert "sslpassword=m4rk ed'word" in stream.read().decode()
     file, _mark, rest = output.partition("sslpassword=m4rk ed'word\n")
     assert file == "[hosting_alembic]\n"
@@ -34,8 +34,8 @@ def test_a_program_reads_them_from_a_file_without_a_name(tmp_path: Path) -> None
 
 @pytest.mark.skipif(not shutil.which("psql"), reason="libpq's own programs are not there")
 def test_libpq_takes_the_file(tmp_path: Path) -> None:
-    psql = ["psql", "--no-password", f"--dbname={client_tools.conninfo(URL)}"]
-    variables = client_tools.environment(URL, "us")
+    psql = ["psql", "--no-password", f"--dbname={client_tools.build_conninfo(URL)}"]
+    variables = client_tools.build_environment(URL, "us")
 
     with pytest.raises(Failed, match="Connection refused"):
         client_tools.run_tool(psql, variables, tmp_path, lambda _words: None)
@@ -46,5 +46,5 @@ def test_libpq_takes_the_file(tmp_path: Path) -> None:
 
 def test_a_url_without_such_an_option_has_no_file() -> None:
     plain = sa.engine.make_url("postgresql://shop:pw@127.0.0.1:1/shop")
-    assert "service" not in client_tools.conninfo(plain)
-    assert not {"PGSERVICEFILE", "HOSTING_ALEMBIC_SERVICE_TEXT"} & set(client_tools.environment(plain, "us"))
+    assert "service" not in client_tools.build_conninfo(plain)
+    assert not {"PGSERVICEFILE", "HOSTING_ALEMBIC_SERVICE_TEXT"} & set(client_tools.build_environment(plain, "us"))

@@ -12,10 +12,12 @@ import sqlalchemy as sa
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Database as Entry
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import write_tracker_of
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_write_tracker
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.engine import PostgreSQL
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import changes_of_others
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.postgresql.other_changes import (
+    list_changes_by_others,
+)
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.lab.fixtures import Database, skip_before
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Host
@@ -33,7 +35,7 @@ class Stage:
         self.env = sa.create_engine(url, poolclass=sa.pool.NullPool)
         self.theirs("create table first (id integer, word text)", "create table second (id integer, word text)")
         entry = Entry.from_options({"name": "app", "url": database.url})
-        engine = engine_for(entry, Host(folder / "root").job("downgrade", entry, run="r1", lock_wait=1))
+        engine = build_engine(entry, Host(folder / "root").job("downgrade", entry, run="r1", lock_wait=1))
         assert isinstance(engine, PostgreSQL)
         self.engine = engine
         self.activity: dict[str, Any] = {}
@@ -50,7 +52,7 @@ class Stage:
         wait_until(counts, "the server counts nothing")
 
     def backs_up(self) -> None:
-        self.activity = self.engine.activity()
+        self.activity = self.engine.read_activity()
 
     def theirs(self, *statements: str) -> None:
         with self.env.begin() as connection:
@@ -62,7 +64,9 @@ class Stage:
 
     def changes(self, **facts: Any) -> str:
         archive = Archive(Path(), [], None, VERSIONS, self.activity)
-        return "; ".join(self.engine.own_connection().run(changes_of_others, archive, self.written_rows(**facts)))
+        return "; ".join(
+            self.engine.open_own_connection().run(list_changes_by_others, archive, self.written_rows(**facts))
+        )
 
 
 @pytest.fixture
@@ -82,7 +86,9 @@ def test_what_was_open_at_the_backup_is_seen_when_it_is_committed(stage: Stage) 
     assert "table first" in stage.changes()
     with stage.env.begin() as connection:
         written_rows = stage.written_rows(stayed=frozenset({"public.first"}), secured=stage.activity)
-        assert write_tracker_of(stage.engine).still_writes(connection, written_rows).tables == {"public.first": 1}
+        assert find_write_tracker(stage.engine).find_final_writes(connection, written_rows).tables == {
+            "public.first": 1
+        }
 
 
 def test_what_a_session_wrote_that_has_just_ended_is_counted(stage: Stage) -> None:
@@ -92,24 +98,24 @@ def test_what_a_session_wrote_that_has_just_ended_is_counted(stage: Stage) -> No
     stage.theirs("insert into second values (1, 'theirs')")
 
     archive = Archive(Path(), [], None, VERSIONS, stage.activity)
-    found = write_tracker_of(stage.engine).writes_since(archive, {}, None)
+    found = find_write_tracker(stage.engine).find_writes_since(archive, {}, None)
     assert found.tables == {"public.second": 1}, found
 
 
 @pytest.mark.parametrize("theirs", ["grant select on first to public", "comment on table first is 'theirs'"])
 def test_what_others_change_while_an_index_is_built_is_theirs(stage: Stage, theirs: str) -> None:
     stage.backs_up()
-    first = write_tracker_of(stage.engine).next_transaction()
+    first = find_write_tracker(stage.engine).read_next_transaction()
     with stage.env.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(INDEX)
-    own = write_tracker_of(stage.engine).transactions_of(
-        INDEX, [first, write_tracker_of(stage.engine).next_transaction()]
+    own = find_write_tracker(stage.engine).select_own_transactions(
+        INDEX, [first, find_write_tracker(stage.engine).read_next_transaction()]
     )
     assert stage.changes(transactions=frozenset(own)) == ""
     stage.theirs(theirs)
 
-    own = write_tracker_of(stage.engine).transactions_of(
-        INDEX, [first, write_tracker_of(stage.engine).next_transaction()]
+    own = find_write_tracker(stage.engine).select_own_transactions(
+        INDEX, [first, find_write_tracker(stage.engine).read_next_transaction()]
     )
 
     assert "table first" in stage.changes(transactions=frozenset(own))
@@ -118,12 +124,12 @@ def test_what_others_change_while_an_index_is_built_is_theirs(stage: Stage, thei
 def test_a_statement_that_committed_beside_others_is_known_by_what_it_names(stage: Stage) -> None:
     statement = "create table made (id integer)"
     stage.backs_up()
-    first = write_tracker_of(stage.engine).next_transaction()
+    first = find_write_tracker(stage.engine).read_next_transaction()
     stage.theirs(statement)
     stage.theirs("comment on table second is 'theirs'")
 
-    own = write_tracker_of(stage.engine).transactions_of(
-        statement, [first, write_tracker_of(stage.engine).next_transaction()]
+    own = find_write_tracker(stage.engine).select_own_transactions(
+        statement, [first, find_write_tracker(stage.engine).read_next_transaction()]
     )
 
     found = stage.changes(transactions=frozenset(own))
@@ -133,7 +139,7 @@ def test_a_statement_that_committed_beside_others_is_known_by_what_it_names(stag
 
 def test_the_transactions_of_savepoints_are_known_and_those_of_others_beside_them_are_not(stage: Stage) -> None:
     stage.backs_up()
-    first = write_tracker_of(stage.engine).next_transaction()
+    first = find_write_tracker(stage.engine).read_next_transaction()
     with stage.env.begin() as connection:
         with connection.begin_nested():
             connection.exec_driver_sql("comment on table first is 'ours'")
@@ -141,8 +147,8 @@ def test_the_transactions_of_savepoints_are_known_and_those_of_others_beside_the
         stage.theirs("comment on table second is 'theirs'", "insert into second values (2, 'theirs')")
         with connection.begin_nested():
             connection.exec_driver_sql("insert into second values (1, 'ours')")
-        span = [first, write_tracker_of(stage.engine).next_transaction()]
-        own = write_tracker_of(stage.engine).subtransactions(connection, span, ["public.first", "public.second"])
+        span = [first, find_write_tracker(stage.engine).read_next_transaction()]
+        own = find_write_tracker(stage.engine).list_subtransactions(connection, span, ["public.first", "public.second"])
 
     found = stage.changes(transactions=frozenset(own))
     assert "table second" in found
@@ -152,7 +158,9 @@ def test_the_transactions_of_savepoints_are_known_and_those_of_others_beside_the
         secured=stage.activity,
     )  # fmt: skip
     with stage.env.begin() as connection:
-        assert write_tracker_of(stage.engine).still_writes(connection, written_rows).tables == {"public.second": 1}
+        assert find_write_tracker(stage.engine).find_final_writes(connection, written_rows).tables == {
+            "public.second": 1
+        }
 
 
 def test_what_no_other_session_had_written_when_that_was_counted_is_the_runs(stage: Stage) -> None:
@@ -162,15 +170,17 @@ def test_what_no_other_session_had_written_when_that_was_counted_is_the_runs(sta
     written_rows = stage.written_rows(
         wrote={"public.first": 1}, stayed=frozenset({"public.first"}), secured=stage.activity
     )
-    assert write_tracker_of(stage.engine).list_touched_by_others(written_rows) == []
-    written_rows = replace(written_rows, cleared=write_tracker_of(stage.engine).count_cleared())
+    assert find_write_tracker(stage.engine).list_touched_by_others(written_rows) == []
+    written_rows = replace(written_rows, cleared=find_write_tracker(stage.engine).count_cleared())
     stage.theirs("insert into second values (1, 'theirs')")
 
     with stage.env.begin() as connection:
-        assert not write_tracker_of(stage.engine).still_writes(connection, written_rows)
+        assert not find_write_tracker(stage.engine).find_final_writes(connection, written_rows)
     stage.theirs("insert into first values (2, 'theirs')")
     with stage.env.begin() as connection:
-        assert write_tracker_of(stage.engine).still_writes(connection, written_rows).tables == {"public.first": 1}
+        assert find_write_tracker(stage.engine).find_final_writes(connection, written_rows).tables == {
+            "public.first": 1
+        }
 
 
 def test_objects_that_are_named_like_the_version_table_are_not_left_out(stage: Stage) -> None:
@@ -217,7 +227,7 @@ def test_where_rows_are_not_counted_nothing_is_certain(stage: Stage, statement: 
 def test_what_keeps_rows_from_being_counted_is_noted(stage: Stage, statement: str) -> None:
     notes: list[str] = []
     with stage.env.connect() as connection:
-        unseen = write_tracker_of(stage.engine).unseen_writes(connection, notes.append, lambda: None)
+        unseen = find_write_tracker(stage.engine).build_unseen_writes(connection, notes.append, lambda: None)
         with unseen.listen(), pytest.raises(sa.exc.DBAPIError):
             connection.exec_driver_sql(statement)
 

@@ -13,8 +13,8 @@ import pytest
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.comparison import Comparison
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import write_tracker_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_write_tracker
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.compare import compare
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.written_tables import WrittenTables
 from tests.unit.stage import database, script
@@ -225,15 +225,15 @@ def test_a_sequence_that_was_set_forward_differs_only_where_it_does(
 def test_a_setting_that_others_may_have_changed_excuses_no_definition_that_differs(tmp_path: Path) -> None:
     before = script(tmp_path / "before.db", SCHEMA)
     now = Path(shutil.copy(before, tmp_path / "now.db"))
-    engine = engine_for(database(now), Job("rollback", str(tmp_path), run="r1"))
+    engine = build_engine(database(now), Job("rollback", str(tmp_path), run="r1"))
     archive = Archive(before, [], None, frozenset())
     script(now, "pragma user_version = 8")
-    assert write_tracker_of(engine).compare_schema(archive, WrittenRows([]), lambda _: None) == (
+    assert find_write_tracker(engine).compare_schema(archive, WrittenRows([]), lambda _: None) == (
         2 * (["user_version was 7 and is 8"],)
     )
 
     script(now, "create table stays (a)")
-    words, others = write_tracker_of(engine).compare_schema(archive, WrittenRows([]), lambda _: None)
+    words, others = find_write_tracker(engine).compare_schema(archive, WrittenRows([]), lambda _: None)
     engine.close()
 
     assert words == ["user_version was 7 and is 8", "table stays was not there before"]

@@ -21,8 +21,8 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Identity
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import rehearser_of, restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_rehearser, find_restorer
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import failed, refused
 from tests.unit.stage import database, names, script, sql, tables
 
@@ -40,13 +40,13 @@ HOSTILE = [
 
 
 def engine_of(path: Path, **options: object) -> Engine:
-    return engine_for(database(path), Job("upgrade", str(path.parent), run="r1", **options))  # type: ignore[arg-type]
+    return build_engine(database(path), Job("upgrade", str(path.parent), run="r1", **options))  # type: ignore[arg-type]
 
 
 def restore(engine: Engine, dump: Path) -> Path:
     """Restore a dump and return where the replaced file lies."""
     try:
-        restored = restorer_of(engine).restore(
+        restored = find_restorer(engine).restore(
             Archive(dump, [], None, frozenset()), "r1", lambda _words: None, lambda: None
         )
     finally:
@@ -56,7 +56,7 @@ def restore(engine: Engine, dump: Path) -> Path:
 
 def fingerprint(path: Path, *leave_out: str) -> list[str]:
     with engine_of(path).connect() as own:
-        return own.run(engine_of(path).fingerprint, frozenset(leave_out))
+        return own.run(engine_of(path).read_fingerprint, frozenset(leave_out))
 
 
 @contextmanager
@@ -76,14 +76,14 @@ def writer(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///app.db", "sqlite:///./app.db"])
 def test_a_url_that_names_no_absolute_file_is_refused(tmp_path: Path, url: str) -> None:
     with refused("url-invalid", "sqlite:////"):
-        engine_for(database(tmp_path, url=url), Job("plan", str(tmp_path)))
+        build_engine(database(tmp_path, url=url), Job("plan", str(tmp_path)))
 
 
 def test_reading_a_file_that_is_not_there_does_not_make_it(file: Path) -> None:
     engine = engine_of(file)
 
-    assert not engine.exists()
-    assert engine.own_identity() == Identity("this host", str(file))
+    assert not engine.is_present()
+    assert engine.read_own_identity() == Identity("this host", str(file))
     with refused("database-unreachable"):
         engine.connect()
     assert not file.exists()
@@ -95,7 +95,7 @@ def test_links_to_one_file_are_one_database(file: Path) -> None:
     link.symlink_to(file)
 
     with engine_of(link).connect() as own:
-        assert own.run(engine_of(link).identity) == engine_of(file).own_identity()
+        assert own.run(engine_of(link).read_identity) == engine_of(file).read_own_identity()
 
 
 def test_links_to_one_file_have_one_lock(file: Path) -> None:
@@ -134,13 +134,13 @@ def test_hostile_file_names_are_names(file: Path, name: str) -> None:
     path = script(file.with_name("plain.db"), "create table t (a); insert into t values (1)").rename(
         file.with_name(name)
     )
-    engine = engine_for(database(path, url=engine_url(path)), Job("upgrade", str(path.parent), run="r1"))
+    engine = build_engine(database(path, url=engine_url(path)), Job("upgrade", str(path.parent), run="r1"))
     folder = path.parent / "dump"
     folder.mkdir()
 
-    assert engine.exists()
+    assert engine.is_present()
     with engine.connect() as own:
-        assert own.run(engine.identity).database == str(path)
+        assert own.run(engine.read_identity).database == str(path)
     lock = engine.try_lock()
     assert lock is not None
     lock.release()
@@ -170,8 +170,8 @@ def test_hostile_table_names_are_counted_and_distinguished(file: Path) -> None:
 
     engine = engine_of(file)
     with engine.connect() as own:
-        assert own.run(engine.row_counts) == {name: number for number, name in enumerate(names)}
-        lines = own.run(engine.fingerprint, frozenset())
+        assert own.run(engine.count_table_rows) == {name: number for number, name in enumerate(names)}
+        lines = own.run(engine.read_fingerprint, frozenset())
     assert sum(line.startswith("column") for line in lines) == len(names)
 
 
@@ -291,7 +291,7 @@ def test_two_processes_do_not_get_the_lock_at_once(file: Path) -> None:
     engine = engine_of(file)
     with holder(file) as process:
         assert engine.try_lock() is None
-        assert engine.lock_holder() == "run other"
+        assert engine.read_lock_holder() == "run other"
         waits: list[str] = []
         with refused("database-locked", "run other", "migrate_database_wait"):
             engine.lock(0.3, waits.append)
@@ -301,7 +301,7 @@ def test_two_processes_do_not_get_the_lock_at_once(file: Path) -> None:
         # A process that is killed holds nothing, although the file is still there.
         with engine.lock(5, waits.append) as lock:
             lock.check()
-            assert engine.lock_holder() == "run r1"
+            assert engine.read_lock_holder() == "run r1"
 
     assert names(file.parent) == ["app.db"]
 
@@ -438,7 +438,7 @@ def test_a_refused_guard_leaves_the_journal_mode_as_it_was(file: Path) -> None:
         raise Refused("somebody wrote", code="others-wrote")
 
     with refused("others-wrote", "somebody wrote"):
-        restorer_of(engine_of(file)).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
+        find_restorer(engine_of(file)).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
 
     assert sql(file, "pragma journal_mode") == [("wal",)]
 
@@ -451,7 +451,7 @@ def test_what_env_py_has_kept_open_is_in_nobodys_way(file: Path) -> None:
     with engine.watch_connections(), pool.connect() as connection:
         connection.exec_driver_sql("insert into t values (2)")
         connection.commit()
-    engine.own_connection().rows("select * from t")
+    engine.open_own_connection().query_rows("select * from t")
 
     restore(engine, dump)
 
@@ -481,7 +481,7 @@ def test_a_guard_that_refuses_leaves_everything_as_it_was(file: Path) -> None:
         raise Refused("somebody wrote", code="others-wrote")
 
     with refused("others-wrote", "somebody wrote"):
-        restorer_of(engine_of(file)).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
+        find_restorer(engine_of(file)).restore(Archive(dump, [], None, frozenset()), "r1", lambda _words: None, guard)
 
     assert sql(file, "select a from t order by a") == [(1,), (2,)]
     assert names(file.parent) == ["app.db", "dump"]
@@ -492,12 +492,12 @@ def test_what_is_retained_is_found_and_dropped(file: Path) -> None:
     dump = dumped(file)
     first, second = restore(engine_of(file), dump), restore(engine_of(file), dump)
 
-    found = restorer_of(engine_of(file)).list_retained()
+    found = find_restorer(engine_of(file)).list_retained()
     assert [(retained.name, retained.run, retained.size) for retained in found] == [
         (str(first), "r1", first.stat().st_size),
         (str(second), "r1-2", second.stat().st_size),
     ]
-    restorer_of(engine_of(file)).drop_retained(found[0])
+    find_restorer(engine_of(file)).drop_retained(found[0])
 
     assert not first.exists()
     assert second.exists()
@@ -536,7 +536,7 @@ def test_the_command_that_is_printed_for_a_person_works(file: Path, name: str) -
     dump = dump.rename(dump.with_name("my dump.sqlite3"))
     sql(file, "update t set a = 2")
 
-    command = restorer_of(engine_of(file)).command_by_hand(Archive(dump, [], None, frozenset()))
+    command = find_restorer(engine_of(file)).build_manual_command(Archive(dump, [], None, frozenset()))
     for number in (3, 4):
         subprocess.run(command, shell=True, check=True)  # noqa: S602 - as a person types it
         assert sql(file, "select a from t") == [(1,)]
@@ -550,7 +550,7 @@ def test_the_command_that_is_printed_for_a_person_works(file: Path, name: str) -
 def test_the_command_that_moves_a_new_file_away_keeps_each(file: Path) -> None:
     folder = file.parent / "dump"
     folder.mkdir()
-    command = restorer_of(engine_of(file)).command_by_hand(Archive(folder, [], None, frozenset()))
+    command = find_restorer(engine_of(file)).build_manual_command(Archive(folder, [], None, frozenset()))
     for number in (1, 2):
         script(file, f"create table t (a); insert into t values ({number})")
         subprocess.run(command, shell=True, check=True)  # noqa: S602 - as a person types it
@@ -569,7 +569,7 @@ def test_too_little_disk_is_an_obstacle_that_names_both_numbers(file: Path) -> N
     os.truncate(file, 1 << 43)
 
     with closing(sqlite3.connect(file)):
-        obstacles = engine_of(file).obstacles(engine_of(file).connect(), file.parent)
+        obstacles = engine_of(file).list_obstacles(engine_of(file).connect(), file.parent)
 
     assert [obstacle.code for obstacle in obstacles] == ["disk-too-small"]
     assert len(re.findall(r"\d+(?:,\d{3})+", obstacles[0].why)) == 2
@@ -582,7 +582,7 @@ def test_space_is_required_for_what_may_come(file: Path) -> None:
 
     def needed(**options: object) -> int:
         engine = engine_of(file, **options)
-        (obstacle,) = engine.obstacles(engine.connect(), file.parent)
+        (obstacle,) = engine.list_obstacles(engine.connect(), file.parent)
         return int(obstacle.why.partition(" bytes")[0].replace(",", ""))
 
     plain = needed(on_failure="hold")
@@ -624,7 +624,7 @@ def test_values_that_are_in_other_rows_are_distinguished(file: Path) -> None:
     )
 
     with engine_of(file).connect() as own:
-        found = own.run(rehearser_of(engine_of(file)).contents, frozenset(), True)
+        found = own.run(find_rehearser(engine_of(file)).read_contents, frozenset(), True)
 
     assert [n for n in pairs if found[f"a{n}"].digest == found[f"b{n}"].digest] == []
     assert [n for n in pairs if found[f"a{n}"].columns != found[f"b{n}"].columns] == []

@@ -18,15 +18,15 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import hash_file
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import (
-    rehearser_of,
-    restorer_of,
-    write_tracker_of,
+    find_rehearser,
+    find_restorer,
+    find_write_tracker,
 )
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from tests.codes import failed, refused
 from tests.unit.stage import database, script, sql
 
@@ -87,20 +87,20 @@ class Place:
             os.chown(path, uid, uid)
 
     def _archive(self, path: Path, engine: Any) -> Archive:
-        fingerprint = engine.own_connection().run(engine.fingerprint, frozenset())
-        return Archive(path, fingerprint, None, frozenset(), sha256=sha256_of(path))
+        fingerprint = engine.open_own_connection().run(engine.read_fingerprint, frozenset())
+        return Archive(path, fingerprint, None, frozenset(), sha256=hash_file(path))
 
     def give(self) -> None:
         for path in (self.folder, *self.folder.iterdir()):
             os.chown(path, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
 
     def engine(self) -> Engine:
-        return engine_for(database(self.file), Job("upgrade", str(self.ours), run="r1", lock_timeout=1))
+        return build_engine(database(self.file), Job("upgrade", str(self.ours), run="r1", lock_timeout=1))
 
     def restore(self, guard: Callable[[], None] = lambda: None) -> None:
         engine = self.engine()
         try:
-            restorer_of(engine).restore(self.archive, "r1", lambda _words: None, guard)
+            find_restorer(engine).restore(self.archive, "r1", lambda _words: None, guard)
         finally:
             engine.close()
 
@@ -136,12 +136,12 @@ def plant_journal(file: Path, names: Path) -> None:
 
 WORK: dict[str, Callable[[Place], object]] = {
     "restore": lambda place: place.restore(),
-    "compare": lambda place: write_tracker_of(place.engine()).compare(
+    "compare": lambda place: find_write_tracker(place.engine()).compare(
         place.archive, WrittenRows([]), 1 << 30, lambda _: None
     ),
-    "foresee": lambda place: restorer_of(place.engine()).foresee_obstacles(place.archive),
-    "foresee writes": lambda place: write_tracker_of(place.engine()).foresee_writes(place.archive, {}, None),
-    "changed rows": lambda place: write_tracker_of(place.engine()).rows_changed(place.archive, {}),
+    "foresee": lambda place: find_restorer(place.engine()).foresee_obstacles(place.archive),
+    "foresee writes": lambda place: find_write_tracker(place.engine()).foresee_writes(place.archive, {}, None),
+    "changed rows": lambda place: find_write_tracker(place.engine()).list_changed_by_run(place.archive, {}),
     "dump": lambda place: place.engine().dump(place.dump, True, lambda _: None),
 }
 
@@ -199,12 +199,12 @@ def test_a_file_of_root_in_the_place_of_the_database_is_not_what_a_restore_is_gi
         os.link(place.file, place.folder / "other.db")
         place.give()
     engine = place.engine()
-    engine.own_connection()  # the user is known from here on
+    engine.open_own_connection()  # the user is known from here on
     os.chown(place.file, 0, 0)
     place.file.chmod(0o4777)
 
     with suppress(Refused, sqlite3.Error):
-        restorer_of(engine).restore(place.archive, "r1", lambda _words: None, lambda: None)
+        find_restorer(engine).restore(place.archive, "r1", lambda _words: None, lambda: None)
     engine.close()
 
     place.file.chmod(0o600)
@@ -214,13 +214,13 @@ def test_a_file_of_root_in_the_place_of_the_database_is_not_what_a_restore_is_gi
 
 def test_a_file_of_root_that_a_link_leads_to_is_not_compared(place: Place) -> None:
     engine = place.engine()
-    engine.own_connection()  # the user is known from here on
+    engine.open_own_connection()  # the user is known from here on
     place.file.unlink()
     place.file.symlink_to(script(place.ours / "secret.db", "create table secret (a)"))
 
     with failed("downgrade-not-compared") as refused:
-        write_tracker_of(engine).compare_schema(place.archive, WrittenRows([]), lambda _: None)
-    found = rehearser_of(engine).compare_copy(None, place.archive, frozenset(), in_full=True, report=lambda _: None)
+        find_write_tracker(engine).compare_schema(place.archive, WrittenRows([]), lambda _: None)
+    found = find_rehearser(engine).compare_copy(None, place.archive, frozenset(), in_full=True, report=lambda _: None)
     engine.close()
 
     assert "secret" not in f"{refused.value} {found}"
@@ -254,11 +254,11 @@ def test_what_an_owner_plants_while_root_works_reads_and_changes_nothing_of_othe
                 place.restore()
             with suppress(Refused, OSError, sqlite3.Error):
                 engine: Any = place.engine()
-                restorer_of(engine).list_retained()
+                find_restorer(engine).list_retained()
                 lock = engine.try_lock()
                 if lock:
                     lock.release()
-                restorer_of(engine).drop_unused_retained("r1")
+                find_restorer(engine).drop_unused_retained("r1")
                 engine.close()
 
     place.expect_nothing_of_others()
@@ -269,4 +269,4 @@ def test_a_pipe_beside_the_file_is_refused_and_not_waited_for(place: Place, suff
     os.mkfifo(f"{place.file}{suffix}")
 
     with refused("sqlite-file-not-regular", f"app.db{suffix}"):
-        place.engine().own_connection()
+        place.engine().open_own_connection()

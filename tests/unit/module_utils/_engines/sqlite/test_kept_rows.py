@@ -13,7 +13,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.ke
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.known_rows import KnownRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.write_witness import (
     ChangeCounter,
-    state_of,
+    read_file_state,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.written_tables import WrittenTables
 from tests.unit.stage import script
@@ -87,10 +87,10 @@ def test_rows_that_no_statement_wrote_are_not_read(file: Path) -> None:
 def test_what_is_known_ends_with_the_next_commit(file: Path, mode: str) -> None:
     script(file, f"pragma journal_mode = {mode}; {TABLES}")
     counter, known, backup = ChangeCounter(file), KnownRows(), Path("backup")
-    known.of(backup, state_of(file, counter))["t"] = True
-    assert known.of(backup, state_of(file, counter)) == {"t": True}
+    known.of(backup, read_file_state(file, counter))["t"] = True
+    assert known.of(backup, read_file_state(file, counter)) == {"t": True}
     script(file, "update t set a = 9")
-    assert known.of(backup, state_of(file, counter)) == {}
+    assert known.of(backup, read_file_state(file, counter)) == {}
 
 
 def test_what_is_known_is_of_one_backup_and_one_state() -> None:

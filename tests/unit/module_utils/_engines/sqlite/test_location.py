@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import probe
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.location import check_links
 from tests.codes import assert_error, refused
@@ -67,12 +67,12 @@ def test_a_link_that_is_exchanged_after_it_was_followed_is_refused(tmp_path: Pat
     script(theirs, "create table t (a)")
     script(own, "create table t (a)")
     link.symlink_to(theirs)
-    engine = engine_for(database(link), Job("plan", str(tmp_path)))
+    engine = build_engine(database(link), Job("plan", str(tmp_path)))
     link.unlink()
     link.symlink_to(own)
 
     with refused("sqlite-file-exchanged"):
-        engine.own_connection()
+        engine.open_own_connection()
 
 
 def test_more_links_than_are_followed_are_refused(tmp_path: Path) -> None:

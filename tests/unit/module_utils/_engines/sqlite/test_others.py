@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import works
+from ansible_collections.hosting.alembic.plugins.module_utils._journal.worker_lock import is_worker_alive
 from tests.codes import assert_error
 from tests.lab.waiting import wait_until
 from tests.unit.stage import Answer, Host, database, script, sql, tables
@@ -330,7 +330,7 @@ def killed(host: Host, mine: Path, upgrade: str, dies: str, theirs: str | None) 
     release(host)
     host.revise("generic", "r1", None, f"import os; {upgrade}; {DIES[dies]}")  # type: ignore[arg-type]
     host.do("upgrade", database(mine), follow=0)
-    wait_until(lambda: not works(host.layout, "r1", "upgrade"), "the worker has not ended")
+    wait_until(lambda: not is_worker_alive(host.layout, "r1", "upgrade"), "the worker has not ended")
     if theirs:
         script(mine, theirs)
     return host.result("downgrade", database(mine))

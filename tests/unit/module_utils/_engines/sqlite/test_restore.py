@@ -17,11 +17,11 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import HALF_WAY, Failed
 from ansible_collections.hosting.alembic.plugins.module_utils._core.job import Job
-from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import sha256_of
+from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import hash_file
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, Restored
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.interface import Engine
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import restorer_of
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import engine_for
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_restorer
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.registry import build_engine
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import held_folder, in_place
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite import restore as sqlite_restore
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.held_folder import HeldFolder
@@ -70,7 +70,7 @@ def application(path: Path, mode: str) -> Iterator[Application]:
 
 
 def engine_of(path: Path, **options: object) -> Engine:
-    return engine_for(database(path), Job("upgrade", str(path.parent), run="r1", **options))  # type: ignore[arg-type]
+    return build_engine(database(path), Job("upgrade", str(path.parent), run="r1", **options))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ def dump(file: Path) -> Path:
 
 
 def restore(file: Path, dump: Path, **options: object) -> Restored:
-    archive = Archive(dump, [], None, frozenset(), sha256=sha256_of(dump))
-    return restorer_of(engine_of(file, **options)).restore(archive, "r1", lambda _words: None, lambda: None)
+    archive = Archive(dump, [], None, frozenset(), sha256=hash_file(dump))
+    return find_restorer(engine_of(file, **options)).restore(archive, "r1", lambda _words: None, lambda: None)
 
 
 def is_restored(file: Path) -> None:
@@ -130,11 +130,11 @@ def test_other_names_of_a_file_lead_to_what_was_restored(file: Path, dump: Path)
 
 def test_a_damaged_dump_is_not_written_into_a_file_with_other_names(file: Path, dump: Path) -> None:
     os.link(file, file.with_name("other.db"))
-    archive = Archive(dump, [], None, frozenset(), sha256=sha256_of(dump))
+    archive = Archive(dump, [], None, frozenset(), sha256=hash_file(dump))
     script(dump, "insert into t values (3)")  # a database all the same
 
     with failed("restore-replaced-nothing", "database.sqlite3"):
-        restorer_of(engine_of(file)).restore(archive, "r1", lambda _words: None, lambda: None)
+        find_restorer(engine_of(file)).restore(archive, "r1", lambda _words: None, lambda: None)
 
     is_kept(str(file))
     assert names(file.parent) == ["app.db", "other.db"]
@@ -205,20 +205,20 @@ def test_a_lock_that_is_a_link_shows_nothing(file: Path) -> None:
     secret.write_text("root's own")
     file.with_name("app.db-migrating").symlink_to(secret)
 
-    assert engine_of(file).lock_holder() == "another run"
+    assert engine_of(file).read_lock_holder() == "another run"
 
 
 def test_what_has_its_sha256_is_not_proven_once_more(file: Path, dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was proven when it was made, and SQLite would read all of it."""
     read: list[Path] = []
-    monkeypatch.setattr(sqlite_restore, "proven", lambda path, **_options: read.append(path))
+    monkeypatch.setattr(sqlite_restore, "prove_file", lambda path, **_options: read.append(path))
 
     restore(file, dump)
     is_restored(file)
     assert read == []
 
     archive = Archive(dump, [], None, frozenset())
-    restorer_of(engine_of(file)).restore(archive, "r2", lambda _words: None, lambda: None)
+    find_restorer(engine_of(file)).restore(archive, "r2", lambda _words: None, lambda: None)
     assert read == [dump]
 
 
@@ -385,8 +385,8 @@ def test_a_file_that_was_deleted_is_read_by_its_former_readers(file: Path) -> No
     os.setxattr(file.parent, "system.posix_acl_default", access_list((0x02, 6, 65534), mask=6))
     file.unlink()
 
-    archive = Archive(made.path, [], None, frozenset(), activity, sha256=sha256_of(made.path))
-    restorer_of(engine_of(file)).restore(archive, "r1", lambda _words: None, lambda: None)
+    archive = Archive(made.path, [], None, frozenset(), activity, sha256=hash_file(made.path))
+    find_restorer(engine_of(file)).restore(archive, "r1", lambda _words: None, lambda: None)
 
     assert os.getxattr(file, "system.posix_acl_access") == own
     assert stat.S_IMODE(file.stat().st_mode) == 0o640

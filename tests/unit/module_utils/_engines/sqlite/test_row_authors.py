@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Writes, WrittenRows
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.probe import reading
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.probe import open_read_only
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.row_authors import ContentDigest
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.write_digests import count_and_digest
 from tests.unit.stage import script
@@ -28,15 +28,15 @@ insert into t (a, own) values (1, 'own'), (2, null);
 
 
 def content_digest(file: Path) -> ContentDigest:
-    with reading(file) as reader:
+    with open_read_only(file) as reader:
         return ContentDigest.of(reader, BEFORE)
 
 
 def later(file: Path, statements: str, not_shared: bool = True) -> Writes:
     script(file, MADE)
-    earlier = json.loads(json.dumps(content_digest(file).facts(not_shared)))
+    earlier = json.loads(json.dumps(content_digest(file).as_facts(not_shared)))
     script(file, statements)
-    return content_digest(file).later_than(earlier)
+    return content_digest(file).find_later_writes(earlier)
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_what_others_wrote_later(file: Path, statements: str, certain: dict[str,
 @pytest.mark.parametrize("not_shared", [True, False])
 def test_a_digest_of_an_older_version_is_known_by_its_keys(file: Path, not_shared: bool) -> None:
     script(file, MADE)
-    earlier = content_digest(file).facts(not_shared)
+    earlier = content_digest(file).as_facts(not_shared)
     earlier["alone"] = earlier.pop("not_shared")
 
-    assert (content_digest(file).later_than(earlier) == Writes({})) is not_shared
+    assert (content_digest(file).find_later_writes(earlier) == Writes({})) is not_shared
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_may_be_others(file: Path, statements: str, not_shared: bool, of: s
 def test_without_a_digest_all_that_is_there_may_be_others(file: Path) -> None:
     script(file, MADE)
 
-    found = content_digest(file).later_than({})
+    found = content_digest(file).find_later_writes({})
 
     assert not found.tables
     assert "1 row in made may be" in found.unknown

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.rows import beside, list_changed_tables
+from ansible_collections.hosting.alembic.plugins.module_utils._engines.sqlite.rows import (
+    list_changed_tables,
+    open_with_backup,
+)
 from tests.unit.stage import script
 
 ROWS = (
@@ -44,7 +47,7 @@ def test_a_table_differs_by_its_rows_alone(file: Path, written: str, changed: li
     backup = file.with_name("backup")
     shutil.copy(file, backup)
     script(file, written)
-    with beside(backup, file, nullcontext) as connection:
+    with open_with_backup(backup, file, nullcontext) as connection:
         assert list_changed_tables(connection, frozenset({"main.version"})) == changed
 
 
@@ -65,7 +68,7 @@ def test_the_storage_class_counts_wherever_equal_values_can_have_two(file: Path,
     backup = file.with_name("backup")
     shutil.copy(file, backup)
     script(file, written)
-    with beside(backup, file, nullcontext) as connection:
+    with open_with_backup(backup, file, nullcontext) as connection:
         assert list_changed_tables(connection, frozenset()) == ["t"]
 
 
@@ -75,7 +78,7 @@ def test_what_is_known_of_a_table_is_not_read_again(file: Path) -> None:
     shutil.copy(file, backup)
     script(file, "update t set a = 2")
     known = {"t": True}
-    with beside(backup, file, nullcontext) as connection:
+    with open_with_backup(backup, file, nullcontext) as connection:
         assert list_changed_tables(connection, frozenset(), None, known) == []
         known.clear()
         assert list_changed_tables(connection, frozenset(), None, known) == ["t"]
