@@ -162,6 +162,9 @@ def find_ending(events: list[Event], verb: str) -> Event | None:
     return None
 
 
+#: The event, and its verb, after which env.py runs on the database itself and may commit what it likes.
+_ENV_PY_IS_NEXT = ("backed_up", "upgrade")
+
 #: How many folders' journals a process keeps: those of a database, and of its rehearsals.
 _FOLDERS_KEPT = 2
 #: What was read of each journal of a folder, with what shows that it has changed.
@@ -206,17 +209,23 @@ def find_net_outcome(events: list[Event]) -> str:
         return ""  # a rollback that failed, and was undone
     outcomes = [result["outcome"] for result in done]
     if not outcomes:
-        return "unfinished" if any(event["event"] == "begun" for event in events) else ""
+        return "unfinished" if may_have_changed(events) else ""
     if outcomes[0] in ("failed", "upgraded") and outcomes[-1] in ("untouched", "downgraded", "restored"):
         return ""
     return outcomes[-1] if outcomes[-1] in ("upgraded", "downgraded", "restored", "failed", "held") else ""
 
 
+def may_have_changed(events: list[Event]) -> bool:
+    """Return whether the upgrade of a journal may have changed its database: env.py may, before its first revision."""
+    return any(event["event"] == "begun" or (event["event"], event["verb"]) == _ENV_PY_IS_NEXT for event in events)
+
+
 def needs_revert(events: list[Event]) -> bool:
-    """Return whether the upgrade of a journal began a revision and ended badly, never ended, or was rejected."""
+    """Return whether an upgrade that may have changed its database ended badly, never ended, or was rejected."""
     done = find_ending(events, "upgrade")
-    began = any(event["event"] == "begun" for event in events)
-    return began and (done is None or done["result"]["outcome"] == "failed" or find_rejection(events) is not None)
+    return may_have_changed(events) and (
+        done is None or done["result"]["outcome"] == "failed" or find_rejection(events) is not None
+    )
 
 
 def find_rejection(events: list[Event]) -> Event | None:
@@ -236,7 +245,7 @@ def find_unrecovered(folder: Path) -> str:
     """Return the run that left a database where a person or a revert has yet to decide, or nothing."""
     for run, events in list_newest_first(folder):
         how = find_net_outcome(events)
-        began = any(event["event"] == "begun" for event in events)
+        began = may_have_changed(events)
         if how == "held" or (began and how in ("failed", "unfinished")):
             return run
         if (how and began) or how in ("restored", "downgraded"):

@@ -21,7 +21,7 @@ from .events import Event, find_ending, find_rejection, needs_revert, read_event
 from .worker_lock import is_worker_alive
 
 #: Verbs of which nothing can be half done in the database before this event.
-TOUCHES = {"upgrade": "begun", "downgrade": "", "rollback": "downgrade_begun", "restore": "restore_begun"}
+TOUCHES = {"upgrade": "backed_up", "downgrade": "", "rollback": "downgrade_begun", "restore": "restore_begun"}
 
 #: The code of a database whose last upgrade failed, until an operator names it in migrate_retry_failed.
 FAILED_BEFORE = "database-failed-before"
@@ -194,7 +194,7 @@ def _find_left(layout: Layout, name: str, run: str, events: list[Event]) -> RunS
 def _find_state_after_upgrade(events: list[Event], result: dict[str, Any]) -> str | None:
     if result["outcome"] == "upgraded" and find_rejection(events) is None:
         return ""
-    return "cut_short" if needs_revert(events) else None  # what began no revision is tried again by itself
+    return "cut_short" if needs_revert(events) else None  # what changed nothing is tried again by itself
 
 
 def _find_state_after_downgrade(events: list[Event], result: dict[str, Any]) -> str | None:
@@ -202,6 +202,9 @@ def _find_state_after_downgrade(events: list[Event], result: dict[str, Any]) -> 
         return "cut_short"
     if result["outcome"] == "held":
         return "held"
+    began = any(event["event"] == "begun" for event in events)
+    if result["outcome"] == "untouched" and not (began or result.get("notes")):
+        return None  # what began no revision, and left all as it was, is tried again by itself
     upgraded = find_ending(events, "upgrade")
     facts = upgraded["result"] if upgraded else {}
     return "interrupted" if facts.get("interrupted") else "failed"

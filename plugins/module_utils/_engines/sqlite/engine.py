@@ -208,7 +208,7 @@ class SQLite(Engine, SQLiteAcrossProcesses):
 
     def try_lock(self) -> Lock | None:
         """Lock a file beside the database, named as SQLite names its own (-wal, -shm), and observe all later writes."""
-        lock = FileLock.try_acquire(self._lock_path, f"run {self.job.run}", self.act_as_owner)
+        lock = FileLock.attempt(self._lock_path, f"run {self.job.run}", self.act_as_owner)
         if lock is not None and self.is_present():
             # A file that cannot be read is reported by the process that has to read it.
             with suppress(Refused, OSError), self.act_as_owner():

@@ -41,7 +41,7 @@ class FileLock(Lock):
         self._descriptor = descriptor
 
     @classmethod
-    def try_acquire(cls, path: Path, holder: str, acting: Acting = nullcontext) -> FileLock | None:
+    def attempt(cls, path: Path, holder: str, acting: Acting = nullcontext) -> FileLock | None:
         """Return the lock, or None while another process has it.
 
         Args:

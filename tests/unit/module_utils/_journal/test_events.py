@@ -186,9 +186,11 @@ def test_how_a_run_moved_its_database(outcomes: list[str], how: str) -> None:
     assert find_net_outcome([done(outcome) for outcome in outcomes]) == how
 
 
-def test_a_run_without_an_end_has_moved_only_what_it_began() -> None:
+def test_a_run_without_an_end_may_have_moved_what_it_had_backed_up() -> None:
     assert find_net_outcome([{"verb": "upgrade", "event": "begun"}]) == "unfinished"
-    assert find_net_outcome([{"verb": "upgrade", "event": "backed_up"}]) == ""
+    assert find_net_outcome([{"verb": "upgrade", "event": "backed_up"}]) == "unfinished"
+    assert find_net_outcome([{"verb": "upgrade", "event": "locked"}]) == ""
+    assert find_net_outcome([{"verb": "backup", "event": "backed_up"}]) == ""
 
 
 COMMITS = """

@@ -178,7 +178,7 @@ def test_an_env_py_that_hangs_is_refused_and_blocks_nothing(host: Host, file: Pa
 def test_what_another_run_holds_is_refused_with_who_holds_it(host: Host, file: Path) -> None:
     host.ship("generic")
     script(file, "create table mine (a)")
-    lock = FileLock.try_acquire(file.with_name("app.db-migrating"), "run other")
+    lock = FileLock.attempt(file.with_name("app.db-migrating"), "run other")
     assert lock is not None
 
     result = host.result("upgrade", database(file), database_wait=0.2)

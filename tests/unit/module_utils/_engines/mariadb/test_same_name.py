@@ -90,7 +90,7 @@ def test_the_rows_the_definers_and_what_is_not_transactional_are_its_own(
 
     def work() -> list[Any]:
         owns = [engine_of(database).open_own_connection() for database in both]
-        return [(own.run(engine_of(small).row_counts), own.run(read_not_transactional)) for own in owns]
+        return [(own.run(engine_of(small).count_table_rows), own.run(read_not_transactional)) for own in owns]
 
     for database, kind, (counts, engines) in zip(both, ("small", "capital"), in_process(work)):
         tables = ("parents", "Parents", "children", f"only_{kind}")
