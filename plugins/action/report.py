@@ -86,7 +86,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         found = {name: invocation.read_shared(f"results-{task}", name) for name in hosts}
         if None in found.values() or invocation.find_first_with(f"joint {task}", host) != host:
             return []
-        every = View(view.check_mode, view.shows_all, completed=partial(_name_hosts, hosts), names_hosts=True)
+        every = View(view.check_mode, view.shows_all, completed=partial(_complete_commands, hosts), names_hosts=True)
         made = reporting.render_joint(found, every)
         count = len(hosts) - len(made.without)
         total = [f"{count} hosts, {tally(made.kinds)}"] if made.kinds and count else []
@@ -123,7 +123,7 @@ def _find_batch(task: str, host: str, batch: list[str]) -> list[str]:
     return batch if found is None else list(found)
 
 
-def _name_hosts(every: list[str], line: str, hosts: Sequence[str]) -> str:
+def _complete_commands(every: list[str], line: str, hosts: Sequence[str]) -> str:
     """Return a line whose commands are for some hosts of all."""
     return find_invocation().complete_commands(line, "" if {*hosts} >= {*every} else ",".join(hosts))
 

@@ -51,7 +51,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return dict(invocation.complete_all(kept, host)) if found.hosts[host].is_bad else kept
 
         view = View(check_mode=bool(self._task.check_mode), shows_all=display.verbosity > 0)
-        details = self._keep_details(found, folder) if view.is_grouped(found.count) else ""
+        details = self._keep_details(found, folder) if view.needs_groups(found.count) else ""
         lines = render_summary(
             found, where, read_completed, view=view, details=details, completed=invocation.complete_commands
         )

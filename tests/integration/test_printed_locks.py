@@ -54,7 +54,7 @@ def test_a_backend_that_we_may_not_end_is_ended_and_the_run_recovered(site: Site
     assert postgres.dump() == before
 
 
-@types("module_utils/_engines/mariadb/locks._build_working_refusal recover")
+@types("module_utils/_engines/mariadb/locks._build_orphan_refusal recover")
 def test_a_session_of_mariadb_that_we_may_not_end_is_ended_and_the_run_recovered(
     site: Site, mariadb: MariaDBTarget
 ) -> None:

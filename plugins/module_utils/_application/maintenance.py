@@ -22,7 +22,7 @@ from .._core.results import Answer
 from .._core.urls import can_be_pooled
 from .._journal.events import format_now
 from .maintenance_record import Maintenance, read_record, record_of, write_record
-from .pgbouncer import PgBouncer, list_pools, locate_server, strip_password
+from .pgbouncer import PgBouncer, list_pools, parse_place, strip_password
 from .services import Service
 
 
@@ -132,7 +132,7 @@ def _resume(console: PgBouncer, pool: str) -> None:
 def _build_console(options: Options, found: Maintenance) -> PgBouncer:
     """Return the console that was written down; its password is not, so it comes from the inventory."""
     url = options["pgbouncer_url"]
-    if not url or locate_server(url) != locate_server(found.pgbouncer):
+    if not url or parse_place(url) != parse_place(found.pgbouncer):
         url = found.pgbouncer
     return PgBouncer(url, options["pgbouncer_password"] or "", options["pg_bin"], options["pgbouncer_timeout"])
 

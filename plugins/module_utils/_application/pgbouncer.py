@@ -33,7 +33,7 @@ class PgBouncer:
     @property
     def place(self) -> tuple[str, int]:
         """Return where it listens."""
-        return locate_server(self.url)
+        return parse_place(self.url)
 
     def read_databases(self) -> dict[str, bool]:
         """Return each of its databases with whether it is paused.
@@ -122,7 +122,7 @@ def strip_password(url: str) -> str:
     return parts._replace(netloc=f"{user}@{netloc[2]}" if user else netloc[2], query="").geturl()
 
 
-def locate_server(url: str, port: int = _PORT) -> tuple[str, int]:
+def parse_place(url: str, port: int = _PORT) -> tuple[str, int]:
     """Return the host and the port of a URL; all the names of this machine are one.
 
     Raises:
@@ -154,7 +154,7 @@ def list_pools(entries: list[dict[str, Any]], console: PgBouncer, wanted: list[s
         Refused: a migration would go through the paused pool itself, or none is known.
     """
     for entry in entries:
-        if locate_server(entry.get("direct_url") or entry["url"], 5432) == console.place:
+        if parse_place(entry.get("direct_url") or entry["url"], 5432) == console.place:
             raise Refused(
                 f"Database {entry['name']!r} would be migrated through PgBouncer, which is to be paused",
                 f"its URL leads to {console.place[0]}:{console.place[1]}",

@@ -73,7 +73,7 @@ def read_recipient(to: str) -> Recipient:
             f"Install it: apt-get install {_PACKAGES[recipient.tool]}",
             code="encryption-not-possible",
         )
-    with _build_command(recipient) as command:
+    with _open_command(recipient) as command:
         tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if tried.returncode or not tried.stdout:
         message = tried.stderr.decode(errors="replace").strip()
@@ -138,7 +138,7 @@ def _encrypt(folder: Path, names: Sequence[str], recipient: Recipient, target: P
     """Send an archive through the tool; return the bytes that went in, and the sha256 and bytes that came out."""
     answers: list[tuple[str, int]] = []
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as out, tempfile.TemporaryFile() as errors, _build_command(recipient) as command:
+    with os.fdopen(descriptor, "wb") as out, tempfile.TemporaryFile() as errors, _open_command(recipient) as command:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
         reader = threading.Thread(target=lambda: answers.append(_drain(process.stdout, out)))
         reader.start()
@@ -195,7 +195,7 @@ def _drain(pipe: IO[bytes] | None, out: IO[bytes]) -> tuple[str, int]:
 
 
 @contextmanager
-def _build_command(recipient: Recipient) -> Iterator[list[str]]:
+def _open_command(recipient: Recipient) -> Iterator[list[str]]:
     """Yield the command that encrypts its standard input; GnuPG gets a home of its own, and no keyring of the user."""
     if recipient.tool == "age":
         yield ["age", "--encrypt", *recipient.arguments]

@@ -17,7 +17,7 @@ from .._core.errors import ErrorFacts, Refused
 from .._core.job import Database, Job
 from .._core.paths import lock_folder, sync
 from .._core.results import DatabaseResult
-from .._journal.events import Event, Journal, find_net_outcome, format_now, list_newest_first, may_have_changed
+from .._journal.events import Event, Journal, format_now, is_recovered, list_newest_first
 from .._journal.worker_lock import is_run_alive
 from . import encryption
 from .manifest import Manifest, check, check_sealed, list_proven, write_manifest
@@ -80,12 +80,11 @@ def _find_unrecovered(database: Database, job: Job, journal: Journal, result: Da
             continue
         if run == journal.path.stem:
             ended = [{"event": "done", "verb": job.verb, "at": format_now(), "result": result}]
-        how = find_net_outcome([*events, *ended])
-        began = may_have_changed(events)
-        if how == "held" or (began and how in ("failed", "unfinished")):
-            needed.add(run)
-        elif (how and began) or how in ("restored", "downgraded"):
+        recovered = is_recovered([*events, *ended])
+        if recovered:
             break
+        if recovered is False:
+            needed.add(run)
     return needed
 
 

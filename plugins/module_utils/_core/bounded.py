@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from .commands import describe_last_words
+from .commands import read_last_words
 from .errors import CORRECT_IT, Failed
 from .run_as import User
 
@@ -92,7 +92,7 @@ def read_output(
             if process.stdout:
                 process.stdout.close()
         if code:
-            why = f"{words[0]} ended with exit code {code}: {describe_last_words(errors, dict(variables or {}))}"
+            why = f"{words[0]} ended with exit code {code}: {read_last_words(errors, dict(variables or {}))}"
             raise Failed(what, why, CORRECT_IT, code="command-failed")
     return content
 

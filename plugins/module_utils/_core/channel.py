@@ -102,7 +102,7 @@ class Channel:
         """End the connection."""
         self._connection.close()
 
-    def describe_error(self, error: BaseException) -> dict[str, Any]:
+    def collect_error_facts(self, error: BaseException) -> dict[str, Any]:
         """Return an exception as data; one that came from the other side goes back as its number."""
         number = getattr(error, "number_there", None)
         if number is not None:
@@ -140,7 +140,7 @@ class Channel:
         except Answered:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it is for the other side
-            answer = {"error": self.describe_error(error)}
+            answer = {"error": self.collect_error_facts(error)}
         self._send(answer)
 
     def _send(self, message: dict[str, Any]) -> None:

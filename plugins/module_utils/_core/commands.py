@@ -77,14 +77,14 @@ def run_command(
             why = f"{words[0]} had not ended after {patience:g} s, and was ended with all that it had started"
             raise Failed(
                 what,
-                f"{why}: {describe_last_words(output, variables)}",
+                f"{why}: {read_last_words(output, variables)}",
                 f"{remedy}; or raise {_PATIENCE}",
                 code="command-timeout",
             ) from None
         if code:
             raise Failed(
                 what,
-                f"{words[0]} ended with exit code {code}: {describe_last_words(output, variables)}",
+                f"{words[0]} ended with exit code {code}: {read_last_words(output, variables)}",
                 remedy,
                 code="command-failed",
             )
@@ -105,7 +105,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def describe_last_words(output: IO[bytes], variables: dict[str, str]) -> str:
+def read_last_words(output: IO[bytes], variables: dict[str, str]) -> str:
     """Return the last words of a command, without the secrets among its variables."""
     output.seek(max(output.seek(0, os.SEEK_END) - 4 * _MOST_WORDS, 0))
     text = output.read().decode(errors="replace").strip()

@@ -17,7 +17,7 @@ _NOT_PLAIN = re.compile(r"[^\x20-\x7e]")
 _NOT_PLAIN_LINES = re.compile(r"[^\x20-\x7e\n\t]")
 
 
-def make_printable(text: str, *, lines: bool = False) -> str:
+def escape_unprintable(text: str, *, lines: bool = False) -> str:
     r"""Return text in which everything that a terminal would act on is written out, as in ``\x1b``.
 
     Args:

@@ -15,7 +15,7 @@ from typing import Any
 
 from .._core.argument_specs import Entry, Options
 from .._core.errors import CORRECT_IT, Failed, Refused, describe_first
-from .._core.printable import make_printable
+from .._core.printable import escape_unprintable
 from .._engines.select_rows import select_rows
 from .change import refuse_if_changed, refuse_if_too_few
 from .command import LARGEST, build_rows_refusal, read_rows_of_command
@@ -109,7 +109,7 @@ def _refuse_unknown_columns(source: Source, found: Sequence[dict[str, Any]]) -> 
     if missing:
         raise Refused(
             f"The template of source {source.name!r} names {', '.join(missing)}",
-            f"what it found has {make_printable(describe_first(sorted(have), _MOST_NAMED))[:500] or 'no columns'}",
+            f"what it found has {escape_unprintable(describe_first(sorted(have), _MOST_NAMED))[:500] or 'no columns'}",
             "Correct the template, or have the source return that too",
             code="discovery-template-invalid",
         )
@@ -129,7 +129,7 @@ def _make_entries(
         except Unfit as problem:
             entry = _make_refused_entry(source, row, str(problem))
             wanted = {"name": _name_row(source, row) or entry["name"]}
-            if not _is_excluded(source, wanted, _as_texts(row), entry["name"]):
+            if not _is_excluded(source, wanted, _select_texts(row), entry["name"]):
                 unfit[entry["name"]] = entry
     return sorted(made, key=lambda item: (item[0]["name"], hash_place(item[0]))), list(unfit.values())
 
@@ -139,7 +139,7 @@ def _make_refused_entry(source: Source, row: dict[str, Any], problem: str) -> En
     used = repr([(name, row.get(name)) for name in sorted(find_columns(source.template))])
     digest = hashlib.sha256(used.encode(errors="surrogateescape")).hexdigest()[:8]
     shown = "; ".join(
-        f"{name}={make_printable(str(value))[:_LONGEST_SHOWN]!r}"
+        f"{name}={escape_unprintable(str(value))[:_LONGEST_SHOWN]!r}"
         for name, value in sorted(row.items(), key=repr)
         if (f"{{{name}}}" in str(source.template["name"]) or name == "path") and not isinstance(value, Unreadable)
     )
@@ -161,7 +161,7 @@ def _split_lost_schemas(
     for row in found:
         value = row.get("schema") if isinstance(row, dict) else None
         is_lost = isinstance(value, Unreadable)
-        before = _build_rows(last, {name: str(row.get(name)) for name in columns}) if is_lost else []
+        before = _select_matching_rows(last, {name: str(row.get(name)) for name in columns}) if is_lost else []
         if not before or not isinstance(value, Unreadable):
             others.append(row)
             continue
@@ -171,7 +171,7 @@ def _split_lost_schemas(
     return lost, others
 
 
-def _build_rows(last: FoundList | None, values: dict[str, str]) -> list[Row]:
+def _select_matching_rows(last: FoundList | None, values: dict[str, str]) -> list[Row]:
     rows = last.rows if last else ()
     return [row for row in rows if row.values and all(row.values.get(key) == value for key, value in values.items())]
 
@@ -185,7 +185,7 @@ def _name_row(source: Source, row: dict[str, Any]) -> str:
         return ""
 
 
-def _as_texts(row: dict[str, Any]) -> dict[str, str]:
+def _select_texts(row: dict[str, Any]) -> dict[str, str]:
     return {key: value for key, value in row.items() if isinstance(value, str)}
 
 
@@ -202,7 +202,7 @@ def _refuse_same_database(source: Source, made: Sequence[tuple[Entry, Any]]) -> 
     if twice:
         raise Refused(
             f"Source {source.name!r} found the same database more than once",
-            f"these lead to one place: {make_printable(describe_first(sorted(twice), _MOST_NAMED))}",
+            f"these lead to one place: {escape_unprintable(describe_first(sorted(twice), _MOST_NAMED))}",
             "Have it return each database once, or let its template name where they differ",
             code="discovery-same-database",
         )

@@ -167,7 +167,7 @@ def _encode_value(_key: str, _column: str, value: str) -> str:
     return quote(value, safe="")
 
 
-def _replace_matching(pattern: re.Pattern[str], what: str) -> Callable[[str, str, str], str]:
+def _build_check(pattern: re.Pattern[str], what: str) -> Callable[[str, str, str], str]:
     def check_value(key: str, column: str, value: str) -> str:
         if not pattern.fullmatch(value):
             raise Unfit(f"its {column} cannot be {what} in {key}")
@@ -187,10 +187,10 @@ _ENCODERS: dict[str, Callable[[str, str, str], str]] = {
     "username": _encode_value,
     "password": _encode_value,
     "query": _encode_value,
-    "scheme": _replace_matching(re.compile(r"[\w+]+", re.ASCII), "a dialect"),
-    "host": _replace_matching(_HOST, "a host"),
-    "ipv6": _replace_matching(re.compile(r"[0-9A-Fa-f:.]+"), "a host"),
-    "port": _replace_matching(_PORT, "a port"),
+    "scheme": _build_check(re.compile(r"[\w+]+", re.ASCII), "a dialect"),
+    "host": _build_check(_HOST, "a host"),
+    "ipv6": _build_check(re.compile(r"[0-9A-Fa-f:.]+"), "a host"),
+    "port": _build_check(_PORT, "a port"),
 }
 
 

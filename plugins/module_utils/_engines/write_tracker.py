@@ -90,7 +90,7 @@ class WriteTracker(ABC):
         Args:
             connection: env.py's.
             counted: what was counted of the transaction.
-            span: as for ``subtransactions`` where it has such, else empty.
+            span: as for ``list_subtransactions`` where it has such, else empty.
         """
         return {}
 
@@ -308,11 +308,11 @@ class WriteTracker(ABC):
         Args:
             archive: the backup.
             ours: rows by table that the run itself has written since.
-            content: what ``content`` returned later than the backup, if it did.
+            content: what ``read_content_state`` returned later than the backup, if it did.
         """
 
     def compare_written(self, archive: Archive, written_rows: WrittenRows, limit: int, report: Report) -> None:
-        """Compare what others seem to have written with a backup: ``writes_since`` leaves out what is none of theirs.
+        """Compare what others seem to have written with a backup: ``find_writes_since`` leaves out the run's own.
 
         It is called before a restore, while others may still write.
 

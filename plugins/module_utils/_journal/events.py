@@ -244,13 +244,18 @@ def reject(journal: Journal, error: ErrorFacts) -> None:
 def find_unrecovered(folder: Path) -> str:
     """Return the run that left a database where a person or a revert has yet to decide, or nothing."""
     for run, events in list_newest_first(folder):
-        how = find_net_outcome(events)
-        began = may_have_changed(events)
-        if how == "held" or (began and how in ("failed", "unfinished")):
-            return run
-        if (how and began) or how in ("restored", "downgraded"):
-            return ""
+        recovered = is_recovered(events)
+        if recovered is not None:
+            return "" if recovered else run
     return ""
+
+
+def is_recovered(events: list[Event]) -> bool | None:
+    """Return whether a run has left nothing to decide, of earlier runs either; None where it decides nothing."""
+    how, changed = find_net_outcome(events), may_have_changed(events)
+    if how == "held" or (changed and how in ("failed", "unfinished")):
+        return False
+    return True if (how and changed) or how in ("restored", "downgraded") else None
 
 
 def read_journals_of_others(layout: Layout, name: str) -> Iterator[list[list[Event]]]:

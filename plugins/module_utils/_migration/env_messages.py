@@ -71,14 +71,14 @@ def put_into(step: Step, facts: dict[str, Any]) -> Step:
     step.used = {str(int(number)): int(count) for number, count in facts["used"].items()}
     step.reads = {str(int(number)): int(count) for number, count in facts["reads"].items()}
     step.written = {str(int(number)): int(count) for number, count in facts["written"].items()}
-    step.held = {str(kind): parse_texts(held) for kind, held in facts["held"].items()}
-    step.replaced = set(parse_texts(facts["replaced"]))
-    step.unseen, step.permanent = parse_texts(facts["unseen"]), parse_texts(facts["permanent"])
-    step.catalog_rows = parse_rows(facts["catalog_rows"])
+    step.held = {str(kind): convert_texts(held) for kind, held in facts["held"].items()}
+    step.replaced = set(convert_texts(facts["replaced"]))
+    step.unseen, step.permanent = convert_texts(facts["unseen"]), convert_texts(facts["permanent"])
+    step.catalog_rows = load_rows(facts["catalog_rows"])
     return step
 
 
-def parse_rows(facts: dict[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
+def load_rows(facts: dict[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
     """Return rows of catalogs by transaction, catalog and writer."""
     return {
         str(int(number)): {
@@ -89,20 +89,20 @@ def parse_rows(facts: dict[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
     }
 
 
-def parse_step(facts: dict[str, Any]) -> Step:
+def load_step(facts: dict[str, Any]) -> Step:
     """Return a step from its facts."""
     return put_into(Step(str(facts["table"]), str(facts["revision"]), str(facts["message"])), facts)
 
 
-def parse_texts(values: Iterable[Any] | None) -> list[str]:
+def convert_texts(values: Iterable[Any] | None) -> list[str]:
     """Return a list of text."""
     return [str(value) for value in values or ()]
 
 
-def parse_stream(facts: dict[str, Any]) -> Stream:
+def load_stream(facts: dict[str, Any]) -> Stream:
     """Return a stream from ``asdict``."""
     pending = tuple(Revision(str(each["revision"]), str(each["message"])) for each in facts["pending"])
-    found = {name: tuple(parse_texts(facts[name])) for name in ("heads", "goal", "unexpanded")}
+    found = {name: tuple(convert_texts(facts[name])) for name in ("heads", "goal", "unexpanded")}
     return Stream(str(facts["table"]), found["heads"], pending, found["goal"], found["unexpanded"])
 
 
@@ -128,7 +128,7 @@ class RemoteConnection:
 
     def read_fingerprint(self, leave_out: frozenset[str]) -> list[str]:
         """Return the schema as env.py's transaction sees it."""
-        return parse_texts(self._channel.call("read_fingerprint", sorted(leave_out)))
+        return convert_texts(self._channel.call("read_fingerprint", sorted(leave_out)))
 
     def read_contents(self, leave_out: frozenset[str], in_full: bool) -> dict[str, Content]:
         """Return the rows as env.py's transaction sees them."""

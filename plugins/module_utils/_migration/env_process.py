@@ -181,7 +181,7 @@ class _EnvProcess:
                 run(watcher)
             except Interrupted as interruption:
                 cause = self._engine.explain_error(interruption.cause) if interruption.cause else None
-                answer = {"interrupted": True, "cause": self.channel.describe_error(cause) if cause else None}
+                answer = {"interrupted": True, "cause": self.channel.collect_error_facts(cause) if cause else None}
         answer["in_transaction_of_env"] = self.environment.in_transaction_of_env
         answer["steps"] = [[number, collect_step_facts(step)] for number, step in enumerate(watcher.steps)]
         answer["facts"] = self._engine.collect_facts_there()

@@ -26,10 +26,10 @@ from .env_messages import (
     RemoteConnection,
     collect_database_facts,
     collect_job_facts,
-    parse_rows,
-    parse_step,
-    parse_stream,
-    parse_texts,
+    convert_texts,
+    load_rows,
+    load_step,
+    load_stream,
     process_ended,
     put_into,
     split_error,
@@ -70,7 +70,7 @@ class _Locations:
         self._channel = channel
 
     def list_outside(self) -> list[str]:
-        return parse_texts(self._channel.call("list_outside"))
+        return convert_texts(self._channel.call("list_outside"))
 
     def may_be_named_by_env(self) -> bool:
         return bool(self._channel.call("may_be_named_by_env"))
@@ -147,13 +147,15 @@ class EnvironmentApart(Environment):
     def _note_written_outside(self, facts: dict[str, Any]) -> None:
         if self.outside:
             found = {str(table): int(count) for table, count in facts["wrote"].items()}
-            rows = parse_rows(facts["catalog_rows"])
+            rows = load_rows(facts["catalog_rows"])
             used = {str(int(number)): int(count) for number, count in facts["used"].items()}
-            self.outside.note(found, parse_texts(facts["replaced"]), list(map(int, facts["transactions"])), rows, used)
+            self.outside.note(
+                found, convert_texts(facts["replaced"]), list(map(int, facts["transactions"])), rows, used
+            )
 
     def _note_touched(self, facts: dict[str, Any]) -> None:
         if self.outside:
-            self.outside.note_touched(parse_texts(facts["names"]), str(facts["reason"]))
+            self.outside.note_touched(convert_texts(facts["names"]), str(facts["reason"]))
 
     def _note_written_elsewhere(self, facts: dict[str, Any]) -> None:
         if self.outside:
@@ -165,7 +167,7 @@ class EnvironmentApart(Environment):
 
     def _handle_begin(self, facts: Any, number: int, step: Any, place: int, count: int) -> float:
         self.engine.take_facts_there(facts)
-        found = self._steps[int(number)] = parse_step(step)
+        found = self._steps[int(number)] = load_step(step)
         found.began = time.monotonic()
         self._watcher.on_begin(found, int(place), int(count))
         return found.began
@@ -176,7 +178,7 @@ class EnvironmentApart(Environment):
 
     def _handle_define(self, facts: Any, number: int, step: Any, held: Any) -> None:
         self.engine.take_facts_there(facts)
-        found = {str(kind): parse_texts(each) for kind, each in held.items()}
+        found = {str(kind): convert_texts(each) for kind, each in held.items()}
         self._watcher.on_define(put_into(self._steps[int(number)], step), found)
 
     def _handle_execute(self, facts: Any, number: int, step: Any, statement: str) -> None:
@@ -198,11 +200,11 @@ class EnvironmentApart(Environment):
 
     def read_streams(self, instance: str = "") -> list[Stream]:
         """Run env.py there, changing nothing, and return the revisions of the database."""
-        return self._read(lambda: [parse_stream(facts) for facts in self._call("read_streams")])
+        return self._read(lambda: [load_stream(facts) for facts in self._call("read_streams")])
 
     def plan_unborn(self) -> list[Stream]:
         """Return the one stream of a database that does not exist yet."""
-        return self._read(lambda: [parse_stream(facts) for facts in self._call("plan_unborn")])
+        return self._read(lambda: [load_stream(facts) for facts in self._call("plan_unborn")])
 
     def _read(self, read: Callable[[], list[Stream]]) -> list[Stream]:
         try:
@@ -241,7 +243,7 @@ class EnvironmentApart(Environment):
     def compare_models(self) -> list[str] | None:
         """Return how the database differs from the models that env.py names, or None if it names none."""
         found = self._call("compare_models")
-        return None if found is None else parse_texts(found)
+        return None if found is None else convert_texts(found)
 
     def can_be_undone(self, revision: str) -> bool:
         """Return whether a revision has a downgrade at all."""
@@ -249,11 +251,11 @@ class EnvironmentApart(Environment):
 
     def list_applied(self, heads: Heads) -> set[str]:
         """Return all revisions that are applied when these are the heads."""
-        return set(parse_texts(self._call("list_applied", list(heads)))) if heads else set()
+        return set(convert_texts(self._call("list_applied", list(heads)))) if heads else set()
 
     def list_applied_below(self, heads: Iterable[str]) -> set[str]:
         """Return all revisions at and below some heads, without those that this release does not know."""
-        return set(parse_texts(self._call("list_applied_below", list(heads))))
+        return set(convert_texts(self._call("list_applied_below", list(heads))))
 
     def has_revision(self, revision: str) -> bool:
         """Return whether this release holds a revision."""

@@ -101,7 +101,7 @@ def describe_elsewhere(
         why += f"; it migrates several: {', '.join(engines)}"
         remedy = "Give each of them an entry, whose engine_name is the name that it has there"
     if replaced:
-        why += f"; {replaced[0]} was set anew{_list_files_setting(source, replaced[0])}"
+        why += f"; {replaced[0]} was set anew{_describe_files_setting(source, replaced[0])}"
         remedy = (
             f"Let what env.py has in {replaced[0]} already go before what it reads from a file (load_dotenv() does)"
         )
@@ -123,7 +123,7 @@ def of_several(refusal: Refused, name: str) -> Refused:
     )
 
 
-def _list_files_setting(source: Path, variable: str) -> str:
+def _describe_files_setting(source: Path, variable: str) -> str:
     """Return which files of the release set a variable, without their text, which may hold secrets."""
     assignment = re.compile(rf"^\s*(?:export\s+)?{re.escape(variable)}\s*[=:]", re.MULTILINE)
     files = sorted([*source.glob(".env*"), *source.glob("*.env"), *source.glob("*/.env*")])
@@ -136,7 +136,7 @@ def _read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def advise(error: BaseException | None, at_base: bool) -> str:
+def choose_advice(error: BaseException | None, at_base: bool) -> str:
     """Return what to do about a revision that failed."""
     return (at_base and advise_stamping(error)) or (error is not None and describe_missing_package(error)) or CORRECT_IT
 

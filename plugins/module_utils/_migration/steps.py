@@ -77,7 +77,7 @@ def watch_steps(
     in_one = _is_in_one_transaction(context) and not watcher.wants_each_step
     before_commits = _list_before_commits(steps) if in_one else set()
 
-    def count_applied(**_facts: Any) -> None:
+    def note_applied(**_facts: Any) -> None:
         begun[-1].is_open = in_one and begun[-1].revision != last
         counter.add_to(begun[-1], held=not begun[-1].is_open or begun[-1].revision in before_commits)
         counter.refuse_outside(begun[-1])
@@ -86,7 +86,7 @@ def watch_steps(
         watcher.on_ran(begun[-1])
 
     # configure() overwrites what EnvironmentContext was given, so the callback is added here.
-    context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, count_applied)
+    context.on_version_apply_callbacks = (*context.on_version_apply_callbacks, note_applied)
 
     def find_current() -> Step | None:
         # One that ran as well: a thread of it may write on.

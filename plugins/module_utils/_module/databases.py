@@ -108,8 +108,7 @@ def _warn_of_lost(module: AnsibleModule, names: list[str]) -> None:
     if lost:
         module.warn(
             f"{describe_first(lost, _MOST_NAMED)}: an earlier run left it held or interrupted, and no source finds it"
-            " any"
-            " more. It is recovered as that run had it, and restored with migrate_restore_run; where it is gone for"
+            " any more. It is recovered as that run had it, and restored with migrate_restore_run; where it is gone for"
             f" good, remove its journals in {Layout(Path(module.params['root'])).journals}"
         )
 
@@ -146,8 +145,8 @@ def _refuse_without_list(options: Options, run: str, names: list[str]) -> None:
     if lost and not options.get("only"):
         raise Refused(
             f"The list of databases that run {run} found is not on this host any more",
-            f"its journals and backups have {describe_first(lost, _MOST_NAMED)}, which no source finds and no entry"
-            " names",
+            f"its journals and backups have {describe_first(lost, _MOST_NAMED)}, which no source finds and no"
+            " entry names",
             f"Put {locate_lists(options['root'], run)} back from a backup of the host, name these in"
             " migrate_databases, or leave them out with migrate_only",
             code="discovery-list-missing",

@@ -61,7 +61,7 @@ class _Recovery:
         self.states: dict[str, dict[str, Any]] = dict(cursor.get("states") or {})
 
     def go(self) -> dict[str, Any]:
-        if self._is_still_running():
+        if self._wait_for_workers():
             return self._describe_unfinished(
                 [line for left in self._list_alive() for line in self._describe_work(left)]
             )
@@ -91,7 +91,7 @@ class _Recovery:
                 Journal(self.layout.locate_journal(left.name, left.run), "recover").write("cleared", by=self.run)
                 self._note(left.name, {"name": left.name, "outcome": "cleared", "changed": True, "of_run": left.run})
 
-    def _is_still_running(self) -> bool:
+    def _wait_for_workers(self) -> bool:
         """Wait for live workers, and return whether any is left when the time of this call is over."""
         deadline = monotonic() + self.options["follow"]
         while alive := self._list_alive():

@@ -62,7 +62,7 @@ def answer_errors(module: AnsibleModule) -> Iterator[None]:
         refuse_if_root_is_not_ours(Path(module.params["root"]))
         yield
     except Refused as error:
-        fail(module, str(error), **_describe_without_databases(error))
+        fail(module, str(error), **_build_error_facts(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, the play has to see a failed result
         crash = Failed(
             f"The module {module._name} stopped with an error of its own",
@@ -70,10 +70,10 @@ def answer_errors(module: AnsibleModule) -> Iterator[None]:
             _REPORT_IT,
             code=CRASHED,
         )
-        fail(module, str(crash), **_describe_without_databases(crash))
+        fail(module, str(crash), **_build_error_facts(crash))
 
 
-def _describe_without_databases(error: Refused) -> dict[str, Any]:
+def _build_error_facts(error: Refused) -> dict[str, Any]:
     return {"error": error.as_facts(), "code": error.code, "changed": False, "databases": [], "finished": True}
 
 

@@ -145,7 +145,7 @@ def check_made_anew(database: str, history: History, made: str | None) -> list[R
     if history.made is None:
         return []
     at, run, known = history.made
-    if made in (known, "") or (made is not None and _describe_kind(made) != _describe_kind(known)):
+    if made in (known, "") or (made is not None and _parse_kind(made) != _parse_kind(known)):
         return []
     on = f"on {at[:10]} "
     if made is None:
@@ -156,7 +156,7 @@ def check_made_anew(database: str, history: History, made: str | None) -> list[R
     return [Refused(f"Database {database!r} {what} since run {run}", why, _restore_of(database), code=MADE_ANEW)]
 
 
-def _describe_kind(made: str) -> str:
+def _parse_kind(made: str) -> str:
     """Return what distinguished a database from others; what was read otherwise cannot be compared."""
     return made.rpartition(" ")[0]
 

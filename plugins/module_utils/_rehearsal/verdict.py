@@ -71,9 +71,9 @@ def list_data_loss(before: dict[str, Content], after: dict[str, Content]) -> Ite
     for table, old in sorted(before.items()):
         new = after.get(table)
         if new is None:
-            yield _build_loss(table, None, f"is gone, and had {_format_rows(old.rows)}")
+            yield _build_loss(table, None, f"is gone, and had {_format_row_count(old.rows)}")
         elif new.rows != old.rows:
-            yield _build_loss(table, None, f"had {_format_rows(old.rows)} and has {new.rows}")
+            yield _build_loss(table, None, f"had {_format_row_count(old.rows)} and has {new.rows}")
         else:
             yield from _find_lost_columns(table, old, new)
     for table in sorted(after.keys() - before.keys()):
@@ -100,5 +100,5 @@ def _build_loss(table: str, column: str | None, what: str) -> dict[str, Any]:
     return {"table": table, "column": column, "what": what}
 
 
-def _format_rows(count: int) -> str:
+def _format_row_count(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"

@@ -135,7 +135,7 @@ class Installer:
                 self._unpack_wheels(wheelhouse)
             if not self._is_whole():
                 self._unpack(archive)
-            self._link_virtualenv(self._locate_virtualenv())
+            self._link_virtualenv(self._prepare_virtualenv())
 
     def make_current(self) -> None:
         """Point the link ``current`` at this release, atomically."""
@@ -189,7 +189,7 @@ class Installer:
         beside.symlink_to(target)
         os.replace(beside, link)
 
-    def _locate_virtualenv(self) -> Path:
+    def _prepare_virtualenv(self) -> Path:
         if self.installation.virtualenv:
             given = Path(self.installation.virtualenv)
             if not (given / "bin" / "python").exists():

@@ -26,7 +26,7 @@ _UNKNOWN = Writes(unknown="the backup was made by a command, so what others wrot
 ReadWrites = Callable[["Engine", Manifest, "dict[str, int]", "dict[str, str] | None"], Writes]
 
 
-def read_writes_since(
+def find_writes_since(
     engine: Engine, manifest: Manifest, ours: dict[str, int], content: dict[str, str] | None
 ) -> Writes:
     """Return what others wrote since a backup."""

@@ -98,7 +98,7 @@ def with_others(
     return {**result, **held, "changed": result["changed"]}
 
 
-def describe_by_hand(failure: Refused) -> str:
+def describe_manual_step(failure: Refused) -> str:
     """Return what has to be done to a held database before it is tried again."""
     if failure.code == OTHER_DATABASE_WRITTEN:
         return "undo by hand what the run has written elsewhere"

@@ -17,7 +17,7 @@ from .._engines.interface import Engine
 from .._engines.parts import find_restorer, find_write_tracker
 from .._journal.events import Journal
 from .._migration.state import read_position
-from .backup_tool import ReadWrites, foresee_writes, read_writes_since
+from .backup_tool import ReadWrites, find_writes_since, foresee_writes
 from .other_applications import list_changed_by_others
 from .run_record import RunRecord
 
@@ -56,7 +56,7 @@ class RestoreGuard:
         Raises:
             Refused: others have written, or may have, and ``migrate_restore_loses_writes`` is not set.
         """
-        writes = self._read_writes(read_writes_since, find_write_tracker(self._engine).find_writes_into_made)
+        writes = self._read_writes(find_writes_since, find_write_tracker(self._engine).find_writes_into_made)
         if writes:
             self._journal.write("writes", tables=writes.tables, unknown=writes.unknown)
         self._refuse(writes)

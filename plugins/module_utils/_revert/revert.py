@@ -32,7 +32,7 @@ from . import verification
 from .data_loss import find_data_loss
 from .downgrade_attempts import DowngradeAttempts, list_still_applied
 from .downgrade_journal import DowngradeJournal, has_begun
-from .elsewhere import OTHER_DATABASE_WRITTEN, Elsewhere, describe_by_hand, with_others
+from .elsewhere import OTHER_DATABASE_WRITTEN, Elsewhere, describe_manual_step, with_others
 from .later_writes import LaterWrites
 from .other_applications import list_changed_by_others, with_changes
 from .restore import bring_back
@@ -222,7 +222,7 @@ class Revert(OneDatabase):
         """
         known = self.other_rows
         if known is None:
-            known = self._list_changed_rows(environment.engine, manifest, self.run_record.wrote)
+            known = self._list_changed_tables(environment.engine, manifest, self.run_record.wrote)
         watcher = DowngradeJournal(self.journal, self.progress, self.run_record, later)
         try:
             self._downgrade(environment, watcher)
@@ -232,7 +232,7 @@ class Revert(OneDatabase):
             raise Failed(
                 f"The downgrade of {self.database.name!r} failed", str(interruption), code="downgrade-failed"
             ) from interruption
-        changed = self._list_changed_rows(environment.engine, manifest, watcher.wrote) - known
+        changed = self._list_changed_tables(environment.engine, manifest, watcher.wrote) - known
         if changed:
             why = f"the upgrade had not written to {', '.join(sorted(changed))}"
             raise Failed("the downgrades changed rows that they had no reason to", why, code="downgrade-changed-rows")
@@ -242,7 +242,7 @@ class Revert(OneDatabase):
         return self._verify(environment, manifest)
 
     @staticmethod
-    def _list_changed_rows(engine: Engine, manifest: Manifest | None, wrote: dict[str, int]) -> set[str]:
+    def _list_changed_tables(engine: Engine, manifest: Manifest | None, wrote: dict[str, int]) -> set[str]:
         if manifest is None or not engine.is_present():
             return set()
         return set(find_write_tracker(engine).list_changed_by_run(manifest.as_archive(), wrote))
@@ -356,7 +356,7 @@ class Revert(OneDatabase):
 
     def _hold(self, engine: Engine, failure: Refused) -> DatabaseResult:
         """Leave the database as it is and say both ways out."""
-        ways = {"forward": f"{describe_by_hand(failure)}, then: {retry_command(self.database.name)}"}
+        ways = {"forward": f"{describe_manual_step(failure)}, then: {retry_command(self.database.name)}"}
         # Of a rollback on purpose, the backup that it took itself.
         manifest = self.backup or self._read_manifest()
         refused = self.later is not None and self.later.refused

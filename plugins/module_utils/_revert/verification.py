@@ -103,7 +103,7 @@ def compare_rolled_back(
         Failed: it is not the old schema, and only the run has changed it.
     """
     if manifest is None or manifest.tool == TOOL or not engine.is_present():
-        return [f"the schema was compared with its fingerprint only: {_describe_without_archive(manifest)}"]
+        return [f"the schema was compared with its fingerprint only: {_explain_missing_archive(manifest)}"]
     written_rows = run_record.collect_written_rows(manifest.activity)
     written_rows = replace(
         written_rows,
@@ -119,7 +119,7 @@ def compare_rolled_back(
     return [f"the schema is not that of the backup of run {manifest.run}, and others have changed it since: {named}"]
 
 
-def _describe_without_archive(manifest: Manifest | None) -> str:
+def _explain_missing_archive(manifest: Manifest | None) -> str:
     return "the backup of the upgrade was made by a command" if manifest else "the backup of the upgrade is not there"
 
 

@@ -27,13 +27,13 @@ from .foreseen_restore import refuse_if_locked
 def foresee_rollback_of(database: Database, job: Job) -> DatabaseResult:
     """Return the result that a rollback would have; that it would be refused is a result, too."""
     (result,) = predict_rollback(job.root, job.run, job.of_run, [database.name])
-    return result if "error" in result else _check_refused(result, lambda: _check_rollback(database, job))
+    return result if "error" in result else _run_check(result, lambda: _check_rollback(database, job))
 
 
 def foresee_backup_of(database: Database, job: Job) -> DatabaseResult:
     """Return the result that a backup would have; that it would be refused is a result, too."""
     result: DatabaseResult = {"name": database.name, "outcome": "backed_up", "changed": True}
-    return _check_refused(result, lambda: _check_backup(database, job))
+    return _run_check(result, lambda: _check_backup(database, job))
 
 
 def foresee_rollback(job: Job) -> Answer:
@@ -46,7 +46,7 @@ def foresee_backup(job: Job) -> Answer:
     return _of_each(job, foresee_backup_of, "backup")
 
 
-def _check_refused(result: DatabaseResult, check: Callable[[], None]) -> DatabaseResult:
+def _run_check(result: DatabaseResult, check: Callable[[], None]) -> DatabaseResult:
     try:
         check()
     except Refused as refusal:

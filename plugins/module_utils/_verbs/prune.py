@@ -77,7 +77,7 @@ def prune_database(database: Database, job: Job) -> PruneResult:
                 *_list_unproven(job.layout, database.name),
                 *_list_scratches(engine),
             ]
-            obstacle = _find_obstacle(engine, job)
+            obstacle = _explain_obstacle(engine, job)
             for leftover in found:
                 try:
                     _judge(leftover, engine, job, obstacle)
@@ -112,7 +112,7 @@ def _build_result(database: Database, found: list[Leftover], error: Refused | No
     }
 
 
-def _find_obstacle(engine: Engine, job: Job) -> str:
+def _explain_obstacle(engine: Engine, job: Job) -> str:
     """Return why nothing at all may be dropped now."""
     if not engine.is_present():
         return "the database is not there, so this may be the only copy"

@@ -88,7 +88,7 @@ class Recovery(Revert):
         if replaced:
             return replaced
         record = self.run_record
-        undecided = record.left or record.early or record.wrote_outside or self._find_other_rows(environment.engine)
+        undecided = record.left or record.early or record.wrote_outside or self._list_other_tables(environment.engine)
         if not on_purpose and not undecided and self._is_old(environment.engine, now):
             self.journal.write("downgraded", **now.as_facts())
             return self._build_result("untouched", now)
@@ -131,10 +131,10 @@ class Recovery(Revert):
         manifest = self._read_manifest()
         return manifest is not None and _holds(engine, manifest, self._record_of_now(), self.progress)
 
-    def _find_other_rows(self, engine: Engine) -> set[str]:
+    def _list_other_tables(self, engine: Engine) -> set[str]:
         """Return tables with other rows than the backup's, where the rows themselves can be compared."""
         return (
-            self._list_changed_rows(engine, self._read_manifest(), {})
+            self._list_changed_tables(engine, self._read_manifest(), {})
             if find_restorer(engine).restores_quickly
             else set()
         )
@@ -305,7 +305,7 @@ def _clear_held(database: Database, job: Job, left: RunState, progress: Progress
         differs = list_differences_since(engine, before, now.fingerprint) if has_old_heads else []
         old = has_old_heads and not differs
         if not old and any(stream.pending for stream in build_environment(database, job, engine).read_streams()):
-            raise _build_held_refusal(
+            raise _record_refusal(
                 journal,
                 f"Database {database.name!r} is neither where run {left.run} began nor where it would have ended",
                 describe_first(differs, _MOST_NAMED) or f"it is at {now}",
@@ -342,10 +342,10 @@ def _refuse_other_rows(
     accepted = build_playbook_command("migrate", migrate_retry_failed=[name], migrate_accept_rows=[name])
     ways = {**left.ways_out, "accept": f"compare them, and if they are right: {accepted}"}
     what = f"Database {name!r} has its old revision, and other rows than the backup of run {left.run}"
-    raise _build_held_refusal(journal, what, differences, ways)
+    raise _record_refusal(journal, what, differences, ways)
 
 
-def _build_held_refusal(journal: Journal, what: str, why: str, ways: dict[str, str]) -> Refused:
+def _record_refusal(journal: Journal, what: str, why: str, ways: dict[str, str]) -> Refused:
     """Journal why a held database cannot go on, for the reports of later runs, and return that as an error."""
     refusal = Refused(what, why, code="database-held")
     journal.write("not_cleared", error=refusal.as_facts(), ways_out=ways)

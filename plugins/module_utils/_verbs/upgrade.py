@@ -27,7 +27,7 @@ from .._journal.events import Journal, may_have_changed
 from .._migration.dry_run import SHARE, Found
 from .._migration.env_proxy import build_environment
 from .._migration.environment import Environment
-from .._migration.explanations import advise, explain_open_transaction
+from .._migration.explanations import choose_advice, explain_open_transaction
 from .._migration.interrupted import Interrupted
 from .._migration.journal_writer import JournalWriter
 from .._migration.lock_retry import Blockers, retry_on_lock
@@ -220,7 +220,7 @@ class Upgrade(OneDatabase):
             error = describe_cancelled(f"{what} in database {self.database.name!r}", self.job).as_facts()
         else:
             why = interruption.describe(cause, failed) + (describe_permanent_statements(failed) if failed else "")
-            remedy = advise(cause, not self.before.revisions)
+            remedy = choose_advice(cause, not self.before.revisions)
             error = Failed(
                 f"{what} failed in database {self.database.name!r}",
                 why,
@@ -234,7 +234,7 @@ class Upgrade(OneDatabase):
             error=error,
             left=left,
             content=find_write_tracker(self.engine).read_content_state() if self.engine.is_present() else None,
-            content_digest=self._read_content_digest(after),
+            content_digest=self._hash_made_rows(after),
             unchanged=self._list_unchanged(writer),
             failed_statement=find_failed_statement(interruption.cause),
             **after.as_facts(),
@@ -263,7 +263,7 @@ class Upgrade(OneDatabase):
             return self._build_result("failed", writer, after, error.as_facts())
         notes = self._note_others(writer, pending) + self._note_further(streams, after) + self._outside.notes
         # Like the rows, it is not read where the database is large; a revert backs up once more then.
-        digest = self._read_content_digest(after) if after.row_counts is not None else {}
+        digest = self._hash_made_rows(after) if after.row_counts is not None else {}
         self.journal.write("verified", content_digest=digest, **after.as_facts())
         found = [finding for finding in self.plan.changed_history if not is_unknown(finding)]
         remember(environment, self.plan.identity, after.heads, found)
@@ -315,7 +315,7 @@ class Upgrade(OneDatabase):
         planned = describe_heads(sorted({head for stream in streams for head in stream.goal}))
         return [f"it is at {after}, and {planned} was planned: another session has migrated it further"]
 
-    def _read_content_digest(self, after: Position) -> dict[str, Any]:
+    def _hash_made_rows(self, after: Position) -> dict[str, Any]:
         return find_write_tracker(self.engine).hash_made_rows(
             WrittenRows(self.before.fingerprint, frozenset({*self.before.heads, *after.heads}))
         )

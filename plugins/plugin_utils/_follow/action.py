@@ -18,7 +18,7 @@ from ansible.utils.display import Display
 from ansible_collections.hosting.alembic.plugins.module_utils._backup.copy_place import CONTROLLER
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import CRASHED, Refused, describe_cause
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import build_playbook_command
-from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import make_printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import escape_unprintable
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .._report.causes import list_short_lines
@@ -294,7 +294,7 @@ def _with_commands(answer: Result, task_vars: Result) -> Result:
 
 def make_lost_result(reason: str, begins_work: bool = False) -> Result:
     """Return the result of a host that is gone; an unreachable one is not rescued."""
-    reason = make_printable(reason, lines=True)
+    reason = escape_unprintable(reason, lines=True)
     done = f"What was begun there goes on there. This says how it ended: {build_playbook_command('recover')}"
     return {
         "failed": True,

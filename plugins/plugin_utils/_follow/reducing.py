@@ -14,7 +14,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.packed_list import unpack_list
 from ansible_collections.hosting.alembic.plugins.module_utils._core.playbook_command import build_playbook_command
-from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import make_printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import escape_unprintable
 from ansible_collections.hosting.alembic.plugins.module_utils._core.results import Result
 
 from .answers import answer_of, has_sources, list_names
@@ -65,7 +65,7 @@ def reduce_answer(module: str, answer: Mapping[str, Any], arguments: Mapping[str
         key for key in declared.list_unknown_keys(value) if key not in ("invocation", "exception", "ansible_facts")
     ]
     if dropped:
-        display.vvv(make_printable(f"{module}: not passed on: {', '.join(map(str, dropped))[:1000]}"))
+        display.vvv(escape_unprintable(f"{module}: not passed on: {', '.join(map(str, dropped))[:1000]}"))
     if kept["failed"]:
         _trace(value)
     else:
@@ -111,4 +111,4 @@ def _trace(value: Result) -> None:
     for key in ("exception", "module_stdout", "module_stderr"):
         traced = getattr(getattr(value.get(key), "event", None), "formatted_traceback", value.get(key))
         if isinstance(traced, str) and traced:
-            display.vvv(make_printable(f"{key}: {traced[:20_000]}", lines=True))
+            display.vvv(escape_unprintable(f"{key}: {traced[:20_000]}", lines=True))

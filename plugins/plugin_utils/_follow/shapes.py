@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import make_printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import escape_unprintable
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
@@ -81,7 +81,7 @@ class Text(Shape):
         """Return the text with everything written out that a terminal would act on."""
         if not isinstance(value, str):
             raise Unfit("is not text")
-        kept = make_printable(value[: self.longest], lines=self.lines)
+        kept = escape_unprintable(value[: self.longest], lines=self.lines)
         return kept if len(value) <= self.longest else f"{kept} … ({len(value) - self.longest} characters more)"
 
 

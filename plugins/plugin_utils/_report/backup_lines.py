@@ -33,7 +33,7 @@ def render_backups(listed: Result, view: View) -> tuple[list[str], list[str]]:
     """
     entries = listed.get("databases", [])
     problems = [line for entry in entries for line in _list_problems(entry)]
-    if view.is_grouped(len(entries)):
+    if view.needs_groups(len(entries)):
         lines = render_listing(_build_columns_of_many(), entries, view, _lacks_backup)
     else:
         rows = [[str(entry.get("host", "")), *row] for entry in entries for row in _list_rows(entry)]

@@ -180,11 +180,11 @@ def _describe_revert(entry: Result, back: Result | None) -> Reverted:
 
 def _explain_held(back: Result, name: str) -> str:
     """Return why a database is held and how to go on, without its name."""
-    why = build_cause_key(str(_read_error(back)), name)
+    why = build_cause_key(str(_build_error(back)), name)
     return f"{why} {_strip_name_from_ways({**back, 'name': name})}"
 
 
-def _read_error(result: Result) -> Refused:
+def _build_error(result: Result) -> Refused:
     """Return the error of a result; without a remedy that what comes next says better, with a command."""
     error = Refused.of(result.get("error") or {"what": "unknown"})
     return Refused.of({**error.as_facts(), "remedy": ""}) if error.remedy == CORRECT_IT else error
@@ -194,12 +194,12 @@ def _list_lines(
     reverted: Reverted, members: Sequence[tuple[Result, Result | None]], view: View, with_next: bool, above: str
 ) -> list[str]:
     (entry, back), names = members[0], [entry["name"] for entry, _back in members]
-    error = _read_error(entry)
+    error = _build_error(entry)
     lines = [_render_cause([member for member, _back in members], error, view, above)]
     if back is None:
         return [*lines, "  Nothing was tried in it." if len(names) == 1 else "  Nothing was tried in them."]
     if reverted.held:
-        why = str(_read_error(back))
+        why = str(_build_error(back))
         lines.append(f"  HELD {_describe_where(back)}: {generalize_text(why, names)}")
         lines += _render_each("Besides,", "elsewhere", members)
         return lines + _list_ways([{**(held or {}), "name": each["name"]} for each, held in members])

@@ -58,7 +58,7 @@ class View:
     completed: Callable[[str, Sequence[str]], str] = lambda line, _hosts: line
     names_hosts: bool = False
 
-    def is_grouped(self, count: int) -> bool:
+    def needs_groups(self, count: int) -> bool:
         """Return whether so many databases of one host are printed by groups."""
         return not self.shows_all and count > 1 and count * self.hosts > MOST_ROWS
 
@@ -131,7 +131,7 @@ def render_listing(
     """
     columns = [*([build_host_column()] if view.names_hosts else []), *columns]
     headings = [column.heading for column in columns]
-    if not view.is_grouped(len(entries)):
+    if not view.needs_groups(len(entries)):
         return render_table(headings, [[column.of_one(entry) for column in columns] for entry in entries])
     in_need = [entry for entry in entries if needs_person(entry)]
     single = in_need if len(in_need) * view.hosts <= MOST_ROWS else []

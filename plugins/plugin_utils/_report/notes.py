@@ -41,7 +41,7 @@ def list_migration_notes(planned: Sequence[Result], upgraded: Sequence[Result]) 
 def list_revision_lines(entries: Sequence[Result], view: View) -> list[str]:
     """Return each revision with its duration; of many databases once, with the one in which it took longest."""
     steps = [(entry["name"], step) for entry in entries for step in entry.get("applied", [])]
-    if not view.is_grouped(len(entries)) and len(steps) <= _MOST_REVISIONS:
+    if not view.needs_groups(len(entries)) and len(steps) <= _MOST_REVISIONS:
         return [
             f"{name}: {step['revision']}  {step['message']}  {format_seconds(step['seconds'])}".rstrip()
             for name, step in steps

@@ -25,7 +25,7 @@ def render_rehearsal(entries: Sequence[Result], view: View) -> list[str]:
     entries = [
         {**entry, "name": f"{entry['name']} on {entry['host']}"} if entry.get("host") else entry for entry in entries
     ]
-    if view.shows_all or not (view.names_hosts or view.is_grouped(len(entries))):
+    if view.shows_all or not (view.names_hosts or view.needs_groups(len(entries))):
         return [line for entry in entries for line in _of_one(entry)]
     found: dict[tuple[str, ...], list[tuple[str, Result]]] = {}
     for entry in entries:

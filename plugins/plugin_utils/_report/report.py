@@ -138,13 +138,13 @@ def is_grouped(results: Result, view: View) -> bool:
     """Return whether a report does not print each database."""
     counts = {name: len(result.get("databases") or []) for name, result in results.items() if isinstance(result, dict)}
     # A plan names each of a few, also where those that are alike are printed together.
-    return any(view.is_grouped(count) and (verb != "plan" or count > MOST_ROWS) for verb, count in counts.items())
+    return any(view.needs_groups(count) and (verb != "plan" or count > MOST_ROWS) for verb, count in counts.items())
 
 
 def _render_migration(results: Result, view: View) -> Report:
     plan, upgrade = results.get("plan") or {}, results.get("upgrade") or {}
     done = {entry["name"]: entry for entry in upgrade.get("databases", [])}
-    entries = [done.get(entry["name"], _describe_at_head(entry)) for entry in plan.get("databases", [])]
+    entries = [done.get(entry["name"], _build_unchanged_entry(entry)) for entry in plan.get("databases", [])]
     table = render_listing(build_migration_columns(view.check_mode), entries, view, needs_person)
     lines = list_revision_lines(entries, view) + view.limit_lines(
         list_migration_notes(plan.get("databases", []), entries)
@@ -153,7 +153,7 @@ def _render_migration(results: Result, view: View) -> Report:
     return Report(table, lines, deferred) if results.get("on_deferred") == "fail" else Report(table, lines + deferred)
 
 
-def _describe_at_head(plan: Result) -> Result:
+def _build_unchanged_entry(plan: Result) -> Result:
     return {"name": plan["name"], "outcome": "unchanged", "before": plan["current"], "after": plan["current"]}
 
 

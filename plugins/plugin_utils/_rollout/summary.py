@@ -68,7 +68,7 @@ def render_summary(
     lines = [
         *(render_listing(columns, entries, view, _needs_person) if entries else []),
         *_list_notes(manifest, results, completed, view),
-        *([describe_where(details)] if view.is_grouped(len(entries)) else []),
+        *([describe_where(details)] if view.needs_groups(len(entries)) else []),
         _describe_title(manifest, view.check_mode),
     ]
     are_all_failed = {host.state for host in manifest.hosts.values()} == {"failed"}  # the title and the causes say so

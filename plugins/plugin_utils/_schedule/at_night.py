@@ -121,7 +121,7 @@ def _is_prompting(words: list[str]) -> bool:
     """Return whether Ansible's own parser finds in some words that it is to prompt: it takes -bK and --ask-become-p."""
     program = PlaybookCLI(["ansible-playbook", *words, "playbook.yml"])
     program.init_parser()
-    program.parser.error = _raise_not_parsed
+    program.parser.error = _refuse_words
     try:
         options, _rest = program.parser.parse_known_args(program.args[1:])
     except (_NotParsed, SystemExit):  # ansible-playbook refuses them itself
@@ -136,7 +136,7 @@ class _NotParsed(Exception):
     pass
 
 
-def _raise_not_parsed(message: str) -> NoReturn:
+def _refuse_words(message: str) -> NoReturn:
     raise _NotParsed(message)
 
 

@@ -7,20 +7,20 @@
 from __future__ import annotations
 
 from .beside import Beside
-from .content import build_digest_columns, read_digest
+from .content import build_digest_columns, hash_rows
 from .quoting import qualify_name, quote_literal
 
 _MARK = "hosting_alembic_digest"
 
 
-def build_arriving_queries(beside: Beside, tables: list[str]) -> dict[str, tuple[str, str]]:
+def read_arriving_digests(beside: Beside, tables: list[str]) -> dict[str, tuple[str, str]]:
     """Return for each table with triggers what reads the digest of its rows once it has moved in, and the digest."""
     own = beside.engine.open_own_connection()
     found: dict[str, tuple[str, str]] = {}
     for table in tables:
         if table not in beside.before.triggers:
             continue
-        columns = [column for column in beside.read_columns_before(table).values() if not column.is_generated]
+        columns = [column for column in beside.find_columns_before(table).values() if not column.is_generated]
         place = qualify_name(beside.schema, table)
         # A digest is of values as a session in UTC sees them.
         read = (
@@ -28,7 +28,7 @@ def build_arriving_queries(beside: Beside, tables: list[str]) -> dict[str, tuple
             f" {build_digest_columns(columns)}"
             f" from {place}"
         )
-        found[table] = read, read_digest(own, *beside.there.locate_table(table), columns)
+        found[table] = read, hash_rows(own, *beside.there.locate_table(table), columns)
     return found
 
 

@@ -20,7 +20,7 @@ from ..data import Archive
 from ..interface import Report
 from . import client_input
 from .catalog import read_exactly
-from .content import list_shared_columns, read_columns, read_digest, run_sql
+from .content import hash_rows, list_shared_columns, read_columns, run_sql
 from .dump_text import Definitions, parse_dump, select_table_lines
 from .fill_copy import list_bound_elsewhere
 from .made_schemas import MadeSchemas
@@ -200,14 +200,14 @@ class Beside:
         own = self.engine.open_own_connection()
         self._columns_before = self.there.read_columns(own, self.before.list_tables())
         self._report("compares the rows with those of the backup")
-        self.rows_before = self._read_digests(self.there)
-        self.rows_now = self._read_digests(SchemaPlace(self.schema))
+        self.rows_before = self._hash_tables(self.there)
+        self.rows_now = self._hash_tables(SchemaPlace(self.schema))
 
     def read_definitions(self) -> None:
         """Read what the database defines now."""
         self._lines_now = self.engine.open_own_connection().run(read_exactly)
-        self.now = parse_dump(client_input.read_definitions(self.engine))
-        self.now.invalid_views = client_input.list_invalid_views(self.engine)
+        self.now = parse_dump(client_input.read_definition_lines(self.engine))
+        self.now.invalid_views = client_input.read_invalid_views(self.engine)
 
     def compare_definitions(self) -> list[str]:
         """Return how definitions differ from those that were read, while all tables are locked by our session."""
@@ -216,14 +216,14 @@ class Beside:
 
     def read_rows(self, tables: Container[str]) -> dict[str, str]:
         """Read the rows of some tables once more, while they are locked."""
-        return self._read_digests(SchemaPlace(self.schema), tables)
+        return self._hash_tables(SchemaPlace(self.schema), tables)
 
-    def _read_digests(self, place: Place, tables: Container[str] | None = None) -> dict[str, str]:
+    def _hash_tables(self, place: Place, tables: Container[str] | None = None) -> dict[str, str]:
         """Return digests by table, by the columns that both have, each as the backup's type has it."""
         own = self.engine.open_own_connection()
         now = read_columns(own, self.schema)
         return {
-            table: read_digest(
+            table: hash_rows(
                 own, *place.locate_table(table), [columns[name] for name in list_shared_columns(columns, now[table])]
             )
             for table, columns in self._columns_before.items()
@@ -231,7 +231,7 @@ class Beside:
             if tables is None or table in tables
         }
 
-    def read_columns_before(self, table: str) -> dict[str, Column]:
+    def find_columns_before(self, table: str) -> dict[str, Column]:
         """Return the columns that a table had."""
         return self._columns_before.get(table, {})
 
@@ -245,9 +245,9 @@ class Beside:
         found = [f"table {name}" for name in self.before.tables.keys() - self.now.tables.keys()]
         found += [f"sequence {name}" for name in self.before.sequences.keys() - self.now.sequences.keys()]
         for table in self.before.tables.keys() & self.now.tables.keys():
-            lost = self.read_columns_before(table).keys() - now.get(table, {}).keys()
+            lost = self.find_columns_before(table).keys() - now.get(table, {}).keys()
             found += [
-                f"column {table}.{name}" for name in lost if not self.read_columns_before(table)[name].is_generated
+                f"column {table}.{name}" for name in lost if not self.find_columns_before(table)[name].is_generated
             ]
         return sorted(found)
 
@@ -309,7 +309,7 @@ def explain_not_compared(error: BaseException) -> str:
     return f"the backup could not be loaded beside the database ({words})"
 
 
-def build_sequence_definition(found: Definitions, name: str) -> str:
+def find_sequence_definition(found: Definitions, name: str) -> str:
     """Return what makes a sequence, without where it is."""
     return found.sequences[name].split("\n")[0]
 
@@ -317,7 +317,7 @@ def build_sequence_definition(found: Definitions, name: str) -> str:
 def find_moved_sequences(before: Definitions, now: Definitions) -> list[str]:
     """Return the sequences that have given out values in between."""
     both = before.sequences.keys() & now.sequences.keys()
-    return sorted(name for name in both if _find_value(before, name) != _find_value(now, name))
+    return sorted(name for name in both if _find_sequence_value(before, name) != _find_sequence_value(now, name))
 
 
 def describe_moved_counters(
@@ -348,14 +348,14 @@ def describe_changed_definitions(before: Definitions, now: Definitions) -> list[
     return sorted(found)
 
 
-def _find_value(found: Definitions, name: str) -> str:
+def _find_sequence_value(found: Definitions, name: str) -> str:
     return found.sequences[name].partition("\n")[2]
 
 
 def _list_definitions(found: Definitions) -> dict[str, object]:
     """Return all definitions, each by its kind and name."""
     listed: dict[str, object] = {f"table {name}": text for name, text in found.tables.items()}
-    listed |= {f"sequence {name}": build_sequence_definition(found, name) for name in found.sequences}
+    listed |= {f"sequence {name}": find_sequence_definition(found, name) for name in found.sequences}
     listed |= {f"view {name}": definition for name, definition in found.views.items()}
     for table, triggers in found.triggers.items():
         listed |= {f"trigger {number} of table {table}": each for number, each in enumerate(triggers, 1)}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..restorer import TIME_TYPED
 from .backup import dump_options
 from .catalog import TABLES
-from .client_input import EXACTLY, SETTINGS, leave_out_invalid_views, list_invalid_views
-from .client_tools import list_manual_words
+from .client_input import EXACTLY, SETTINGS, leave_out_invalid_views, read_invalid_views
+from .client_tools import build_manual_words
 from .content import read_charset
 from .defaults import find_defaults
 from .dump_text import Definitions, parse_dump
@@ -80,7 +80,7 @@ def build_manual_command(engine: MariaDBSession, archive: Archive) -> str:
     return f"{kept} && {_pipe_commands(script, load)}{output}"
 
 
-def build_command_by_user(engine: MariaDBSession, archive: Archive) -> str:
+def build_user_command(engine: MariaDBSession, archive: Archive) -> str:
     """Return what the database's own user types to fill it from a dump, without a right on anything else.
 
     What is in the database is dumped before, and a dump that is not the one that was proven drops nothing.
@@ -94,7 +94,7 @@ def build_command_by_user(engine: MariaDBSession, archive: Archive) -> str:
     before = _read_definitions(archive)
     if before.not_understood or may_not_make(engine, _list_all_pieces(before)):
         return ""
-    mine, charset = list_manual_words(engine.url, engine.driver), _build_charset_clause(engine, archive)
+    mine, charset = build_manual_words(engine.url, engine.driver), _build_charset_clause(engine, archive)
     proves = shlex.join(["printf", "%s  %s\\n", archive.sha256, str(archive.path)]) + " | sha256sum --check --quiet"
     load = ["mariadb", *mine, *EXACTLY, f"--init-command={SETTINGS}", f"--database={schema}"]
     views, output = _list_view_lines(engine, archive)
@@ -133,7 +133,7 @@ def _list_view_lines(engine: MariaDBSession, archive: Archive) -> tuple[list[str
 
     Where the command is typed again they are gone, and it goes on without them.
     """
-    shows = [f"show create view {qualify_name(engine.name_on_server, name)};" for name in list_invalid_views(engine)]
+    shows = [f"show create view {qualify_name(engine.name_on_server, name)};" for name in read_invalid_views(engine)]
     if not shows:
         return [], ""
     block = ["begin not atomic declare continue handler for sqlexception begin end;", *shows, "end//"]

@@ -145,17 +145,17 @@ class _Feeder(threading.Thread):
             ) from self._error
 
 
-def list_invalid_views(engine: MariaDBSession) -> list[str]:
+def read_invalid_views(engine: MariaDBSession) -> list[str]:
     """Return the views of which a table or a column is gone: mariadb-dump stops at them."""
     return [str(name) for (name,) in engine.open_own_connection().query_rows(INVALID_VIEWS)]
 
 
 def leave_out_invalid_views(engine: MariaDBSession) -> list[str]:
     """Return the options that let mariadb-dump go past such views."""
-    return [f"--ignore-table={engine.name_on_server}.{name}" for name in list_invalid_views(engine)]
+    return [f"--ignore-table={engine.name_on_server}.{name}" for name in read_invalid_views(engine)]
 
 
-def read_definitions(engine: MariaDBSession) -> list[bytes]:
+def read_definition_lines(engine: MariaDBSession) -> list[bytes]:
     """Return the lines of a dump of a database without its rows, and without views of which something is gone.
 
     Raises:

@@ -49,7 +49,7 @@ class Tool:
         return parse_version(self.version)
 
 
-def list_manual_words(url: URL | PlainURL, driver: str) -> list[str]:
+def build_manual_words(url: URL | PlainURL, driver: str) -> list[str]:
     """Return what a person gives a program to connect as the user of a URL; the password is requested.
 
     Args:
@@ -66,14 +66,14 @@ def find_tool(kind: str) -> Tool | None:
     """Return a program of MariaDB, ``dump`` or ``client``; one of MySQL's of the same name is none."""
     for name in _NAMES[kind]:
         found = shutil.which(name)
-        tool = _find_tool(Path(found)) if found else None
+        tool = _read_tool(Path(found)) if found else None
         if tool:
             return tool
     return None
 
 
 @functools.cache
-def _find_tool(path: Path) -> Tool | None:
+def _read_tool(path: Path) -> Tool | None:
     answer = subprocess.run([path, "--no-defaults", "--version"], capture_output=True, text=True, check=False)
     found = _VERSION.search(answer.stdout)
     return Tool(path, found[1] or found[2]) if answer.returncode == 0 and found else None

@@ -83,7 +83,7 @@ def read_both_definitions(engine: MariaDBSession, archive: Archive) -> tuple[Def
     """Return what a backup defines, and what the database does now."""
     with archive.path.open("rb") as lines:
         before = parse_dump(lines)
-    return before, parse_dump(client_input.read_definitions(engine))
+    return before, parse_dump(client_input.read_definition_lines(engine))
 
 
 def _list_differences(before: Definitions, now: Definitions, version_tables: frozenset[str]) -> list[str]:
@@ -114,14 +114,14 @@ def _is_of(words: str, tables: set[str]) -> bool:
     return any(words in (f"table {name} is missing", f"table {name} was not there before") for name in tables)
 
 
-def find_doubtful_rows(beside: Beside, own: OwnConnection, schema: str, version_tables: frozenset[str]) -> list[str]:
+def list_doubtful_rows(beside: Beside, own: OwnConnection, schema: str, version_tables: frozenset[str]) -> list[str]:
     """Return what a run has made, by a backup that is loaded beside, and in which there are rows or values."""
     columns = read_columns(own, schema)
     left_out = {name.rpartition(".")[2] for name in version_tables}
     made = beside.now.tables.keys() - beside.before.tables.keys() - left_out
     found = [f"table {name}" for name in sorted(made) if has_rows(own, schema, name)]
     for table in sorted(beside.before.tables.keys() & columns.keys()):
-        known = beside.read_columns_before(table)
+        known = beside.find_columns_before(table)
         found += [
             f"column {table}.{name}"
             for name, column in columns[table].items()
@@ -140,7 +140,7 @@ def _list_columns(fingerprint: list[str]) -> set[tuple[str, str]]:
     return found
 
 
-def find_doubtful_since(
+def list_doubtful_since(
     own: OwnConnection, schema: str, before: list[str], version_tables: frozenset[str]
 ) -> list[str]:
     """Return the same by the fingerprint of before the run, where no backup is loaded."""

@@ -97,7 +97,7 @@ def read_columns_where(own: OwnConnection, condition: str, schema: str) -> dict[
     return found
 
 
-def read_digest(own: OwnConnection, schema: str, table: str, columns: list[Column]) -> str:
+def hash_rows(own: OwnConnection, schema: str, table: str, columns: list[Column]) -> str:
     """Return the number of rows and the sum of their digests, by columns in the order that is given.
 
     Raises:
@@ -137,7 +137,7 @@ def list_shared_columns(before: dict[str, Column], now: dict[str, Column]) -> li
     return [name for name, column in before.items() if name in now and not column.is_generated]
 
 
-def list_inexact(own: OwnConnection, schema: str, table: str, columns: dict[str, Column]) -> list[str]:
+def list_inexact_columns(own: OwnConnection, schema: str, table: str, columns: dict[str, Column]) -> list[str]:
     """Return the columns in which a dump has lost digits: it writes a FLOAT with six."""
     found = []
     for column in columns.values():

@@ -44,7 +44,7 @@ def read_copy(engine: MariaDBSession, in_full: bool, report: Report) -> CopyStat
     """
     report("reads the copy")
     if not in_full:
-        return CopyState(parse_dump(client_input.read_definitions(engine)), None)
+        return CopyState(parse_dump(client_input.read_definition_lines(engine)), None)
     found = client_input.read_dump_of_now(engine, ReadDump.of)
     return CopyState(found.definitions, found.rows)
 

@@ -58,7 +58,7 @@ class Named:
     def add(self, statements: Iterable[str]) -> Named:
         """Read statements."""
         for statement in statements:
-            tokens = _split_tokens(statement)
+            tokens = _parse_tokens(statement)
             if tokens and tokens[0].word == "CREATE":
                 self._read_create(tokens)
             elif tokens and tokens[0].word == "ALTER":
@@ -66,24 +66,24 @@ class Named:
             elif tokens and tokens[0].word == "DROP":
                 self._read_drop(tokens)
             elif [token.word for token in tokens[:2]] == ["RENAME", "TABLE"]:
-                self._renamed |= {self._build_key(token.text) for token in tokens[2:]}
+                self._renamed |= {self._fold_name(token.text) for token in tokens[2:]}
         return self
 
     def has(self, kind: str, name: str) -> bool:
         """Return whether an object is made by a statement."""
-        if kind in ("table", "view") and self._build_key(name) in self._renamed:
+        if kind in ("table", "view") and self._fold_name(name) in self._renamed:
             return True
-        return (kind, self._build_key_of(kind, name)) in self._made
+        return (kind, self._build_key(kind, name)) in self._made
 
     def is_dropped(self, kind: str, name: str) -> bool:
         """Return whether an object is dropped, or made anew or renamed, by a statement."""
         if self.has(kind, name):
             return True
-        return (kind, self._build_key_of(kind, name)) in self._dropped
+        return (kind, self._build_key(kind, name)) in self._dropped
 
     def has_part(self, table: str, name: str) -> bool:
         """Return whether a column, a key or a constraint of a table is named by what changes the table."""
-        words = self._changes.get(self._build_key(table), set())
+        words = self._changes.get(self._fold_name(table), set())
         if name.casefold() in words:
             return True
         numbered = _NUMBERED.fullmatch(name.casefold())
@@ -97,52 +97,52 @@ class Named:
         """Return whether one of some words is in what changes a table, or whether the table is made or renamed."""
         if self.has("table", table):
             return True
-        return bool(self._changes.get(self._build_key(table), set()) & set(words))
+        return bool(self._changes.get(self._fold_name(table), set()) & set(words))
 
-    def _build_key(self, name: str) -> str:
+    def _fold_name(self, name: str) -> str:
         return name if self.is_exact else name.casefold()
 
-    def _build_key_of(self, kind: str, name: str) -> str:
-        return self._build_key(name) if kind in _AS_TABLES else name.casefold()
+    def _build_key(self, kind: str, name: str) -> str:
+        return self._fold_name(name) if kind in _AS_TABLES else name.casefold()
 
     def _read_create(self, tokens: list[_Token]) -> None:
         kind, first = _find_kind(tokens)
         name, _behind = self._parse_name(tokens, first)
         if kind == "index" and name:
             table, _behind = self._parse_name(tokens, _find_position(tokens, {"ON"}) + 1)
-            self._changes.setdefault(self._build_key(table), set()).add(name.casefold())
+            self._changes.setdefault(self._fold_name(table), set()).add(name.casefold())
         elif name:
-            self._made.add((kind, self._build_key_of(kind, name)))
+            self._made.add((kind, self._build_key(kind, name)))
 
     def _read_alter(self, tokens: list[_Token]) -> None:
         found = _find_definition(tokens)
         if found:
-            self._made.add((found.kind, self._build_key_of(found.kind, found.name)))
+            self._made.add((found.kind, self._build_key(found.kind, found.name)))
             renamed, _behind = self._parse_name(tokens, _find_position(tokens, {"RENAME"}) + 2)
             if renamed and found.kind == "event":
-                self._made.add((found.kind, self._build_key_of(found.kind, renamed)))
+                self._made.add((found.kind, self._build_key(found.kind, renamed)))
             return
         table, behind = self._parse_name(tokens, _find_position(tokens, {"TABLE"}) + 1)
         if not table:
             self.alters_database |= bool({"DATABASE", "SCHEMA"} & {token.word for token in tokens[1:2]})
             return
-        self._changes.setdefault(self._build_key(table), set()).update(
+        self._changes.setdefault(self._fold_name(table), set()).update(
             token.text.casefold() for token in tokens[behind:]
         )
         if "RENAME" in [token.word for token in tokens[behind:]]:
-            self._renamed |= {self._build_key(token.text) for token in tokens[behind:]}
-            self._dropped.add(("table", self._build_key(table)))
+            self._renamed |= {self._fold_name(token.text) for token in tokens[behind:]}
+            self._dropped.add(("table", self._fold_name(table)))
 
     def _read_drop(self, tokens: list[_Token]) -> None:
         kind, first = _find_kind(tokens)
         name, behind = self._parse_name(tokens, first)
         if kind == "index" and name and [token.word for token in tokens[behind : behind + 1]] == ["ON"]:
             table, _behind = self._parse_name(tokens, behind + 1)
-            self._changes.setdefault(self._build_key(table), set()).add(name.casefold())
+            self._changes.setdefault(self._fold_name(table), set()).add(name.casefold())
             return
         while True:
             if name:
-                self._dropped.add((kind, self._build_key_of(kind, name)))
+                self._dropped.add((kind, self._build_key(kind, name)))
             if [token.text for token in tokens[behind : behind + 1]] != [","]:
                 return
             name, behind = self._parse_name(tokens, behind + 1)
@@ -154,7 +154,7 @@ class Named:
         if first >= len(tokens):
             return "", first
         if [token.text for token in tokens[first + 1 : first + 2]] == ["."] and first + 2 < len(tokens):
-            is_here = self._build_key(tokens[first].text) == self._build_key(self.schema)
+            is_here = self._fold_name(tokens[first].text) == self._fold_name(self.schema)
             return tokens[first + 2].text if is_here else "", first + 3
         return tokens[first].text, first + 1
 
@@ -169,7 +169,7 @@ class Definition:
 
 def parse_definition(statement: str) -> Definition | None:
     """Return what a statement defines or drops, None if it is another statement."""
-    tokens = _split_tokens(statement)
+    tokens = _parse_tokens(statement)
     return _find_definition(tokens) if tokens and tokens[0].word in ("CREATE", "ALTER", "DROP") else None
 
 
@@ -186,7 +186,7 @@ def _find_definition(tokens: list[_Token]) -> Definition | None:
     return Definition(kind.lower(), name)
 
 
-def list_names(text: str) -> list[str]:
+def parse_quoted_names(text: str) -> list[str]:
     """Return the names in quotes that a text has, without regard to capitals."""
     return [name.replace("``", "`").casefold() for name in _QUOTED.findall(text)]
 
@@ -202,7 +202,7 @@ def _find_kind(tokens: list[_Token]) -> tuple[str, int]:
     return "".join(token.word for token in tokens[first : first + 1]).lower(), first + 1
 
 
-def _split_tokens(statement: str) -> list[_Token]:
+def _parse_tokens(statement: str) -> list[_Token]:
     found = []
     for match in _TOKEN.finditer(statement):
         name, word, other = match.groups()

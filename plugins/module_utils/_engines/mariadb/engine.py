@@ -22,7 +22,7 @@ from .backup import write_dump
 from .blockers import read_blockers
 from .catalog import read_fingerprint
 from .locks import DATABASE, MIGRATING, NamedLock, describe_holder, lock_name, try_lock, wait_for_orphan
-from .not_transactional import list_notes, read_not_transactional
+from .not_transactional import list_notes, read_nontransactional
 from .only_here import Guard, NamesDatabase, describe_unsent, restrict_changes
 from .preflight import list_obstacles
 from .read_only import is_kept, keep_read_only
@@ -54,7 +54,7 @@ class MariaDB(MariaDBSession):
 
     def list_obstacles(self, own: OwnConnection, backup_space: Path, tables: Sequence[str] = ()) -> list[Refused]:
         """Return what would stop a backup and an upgrade now."""
-        self._without_transactions = own.run(read_not_transactional)
+        self._without_transactions = own.run(read_nontransactional)
         return list_obstacles(self, own, backup_space, self._without_transactions)
 
     def read_fingerprint(self, connection: Connection, leave_out: frozenset[str]) -> list[str]:
@@ -140,7 +140,7 @@ class MariaDB(MariaDBSession):
     def has_lasting_writes(self, connection: Connection) -> bool:
         """Return whether the connection is in autocommit, or there are tables that take part in no transaction."""
         if self._has_not_transactional is None:
-            self._has_not_transactional = bool(self.open_own_connection().run(read_not_transactional))
+            self._has_not_transactional = bool(self.open_own_connection().run(read_nontransactional))
         return self._has_not_transactional or is_autocommit(connection)
 
     def list_blockers(self, own: OwnConnection) -> list[str]:
@@ -171,5 +171,5 @@ class MariaDB(MariaDBSession):
     def list_backup_notes(self) -> list[str]:
         """Name the tables without transactions, as the obstacles were read, if they were."""
         if self._without_transactions is None:
-            self._without_transactions = self.open_own_connection().run(read_not_transactional)
+            self._without_transactions = self.open_own_connection().run(read_nontransactional)
         return list_notes(self._without_transactions)

@@ -16,7 +16,7 @@ from ..._core.paths import hash_file
 from . import client_input
 from .dump_text import Definition, Definitions, parse_dump, select_table_lines
 from .full_names import find_named_database
-from .only_here import list_objects, list_others
+from .only_here import read_objects, read_other_schemas
 from .quoting import quote_name
 from .same_name import EVENT_IS_IN_SCHEMA
 from .scripts import build_redo, run_pieces
@@ -58,14 +58,14 @@ def fill(engine: MariaDBSession, archive: Archive, database: str) -> list[str]:
         )
     elsewhere = list_bound_elsewhere(found)
     if elsewhere:
-        why = "these have their rows elsewhere, or foreign keys to another database:"
-        why += f" {describe_first(elsewhere, _MOST_NAMED)}"
+        those = describe_first(elsewhere, _MOST_NAMED)
+        why = f"these have their rows elsewhere, or foreign keys to another database: {those}"
         raise _describe_failure(engine, why)
     _refuse_full_names(engine, found, database)
     found, notes = _disable_events(found)
     try:
         with archive.path.open("rb") as lines:
-            copied = (_rename_database(line, database, engine.name_on_server) for line in select_table_lines(lines))
+            copied = (_replace_in_line(line, database, engine.name_on_server) for line in select_table_lines(lines))
             client_input.feed(engine, engine.name_on_server, copied)
         notes += _make_definitions(engine, found)
     except Failed as failure:
@@ -81,7 +81,7 @@ def replace_sequences(text: str, database: str, other: str) -> str:
     return text.replace(f"nextval({quote_name(database)}.", f"nextval({quote_name(other)}.")
 
 
-def _rename_database(line: bytes, database: str, copy: str) -> bytes:
+def _replace_in_line(line: bytes, database: str, copy: str) -> bytes:
     """Return a line of a dump; the server writes the name of the database before a sequence in a default."""
     if not line.startswith(b"  `") or b"nextval(" not in line:
         return line
@@ -158,12 +158,12 @@ def _refuse_full_names(engine: MariaDBSession, found: Definitions, database: str
         engine.open_own_connection(),
         [*found.list_tables(), *found.views, *(key.partition(" ")[2] for key in found.routines)],
     )
-    others = list_others(own, engine.name_on_server, database)
+    others = read_other_schemas(own, engine.name_on_server, database)
 
-    def find_known(name: str) -> list[str]:
-        return objects if name == database else list_objects(own, name)
+    def list_known_objects(name: str) -> list[str]:
+        return objects if name == database else read_objects(own, name)
 
-    named = sorted(key for key, text in texts.items() if find_named_database(text, others, find_known))
+    named = sorted(key for key, text in texts.items() if find_named_database(text, others, list_known_objects))
     if named:
         raise Failed(
             f"Database {engine.database.name!r} cannot be rehearsed beside itself",

@@ -49,7 +49,7 @@ def list_keys(definition: str) -> list[str]:
     return [line for line in lines if _IS_KEY.match(line)]
 
 
-def build_under_prefix(definition: str, table: str, place: PrefixPlace, tables: set[str]) -> str:
+def convert_to_prefix(definition: str, table: str, place: PrefixPlace, tables: set[str]) -> str:
     """Return what makes a table with foreign keys to the tables of its place, and with names of ours.
 
     Args:
@@ -61,10 +61,10 @@ def build_under_prefix(definition: str, table: str, place: PrefixPlace, tables: 
     Raises:
         Failed: a foreign key is not understood.
     """
-    return "\n".join(_build_line_under_prefix(line, table, place, tables) for line in split_definition(definition))
+    return "\n".join(_convert_line(line, table, place, tables) for line in split_definition(definition))
 
 
-def _build_line_under_prefix(line: str, table: str, place: PrefixPlace, tables: set[str]) -> str:
+def _convert_line(line: str, table: str, place: PrefixPlace, tables: set[str]) -> str:
     text = line.strip()
     if not line.startswith("  ") or not _IS_KEY.match(text):
         return line
@@ -75,7 +75,7 @@ def _build_line_under_prefix(line: str, table: str, place: PrefixPlace, tables: 
     there = quote_name(place.locate_table(other)[1]) if other in tables else match["table"]
     words = text[: match.start("table")] + there + text[match.end("table") :]
     return "  " + words.replace(
-        match["name"], quote_name(_build_name(place.name, table, _unquote_name(match["name"]))), 1
+        match["name"], quote_name(_build_key_name(place.name, table, _unquote_name(match["name"]))), 1
     )
 
 
@@ -83,7 +83,7 @@ def _unquote_name(name: str) -> str:
     return name[1:-1].replace("``", "`")
 
 
-def _build_name(place: str, table: str, name: str) -> str:
+def _build_key_name(place: str, table: str, name: str) -> str:
     digest = hashlib.sha256(f"{place}\0{table}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
     return f"hosting_alembic_key_{digest[:24]}"
 
@@ -100,7 +100,7 @@ def name_keys(engine: MariaDBSession, old: Place, state: SwapState) -> None:
             _change(engine, old.qualify_table(table), [f"drop foreign key {quote_name(name)}" for name in names])
         for table, keys in state.keys.items():
             there = set(_read_keys(own, state.of, table))
-            ours = {_build_name(state.beside, table, _parse_name(key)): key for key in keys}
+            ours = {_build_key_name(state.beside, table, _parse_key_name(key)): key for key in keys}
             left = [name for name in ours if name in there]
             words = [f"drop foreign key {quote_name(name)}" for name in left] + [f"add {ours[name]}" for name in left]
             _change(engine, qualify_name(state.of, table), words)
@@ -110,7 +110,7 @@ def _read_keys(own: OwnConnection, schema: str, table: str) -> list[str]:
     return [str(name) for (name,) in own.query_rows(_KEYS, schema=schema, name=table)]
 
 
-def _parse_name(key: str) -> str:
+def _parse_key_name(key: str) -> str:
     match = _IS_KEY.match(key)
     return match[1].replace("``", "`") if match else ""
 

@@ -41,9 +41,9 @@ def find_named_database(statement: str, databases: Iterable[str], objects_of: Ca
     candidates = [name for name in databases if name.casefold() in text]
     if not candidates:
         return ""
-    words = list(_split_words(statement))
+    words = list(_parse_words(statement))
     if _EXECUTES_TEXT.search(statement):
-        words += [word for each in _list_texts(statement) for word in _split_words(each)]
+        words += [word for each in _parse_texts(statement) for word in _parse_words(each)]
     for name in candidates:
         found, is_other = _find_qualified(words, name.casefold())
         if found and (not is_other or {each.casefold() for each in objects_of(name)} & set(found)):
@@ -51,7 +51,7 @@ def find_named_database(statement: str, databases: Iterable[str], objects_of: Ca
     return ""
 
 
-def _split_words(statement: str) -> Iterator[str]:
+def _parse_words(statement: str) -> Iterator[str]:
     """Yield the names, the words and the dots of a statement; what is none of these as an empty one."""
     for match in _TOKEN.finditer(statement):
         kind, word = match.lastgroup, match[0]
@@ -65,7 +65,7 @@ def _split_words(statement: str) -> Iterator[str]:
             yield word if word == "*" else ""
 
 
-def _list_texts(statement: str) -> Iterator[str]:
+def _parse_texts(statement: str) -> Iterator[str]:
     for match in _TOKEN.finditer(statement):
         if match.lastgroup == "text":
             yield match[0][1:-1].replace("''", "'").replace("\\'", "'").replace("\\\\", "\\")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .catalog import Line
-from .ddl_names import Named, list_names
+from .ddl_names import Named, parse_quoted_names
 
 #: A line of the fingerprint in its parts; where a name contains what is behind it, the name is cut, and not found.
 _LINES = (
@@ -79,7 +79,7 @@ def _is_dropped(gone: _Gone, named: Named) -> bool:
     """Return whether a statement of the run takes it away, by its name or with all the columns that it is of."""
     if not gone.part:
         return named.is_dropped(gone.kind, gone.name) or (bool(gone.table) and named.is_dropped("table", gone.table))
-    names = list_names(gone.part)
+    names = parse_quoted_names(gone.part)
     if not names or gone.part.startswith("PRIMARY KEY"):
         words = {gone.part.partition(" ")[0].casefold()}
         return named.is_changed(gone.table, words) or _is_all_changed(named, gone.table, names)

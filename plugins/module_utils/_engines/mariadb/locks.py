@@ -132,7 +132,7 @@ def wait_for_orphan(own: OwnConnection, database: Database, schema: str, patienc
                 _kill(own, number, database.name, who)
                 killed, deadline = True, time.monotonic() + _TO_END
             elif killed:
-                raise _build_working_refusal(database.name, who, number, "it was killed and has not ended")
+                raise _build_orphan_refusal(database.name, who, number, "it was killed and has not ended")
         time.sleep(_POLL_INTERVAL)
     own.query_rows("select release_lock(:name)", name=lock)
 
@@ -143,10 +143,10 @@ def _kill(own: OwnConnection, number: int, name: str, who: str) -> None:
     except Exception as error:
         if find_errno(error) == _NO_SUCH_THREAD:  # it has just ended
             return
-        raise _build_working_refusal(name, who, number, str(getattr(error, "orig", error)).strip()) from error
+        raise _build_orphan_refusal(name, who, number, str(getattr(error, "orig", error)).strip()) from error
 
 
-def _build_working_refusal(name: str, who: str, number: int, why: str) -> Refused:
+def _build_orphan_refusal(name: str, who: str, number: int, why: str) -> Refused:
     return Refused(
         f"A backend of a dead run still works in database {name!r}: {who}",
         why,

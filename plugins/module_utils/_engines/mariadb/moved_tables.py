@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._core.errors import Refused
-from .beside import Beside, build_sequence_definition
-from .content import list_inexact, read_columns
+from .beside import Beside, find_sequence_definition
+from .content import list_inexact_columns, read_columns
 from .same_name import REFERS_TO_SCHEMA, TABLE_IS_IN_SCHEMA
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def list_tables_to_move(engine: MariaDBSession, beside: Beside, written: set[str
     differs |= {
         name
         for name in before.sequences
-        if name not in now.sequences or build_sequence_definition(before, name) != build_sequence_definition(now, name)
+        if name not in now.sequences or find_sequence_definition(before, name) != find_sequence_definition(now, name)
     }
     differs |= now.list_tables() - before.list_tables()
     if engine.job.restore_loses_writes:  # then what others write from now on is not searched for
@@ -87,7 +87,7 @@ def refuse_what_would_lose(engine: MariaDBSession, beside: Beside, out: list[str
     ]
     columns = read_columns(own, beside.schema)
     for table in sorted(affected & beside.before.tables.keys()):
-        lost = list_inexact(own, beside.schema, table, columns.get(table, {}))
+        lost = list_inexact_columns(own, beside.schema, table, columns.get(table, {}))
         reasons += [f"column {column} is a FLOAT with more digits than a dump writes" for column in lost]
     if reasons and not engine.job.restore_loses_writes:
         raise Refused(

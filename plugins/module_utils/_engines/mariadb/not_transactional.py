@@ -30,7 +30,7 @@ select t.table_name, t.engine from information_schema.tables t join information_
 """
 
 
-def read_not_transactional(connection: Connection) -> dict[str, str]:
+def read_nontransactional(connection: Connection) -> dict[str, str]:
     """Return the engines of such tables by their names."""
     return {str(name): str(engine) for name, engine in execute(connection, _NOT_TRANSACTIONAL)}
 
@@ -72,7 +72,7 @@ def lock_for_dump(engine: MariaDBSession) -> Iterator[None]:
         Refused: there are any, and they are to be refused.
         Failed: others have one of them locked, for longer than ``migrate_backup_lock_wait``.
     """
-    tables = engine.open_own_connection().run(read_not_transactional)
+    tables = engine.open_own_connection().run(read_nontransactional)
     for refusal in list_refusals(engine, tables):
         raise refusal
     if not tables:

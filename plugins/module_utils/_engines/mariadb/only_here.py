@@ -52,12 +52,12 @@ def build_comment(schema: str) -> str:
     return f"hosting.alembic rehearsal {secrets.token_hex()} of {schema}"
 
 
-def list_objects(own: OwnConnection, schema: str) -> list[str]:
+def read_objects(own: OwnConnection, schema: str) -> list[str]:
     """Return the names of the tables, views, routines and events of a schema, as far as the user may see them."""
     return [str(name) for (name,) in own.query_rows(_OBJECTS, schema=schema)]
 
 
-def list_others(own: OwnConnection, copy: str, database: str) -> list[str]:
+def read_other_schemas(own: OwnConnection, copy: str, database: str) -> list[str]:
     """Return the schemas that a copy's statements may not name: its database, and all others that the user may see."""
     found = {database, *(str(name) for (name,) in own.query_rows(_OTHERS))}
     return sorted(name for name in found if name.casefold() != copy.casefold())
@@ -91,7 +91,7 @@ class Guard:
     def __init__(self, own: OwnConnection, copy: str) -> None:
         self._own = own
         self._copy = copy
-        self._others = list_others(own, copy, read_database(own, copy))
+        self._others = read_other_schemas(own, copy, read_database(own, copy))
 
     def note_opened(self, connection: Any) -> None:
         """Make a connection read-only, unless it uses the copy."""
@@ -109,7 +109,7 @@ class Guard:
             NamesDatabase: it does.
         """
         text = statement.decode("utf-8", "replace") if isinstance(statement, (bytes, bytearray)) else str(statement)
-        found = find_named_database(text, self._others, lambda name: list_objects(self._own, name))
+        found = find_named_database(text, self._others, lambda name: read_objects(self._own, name))
         if found:
             raise NamesDatabase(f"{' '.join(text.split())[:_LONGEST]} (database {found!r})")
 
@@ -185,7 +185,7 @@ def _wrap_command(original: Any, guard: Guard) -> Any:
     @functools.wraps(original)
     def execute_guarded(connection: Any, command: int, sql: Any) -> Any:
         if getattr(connection, _GUARDED, False):
-            guard.check(f"use {_as_text(sql)}" if command == _USES else sql)
+            guard.check(f"use {_quote_schema(sql)}" if command == _USES else sql)
         return original(connection, command, sql)
 
     return execute_guarded
@@ -203,7 +203,7 @@ def _wrap_query(original: Any, guard: Guard) -> Any:
     return query_guarded
 
 
-def _as_text(sql: Any) -> str:
+def _quote_schema(sql: Any) -> str:
     text = sql.decode("utf-8", "replace") if isinstance(sql, (bytes, bytearray)) else str(sql)
     return "`" + text.replace("`", "``") + "`"
 

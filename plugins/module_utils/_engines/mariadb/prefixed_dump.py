@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..._core.errors import REPLACED_NOTHING, REPORT_IT, Failed
 from .dump_lines import INSERTED, NAME, join_lines
 from .dump_text import NOT_OF_TABLES, unquote_name
-from .foreign_keys import build_under_prefix
+from .foreign_keys import convert_to_prefix
 from .quoting import quote_name
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class _Rewriter:
         match = _CREATES_TABLE.match(statement)
         if match and b";" not in _QUOTED.sub(b"", statement.rstrip()[:-1]):
             text = self._rename(statement, match).decode("utf-8", "surrogateescape")
-            made = build_under_prefix(text, unquote_name(match[1]), self._place, self._tables)
+            made = convert_to_prefix(text, unquote_name(match[1]), self._place, self._tables)
             return made.encode("utf-8", "surrogateescape")
         for pattern in (_CREATES_SEQUENCE, _SETS_SEQUENCE):
             match = pattern.fullmatch(statement)

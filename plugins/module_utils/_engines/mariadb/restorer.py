@@ -170,4 +170,4 @@ class MariaDBRestorer(Restorer):
 
     def build_user_command(self, archive: Archive) -> str:
         """Return the commands by which the user fills the database itself from a dump, nothing if he may not."""
-        return by_hand.build_command_by_user(self.engine, archive)
+        return by_hand.build_user_command(self.engine, archive)

@@ -20,7 +20,7 @@ from ..connection import describe_error
 from ..data import Archive, Restored
 from ..interface import Guard, Report
 from . import swap_state
-from .arriving import build_arriving_queries, find_early_writes
+from .arriving import find_early_writes, read_arriving_digests
 from .beside import Beside
 from .compare import WrittenTables, name_all_tables
 from .content import run_sql
@@ -190,7 +190,7 @@ class Swap:
         refuse_what_would_lose(self.engine, self.beside, out)
         self._undo = build_undo(before, now, set(out))
         self._redo = build_redo(before, now, set(out), set(self._state.into))
-        self._arriving = build_arriving_queries(self.beside, self._state.into)
+        self._arriving = read_arriving_digests(self.beside, self._state.into)
         lacks = may_not_make(self.engine, [*self._undo, *self._redo])
         if lacks:
             raise Refused(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from .catalog import Line, read_lines
 from .content import has_rows, has_values, read_columns, run_sql
-from .ddl_names import Named, list_names
+from .ddl_names import Named, parse_quoted_names
 from .gone import list_dropped_by_others
 from .lock_attempts import retry_until_locked
 from .quoting import qualify_name, quote_name
@@ -105,7 +105,7 @@ class LeftObjects:
         part = line.part.casefold()
         if not part.startswith(")"):
             head = part.lstrip("(").split()[0]
-            return {head, *list_names(part), *(_PARTITIONS if head in _PARTITIONS else ())}
+            return {head, *parse_quoted_names(part), *(_PARTITIONS if head in _PARTITIONS else ())}
         before = next((text for text in self.gone if text.startswith(f"table {line.table}: )")), "")
         options = {name for name, _value in {*_OPTIONS.findall(part)} ^ {*_OPTIONS.findall(before.casefold())}}
         return {*options, *(_CHARACTER_SET if options & _CHARACTER_SET else ())}

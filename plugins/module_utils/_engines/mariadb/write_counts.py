@@ -18,7 +18,7 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .not_transactional import read_not_transactional
+from .not_transactional import read_nontransactional
 from .session_counters import Counts, count_growth, read_counters
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ COUNTS, AGE, READ = "counts", "age", "read_at"
 def may_vouch(own: OwnConnection) -> bool:
     """Return whether what the server had counted right before vouches for what a dump has."""
     try:
-        if own.run(read_not_transactional):  # of these a dump has what was there at another moment
+        if own.run(read_nontransactional):  # of these a dump has what was there at another moment
             return False
         # After the counters: what is written from now on they show, what was written before must be committed by now.
         return _has_no_open_rows(own)

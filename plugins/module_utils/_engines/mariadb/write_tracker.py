@@ -27,8 +27,8 @@ from .compare import (
     WrittenTables,
     compare,
     compare_definitions,
-    find_doubtful_rows,
-    find_doubtful_since,
+    list_doubtful_rows,
+    list_doubtful_since,
     read_both_definitions,
 )
 from .dump_text import parse_dump
@@ -201,7 +201,7 @@ class MariaDBWriteTracker(WriteTracker):
             return []
         schema, own = self.engine.name_on_server, self.engine.open_own_connection()
         if archive is None:
-            before = now = parse_dump(client_input.read_definitions(self.engine))
+            before = now = parse_dump(client_input.read_definition_lines(self.engine))
         else:
             before, now = read_both_definitions(self.engine, archive)
         found = list_taken_tables(noted, before, now, read_other_schemas(own, schema), schema)
@@ -212,7 +212,7 @@ class MariaDBWriteTracker(WriteTracker):
         if self._read_vouched():
             return Writes()
         return _build_doubt(
-            find_doubtful_since(
+            list_doubtful_since(
                 self.engine.open_own_connection(),
                 self.engine.name_on_server,
                 written_rows.before,
@@ -229,7 +229,7 @@ class MariaDBWriteTracker(WriteTracker):
             return Writes()
         tables = swap.beside.archive.version_tables | written_rows.version_tables
         return _build_doubt(
-            find_doubtful_rows(swap.beside, self.engine.open_own_connection(), self.engine.name_on_server, tables)
+            list_doubtful_rows(swap.beside, self.engine.open_own_connection(), self.engine.name_on_server, tables)
         )
 
     def list_touched_by_others(self, written_rows: WrittenRows) -> list[str]:

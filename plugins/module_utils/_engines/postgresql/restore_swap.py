@@ -217,9 +217,8 @@ class Swap:
             f"connection limit {0 if self._by_superuser else -1}",
             made_with.as_sql(made_with.build_options(json.loads(row[0]), row[4])),
         ]
-        if (
-            row[3] != other.query_rows(DATABASE, name="template0")[0][3]
-        ):  # to name the template's own takes a right to it
+        # To name the template's own takes a right to it.
+        if row[3] != other.query_rows(DATABASE, name="template0")[0][3]:
             options.append(f"tablespace {quote_name(row[3])}")
         return " ".join(options)
 

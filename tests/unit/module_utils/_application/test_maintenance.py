@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance import begin, end
 from ansible_collections.hosting.alembic.plugins.module_utils._application.maintenance_record import read_maintenance
-from ansible_collections.hosting.alembic.plugins.module_utils._application.pgbouncer import locate_server
+from ansible_collections.hosting.alembic.plugins.module_utils._application.pgbouncer import parse_place
 from ansible_collections.hosting.alembic.plugins.module_utils._core.paths import Layout
 from ansible_collections.hosting.alembic.plugins.module_utils._journal.events import Journal
 from tests.codes import failed, refused
@@ -210,4 +210,4 @@ def test_what_was_started_and_stopped_again_is_reported_once(options: Options) -
 
 @pytest.mark.parametrize("password", ["p/1:2", "a?b", "c#d/5", "%2F"])
 def test_a_password_does_not_make_another_place_of_a_url(password: str) -> None:
-    assert locate_server(f"postgresql://shop:{password}@pool.example.net:6432/shop") == ("pool.example.net", 6432)
+    assert parse_place(f"postgresql://shop:{password}@pool.example.net:6432/shop") == ("pool.example.net", 6432)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.errors import Refused
-from ansible_collections.hosting.alembic.plugins.module_utils._migration.explanations import advise
+from ansible_collections.hosting.alembic.plugins.module_utils._migration.explanations import choose_advice
 from ansible_collections.hosting.alembic.plugins.module_utils._release.digest import list_files
 from tests.codes import assert_error
 from tests.unit.module_utils._migration.test_env_variants import (
@@ -29,7 +29,7 @@ def test_tables_that_were_made_without_alembic_are_stamped(host: Host, file: Pat
     error = host.result("upgrade", database(file))["error"]
 
     assert_error(error, "revision-failed", "already exists", "alembic stamp")
-    assert "stamp" not in advise(Exception("table item already exists"), at_base=False)
+    assert "stamp" not in choose_advice(Exception("table item already exists"), at_base=False)
 
 
 def test_what_is_printed_about_stamping_leads_on(host: Host, file: Path, tmp_path: Path) -> None:

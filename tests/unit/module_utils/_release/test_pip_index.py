@@ -105,7 +105,7 @@ def test_the_password_of_an_index_is_on_no_command_line_of_pip_or_of_what_it_sta
         installer = Installer(host.layout, wanted)
         installer.place.joinpath("source").mkdir(parents=True)
 
-        virtualenv = installer._locate_virtualenv()
+        virtualenv = installer._prepare_virtualenv()
 
     assert list(virtualenv.glob("lib/*/site-packages/shop.py"))
     assert [line for line in lines if "tiny" in line and "/simple/" in line], "the build was not isolated"

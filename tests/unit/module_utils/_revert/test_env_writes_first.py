@@ -15,9 +15,10 @@ from tests.lab.dumps import in_order
 from tests.lab.fixtures import Database as Postgres
 from tests.lab.fixtures import MariaDatabase
 from tests.lab.waiting import wait_until
+from tests.unit.module_utils._journal.test_run_state import options
 from tests.unit.module_utils._migration.test_env_postgresql import RUN, START, shipped
 from tests.unit.module_utils._migration.test_env_sqlite import dump
-from tests.unit.stage import Host, script
+from tests.unit.stage import Host, database, script
 
 #: What env.py commits: nothing, a table of its own, a row, a row that is changed, a row that is gone.
 WRITES = {
@@ -39,27 +40,19 @@ RAISES = "raise RuntimeError('too early')"
 DIES = "import os; os.kill(os.getppid(), 9); os.kill(os.getpid(), 9)"
 
 
-def ship_early(host: Host, database: Any, statement: str, ends: str = RAISES) -> Any:
+def ship_early(host: Host, of: Any, statement: str, ends: str = RAISES) -> Any:
     """Ship an env.py that writes before its first revision, and return the entry of the database."""
     journal = host.layout.locate_journal("app", "r1")
     write = REAL_RUN.format(journal=str(journal), statement=statement, ends=ends)
-    return shipped(host, database, START + write + RUN.format(schema=None, first="pass"))
+    return shipped(host, of, START + write + RUN.format(schema=None, first="pass"))
 
 
-def fail_early(host: Host, database: Any, statement: str) -> tuple[str, str, str]:
+def fail_early(host: Host, of: Any, statement: str) -> tuple[str, str, str]:
     """Upgrade and revert; return how that ended, and the state that is left for the next run."""
-    entry = ship_early(host, database, statement)
+    entry = ship_early(host, of, statement)
     failed = host.result("upgrade", entry)
     assert failed["error"]["code"] == "env-py-failed"
     return failed["outcome"], host.result("downgrade", entry)["outcome"], read_last_run_state(host.layout, "app").state
-
-
-class File:
-    """A file of SQLite, as ``shipped`` takes a database."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.url = f"sqlite:///{path}"
 
 
 @pytest.mark.parametrize(
@@ -77,45 +70,45 @@ def test_a_sqlite_file_is_reverted_or_held(host: Host, file: Path, what: str, ou
     script(file, "create table mine (a); insert into mine values (1)")
     before = dump(file)
 
-    assert fail_early(host, File(file), WRITES[what]) == ("failed", outcome, state)
+    assert fail_early(host, database(file), WRITES[what]) == ("failed", outcome, state)
 
     assert (dump(file) == before) == (what == "nothing")
 
 
-def read_schema_and_rows(database: Postgres) -> list[str]:
-    command = ["pg_dump", "--exclude-schema=alembic_aside_*", database.url]
+@pytest.fixture
+def stocked(postgres_database: Postgres) -> Postgres:
+    """A database with a row in a table of its owner."""
+    owner = f'alter table mine owner to "{postgres_database.user}"'
+    postgres_database.execute(f"create table mine (a int); insert into mine values (1); {owner}")
+    return postgres_database
+
+
+def read_schema_and_rows(of: Postgres) -> list[str]:
+    command = ["pg_dump", "--exclude-schema=alembic_aside_*", of.url]
     return list(in_order(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
 @pytest.mark.parametrize("what", WRITES)
-def test_a_postgresql_database_is_as_before(host: Host, postgres_database: Postgres, what: str) -> None:
-    owner = f'alter table mine owner to "{postgres_database.user}"'
-    postgres_database.execute(f"create table mine (a int); insert into mine values (1); {owner}")
-    before = read_schema_and_rows(postgres_database)
+def test_a_postgresql_database_is_as_before(host: Host, stocked: Postgres, what: str) -> None:
+    before = read_schema_and_rows(stocked)
 
-    done = fail_early(host, postgres_database, WRITES[what])
+    done = fail_early(host, stocked, WRITES[what])
 
     expected = ("untouched", "") if what == "nothing" else ("restored", "failed")
-    assert (done, read_schema_and_rows(postgres_database)) == (("failed", *expected), before)
+    assert (done, read_schema_and_rows(stocked)) == (("failed", *expected), before)
 
 
 @pytest.mark.parametrize("what", WRITES)
-def test_a_postgresql_database_is_as_before_where_env_py_has_died(
-    host: Host, postgres_database: Postgres, what: str
-) -> None:
-    owner = f'alter table mine owner to "{postgres_database.user}"'
-    postgres_database.execute(f"create table mine (a int); insert into mine values (1); {owner}")
-    before = read_schema_and_rows(postgres_database)
-    entry = ship_early(host, postgres_database, WRITES[what], DIES)
+def test_a_postgresql_database_is_as_before_where_env_py_has_died(host: Host, stocked: Postgres, what: str) -> None:
+    before = read_schema_and_rows(stocked)
+    entry = ship_early(host, stocked, WRITES[what], DIES)
     host.do("upgrade", entry, follow=0)
     wait_until(lambda: not is_worker_alive(host.layout, "r1", "upgrade"), "the worker is alive", 20)
 
-    plain = {"root": str(host.root), "run": "rec", "cursor": {}, "attach": False, "follow": 30, "retry_failed": False}
-    entries = [{"name": "app", "url": postgres_database.url}]
-    answer = recover({**plain, "databases": entries, "lock_wait": 5, "database_wait": 10})
+    answer = recover(options(host, databases=[{"name": "app", "url": stocked.url}]))
 
     assert [result["outcome"] for result in answer["results"]] == ["untouched" if what == "nothing" else "restored"]
-    assert read_schema_and_rows(postgres_database) == before
+    assert read_schema_and_rows(stocked) == before
 
 
 @pytest.mark.parametrize(

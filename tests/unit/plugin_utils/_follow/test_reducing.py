@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ansible_collections.hosting.alembic.plugins.module_utils._core.packed_list import pack_list
-from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import make_printable
+from ansible_collections.hosting.alembic.plugins.module_utils._core.printable import escape_unprintable
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.answers import answer_of
 from ansible_collections.hosting.alembic.plugins.plugin_utils._follow.reducing import (
     escape_controls,
@@ -104,7 +104,7 @@ def test_a_terminal_finds_nothing_to_act_on() -> None:
     shown = r"\x1b]0;owned\x07\x0d\x9b31m\u202egpj.exe\u2066\u200f\ufeff\udc80 Größe 表 ok"
     assert kept["msg"] == f"{shown}\nnext line"
     assert kept["databases"][0]["outcome"] == shown
-    assert make_printable("one\ntwo\tthree") == r"one\x0atwo\x09three"
+    assert escape_unprintable("one\ntwo\tthree") == r"one\x0atwo\x09three"
 
 
 def test_what_surrounds_an_answer_is_clean_before_ansible_shows_it() -> None:

@@ -14,7 +14,7 @@ from ansible_collections.hosting.alembic.plugins.module_utils._core.errors impor
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.data import Archive, WrittenRows
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb import restore_method, same_name
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.not_transactional import (
-    read_not_transactional,
+    read_nontransactional,
 )
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.mariadb.written_tables import read_catalog
 from ansible_collections.hosting.alembic.plugins.module_utils._engines.parts import find_write_tracker
@@ -90,7 +90,7 @@ def test_the_rows_the_definers_and_what_is_not_transactional_are_its_own(
 
     def work() -> list[Any]:
         owns = [engine_of(database).open_own_connection() for database in both]
-        return [(own.run(engine_of(small).count_table_rows), own.run(read_not_transactional)) for own in owns]
+        return [(own.run(engine_of(small).count_table_rows), own.run(read_nontransactional)) for own in owns]
 
     for database, kind, (counts, engines) in zip(both, ("small", "capital"), in_process(work)):
         tables = ("parents", "Parents", "children", f"only_{kind}")
